@@ -1,0 +1,52 @@
+/**
+ * Writes the Lua scripts of the Redis store into one TypeScript module, so that the published package
+ * carries them as plain strings. Files whose name starts with a digit are joined in name order into
+ * `semaphoreScript`; every other `some-name.lua` becomes `someNameScript`.
+ */
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+
+const folder = new URL('../lib/store/redis/scripts/', import.meta.url);
+const target = new URL('embedded.ts', folder);
+
+const names = (await readdir(folder).catch(() => []))
+  .filter((name) => name.endsWith('.lua'))
+  .sort();
+if (names.length > 0) {
+  const isPart = (name) => /^\d/.test(name);
+  const parts = names.filter(isPart);
+  const scripts = names
+    .filter((name) => !isPart(name))
+    .map((name) => ({ constant: `${camelCase(name.replace(/\.lua$/, ''))}Script`, files: [name] }));
+  if (parts.length > 0) scripts.unshift({ constant: 'semaphoreScript', files: parts });
+
+  const blocks = await Promise.all(scripts.map(render));
+  await writeIfChanged(
+    `// Generated from the .lua files of this folder by tools/embed-lua.mjs. Do not edit.\n\n${blocks.join('\n')}`,
+  );
+}
+
+async function render({ constant, files }) {
+  const sources = await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')));
+  const lines = sources.flatMap((source) => strip(source));
+  return `export const ${constant} = ${JSON.stringify(lines.join('\n'))};\n`;
+}
+
+/** Full-line comments, blank lines and indentation go: Redis hashes and parses what is left. */
+function strip(source) {
+  return source
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('--'));
+}
+
+function camelCase(name) {
+  return name.replace(/[-_.]+(.)/g, (_, letter) => letter.toUpperCase());
+}
+
+/** The rename makes the step atomic: a test or a compiler that runs meanwhile never reads half a file. */
+async function writeIfChanged(text) {
+  if ((await readFile(target, 'utf8').catch(() => '')) === text) return;
+  const draft = new URL(`embedded.ts.${process.pid}.tmp`, folder);
+  await writeFile(draft, text);
+  await rename(draft, target);
+}
