@@ -1,0 +1,42 @@
+import type { ReleaseOutcome } from '../store/semaphore-store.js';
+
+/**
+ * One successful acquisition, held until it is released or its lease runs out.
+ * @example await using permit = await semaphores.acquire('reports');
+ */
+export interface Permit extends AsyncDisposable {
+  /** The key; of several keys the first that was asked for. */
+  readonly key: string;
+  /** All keys, in the order in which they were asked for. */
+  readonly keys: readonly string[];
+  readonly id: string;
+  readonly weight: number;
+  readonly label: string | undefined;
+  /** Epoch milliseconds by the store's clock. */
+  readonly acquiredAt: number;
+  /** Epoch milliseconds by the store's clock; moves with each renewal; Infinity when the lease does not end. */
+  readonly expiresAt: number;
+  /** Milliseconds for which the permit is certainly still held, unless it is renewed. */
+  readonly remainingMs: number;
+  /** false once it was released or lost. */
+  readonly isHeld: boolean;
+  /** Grows with every grant of the key, a safe integer; 0 for a degraded permit. */
+  readonly fencingToken: number;
+  /** The token of every key. */
+  readonly fencingTokens: ReadonlyMap<string, number>;
+  /** Granted without the store, by `onStoreFailure` 'allow' or 'local'. */
+  readonly degraded: boolean;
+  /** Aborted with PermitLostError before the store may hand the permit to another. */
+  readonly signal: AbortSignal;
+  /**
+   * Lets the lease end `leaseMs` from now (default: the lease it was acquired with).
+   * @throws {PermitLostError} when it is not held any more
+   * @throws {StoreUnavailableError} when the store did not answer
+   */
+  renew(leaseMs?: number): Promise<void>;
+  /**
+   * Gives the permit back. Idempotent; never throws because the permit was already gone.
+   * When the store cannot be reached it is given back in the background, as soon as it can.
+   */
+  release(): Promise<ReleaseOutcome>;
+}

@@ -1,0 +1,136 @@
+/** Base of every error of this library: `code` says which one it is, `key` which semaphore it is about. */
+export abstract class SemaphoreError extends Error {
+  /** Stable, machine-readable name of the error, for example `SEMAPHORE_TIMEOUT`. */
+  abstract readonly code: string;
+
+  /** The semaphore's key; undefined when the error is about no key in particular. */
+  readonly key: string | undefined;
+
+  constructor(message: string, key?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.key = key;
+  }
+}
+
+/** Why no permit could be had: taken, not free in time, or too many wait already. */
+export type UnavailableReason = 'busy' | 'timeout' | 'queue-full';
+
+const WHY_UNAVAILABLE: Record<UnavailableReason, string> = {
+  busy: 'all permits are taken and `waitMs` is 0',
+  timeout: 'no permit became free in time',
+  'queue-full': 'as many callers wait already as `maxWaiting` allows',
+};
+
+/** No permit was free, or none became free in time. Nothing is held. */
+export class PermitUnavailableError extends SemaphoreError {
+  readonly code: string;
+
+  /**
+   * @param retryAfterMs when a new try may succeed, in milliseconds: an estimate, never a promise
+   * @param details what was asked for, to be shown in the message
+   */
+  constructor(
+    key: string,
+    readonly reason: UnavailableReason,
+    readonly retryAfterMs: number,
+    details: { permits: number; weight: number; waitMs: number; maxWaiting: number },
+  ) {
+    super(
+      `No permit of semaphore "${key}": ${WHY_UNAVAILABLE[reason]} ` +
+        `(permits ${details.permits}, weight ${details.weight}, waitMs ${details.waitMs}, maxWaiting ${details.maxWaiting}). ` +
+        `Try again in about ${Math.ceil(retryAfterMs)} ms, or raise \`permits\`, \`waitMs\` or \`maxWaiting\`.`,
+      key,
+    );
+    this.code = `SEMAPHORE_${reason.toUpperCase().replace('-', '_')}`;
+  }
+}
+
+/** Why a held permit is no longer held: its lease ended, or somebody released it by force. */
+export type LostReason = 'expired' | 'forced';
+
+/** The permit is no longer held: others may have it. Reason of `permit.signal`; stop the work it protects. */
+export class PermitLostError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_PERMIT_LOST';
+
+  constructor(
+    key: string,
+    readonly permitId: string,
+    readonly reason: LostReason,
+  ) {
+    super(
+      reason === 'forced'
+        ? `Permit ${permitId} of semaphore "${key}" was released by force. Stop the work that it protects.`
+        : `The lease of permit ${permitId} of semaphore "${key}" ended before it was renewed: another caller may hold it now. ` +
+            'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
+      key,
+    );
+  }
+}
+
+/** The caller's own signal ended the wait. `cause` is the signal's reason. Nothing is held. */
+export class AcquireAbortedError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_ABORTED';
+
+  constructor(key: string, cause: unknown) {
+    super(`Waiting for semaphore "${key}" was given up: the caller's \`signal\` was aborted.`, key, {
+      cause,
+    });
+  }
+}
+
+/** The store did not answer in time, or answered with an error. `cause` is what it said. */
+export class StoreUnavailableError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_STORE_UNAVAILABLE';
+
+  constructor(what: string, key?: string, cause?: unknown) {
+    super(
+      `The store of the semaphores is not available${key === undefined ? '' : ` (semaphore "${key}")`}: ${what}. ` +
+        'Check the connection to it, or choose `onStoreFailure`.',
+      key,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}
+
+/** The service shuts down: it takes no new acquisitions, and its waiters get this error. */
+export class SemaphoreClosedError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_CLOSED';
+
+  constructor(key?: string) {
+    super(
+      `The semaphore service is closed${key === undefined ? '' : ` (semaphore "${key}")`}: the application shuts down. ` +
+        'Acquire from another instance.',
+      key,
+    );
+  }
+}
+
+/** An option has a value that its rule forbids. Thrown before anything is acquired. */
+export class InvalidOptionsError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_INVALID_OPTIONS';
+
+  /**
+   * @param option name of the option
+   * @param value the value it was given
+   * @param rule what it must be, to follow "Expected `option` to be"
+   */
+  constructor(
+    readonly option: string,
+    readonly value: unknown,
+    readonly rule: string,
+    key?: string,
+  ) {
+    super(`Expected \`${option}\` to be ${rule}, got ${describe(value)}`, key);
+  }
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return `\`${String(value)}\``;
+  if (typeof value === 'string') {
+    return `${JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)} (string)`;
+  }
+  if (typeof value === 'object') return `${Object.prototype.toString.call(value)} (object)`;
+  if (typeof value === 'function') return `${value.name || 'anonymous'} (function)`;
+  return `\`${String(value)}\` (${typeof value})`;
+}

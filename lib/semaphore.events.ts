@@ -1,0 +1,41 @@
+import type { LostReason, UnavailableReason } from './semaphore.errors.js';
+
+interface EventBase {
+  /** Epoch milliseconds, local wall time. */
+  at: number;
+}
+
+interface KeyEvent extends EventBase {
+  key: string;
+}
+
+interface PermitEvent extends KeyEvent {
+  permitId: string;
+  weight: number;
+  label?: string | undefined;
+}
+
+/** What happens in this process, as it happens. */
+export type SemaphoreEvent =
+  | (PermitEvent & { type: 'waiting' })
+  /** `waitedMs`: how long the caller stood in the queue. `degraded`: granted without the store. */
+  | (PermitEvent & { type: 'acquired'; waitedMs: number; fencingToken: number; degraded: boolean })
+  | (PermitEvent & {
+      type: 'rejected';
+      reason: UnavailableReason | 'aborted' | 'store-unavailable' | 'closed';
+      waitedMs: number;
+    })
+  | (PermitEvent & { type: 'renewed'; expiresAt: number })
+  | (PermitEvent & { type: 'lost'; reason: LostReason; heldMs: number })
+  | (PermitEvent & { type: 'released'; outcome: 'released' | 'expired'; heldMs: number })
+  | (KeyEvent & {
+      type: 'permits-changed';
+      permits: number;
+      previous: number | undefined;
+      pinned: boolean;
+    })
+  | (EventBase & { type: 'store-down'; key?: undefined; error: Error })
+  | (EventBase & { type: 'store-up'; key?: undefined; downMs: number });
+
+/** Kinds of {@link SemaphoreEvent}. */
+export type SemaphoreEventType = SemaphoreEvent['type'];

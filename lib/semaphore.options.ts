@@ -1,0 +1,372 @@
+import { InvalidOptionsError } from './semaphore.errors.js';
+import type { SemaphoreStore } from './store/semaphore-store.js';
+
+/** What to do when the store cannot be reached: fail, run unguarded, or count within this process. */
+export type OnStoreFailure = 'reject' | 'allow' | 'local';
+
+/**
+ * How one semaphore behaves. Each level overrides the one before:
+ * module `defaults`, then `forFeature` or the decorator, then the single call.
+ */
+export interface SemaphoreOptions {
+  /**
+   * How many units there are in all; 1 is a mutex. A whole number >= 1.
+   * When processes pass different numbers, the one that the store saw last holds.
+   * @default 1
+   */
+  permits?: number;
+  /**
+   * How many units one acquisition takes. A whole number from 1 to `permits`.
+   * @default 1
+   */
+  weight?: number;
+  /**
+   * How long to stand in the queue, in milliseconds; 0 never waits, Infinity waits for ever.
+   * @default 10_000
+   */
+  waitMs?: number;
+  /**
+   * How many may wait across all processes; beyond it acquire rejects at once. A whole number >= 0, or Infinity.
+   * @default Infinity
+   */
+  maxWaiting?: number;
+  /**
+   * Higher is served first, FIFO within one priority. A whole number from -100,000 to 100,000.
+   * @default 0
+   */
+  priority?: number;
+  /**
+   * How long a permit stays valid without a renewal, in milliseconds, at least 1.
+   * Infinity fails closed: a crashed holder keeps its permit until it is released by force.
+   * @default 30_000
+   */
+  leaseMs?: number;
+  /**
+   * Keep the lease alive while the permit is held.
+   * @default true
+   */
+  renew?: boolean;
+  /**
+   * Stop renewing this long after the acquisition, in milliseconds > 0.
+   * @default Infinity
+   */
+  maxHoldMs?: number;
+  /**
+   * A released permit stays taken until this long after its acquisition, in milliseconds >= 0: for jobs that
+   * run once at a time of the clock, on machines whose clocks differ.
+   * @default 0
+   */
+  holdAtLeastMs?: number;
+  /**
+   * Inside an async context that already holds the key, take no second permit.
+   * @default false
+   */
+  reentrant?: boolean;
+  /**
+   * When the store cannot be reached: 'reject' with StoreUnavailableError, 'allow' the work unguarded, or fall back to
+   * a limit of `permits` within this process ('local'). The permit is then `degraded`.
+   * @default 'reject'
+   */
+  onStoreFailure?: OnStoreFailure;
+  /** Shown by `inspect()` and the dashboard. At most 256 characters. */
+  label?: string;
+}
+
+/** Options of one call. */
+export interface AcquireOptions extends SemaphoreOptions {
+  /** Gives up waiting: the call rejects with AcquireAbortedError. */
+  signal?: AbortSignal;
+}
+
+/** An ioredis `Redis` or `Cluster` of any copy of ioredis 5 or 6: known by its shape. */
+export interface RedisInstance {
+  readonly status: string;
+  duplicate(...args: never[]): unknown;
+}
+
+/** Options as ioredis takes them; Sentinel options included. */
+export interface RedisConnectionOptions {
+  host?: string;
+  port?: number;
+  path?: string;
+  username?: string;
+  password?: string;
+  db?: number;
+  tls?: object;
+  sentinels?: { host?: string; port?: number }[];
+  name?: string;
+  [option: string]: unknown;
+}
+
+/** How to reach Redis: a URL, ioredis options, or an ioredis instance, whose settings are used for connections of our own. */
+export type RedisConnection = string | RedisInstance | RedisConnectionOptions | object;
+
+/** What goes to the Nest logger: nothing, failures and lost permits, or every event. */
+export type LogLevel = 'none' | 'problems' | 'all';
+
+/** HTTP status codes of the errors. */
+export interface StatusCodes {
+  /** @default 429 */
+  busy?: number;
+  /** @default 429 */
+  timeout?: number;
+  /** @default 503 */
+  queueFull?: number;
+  /** The store is down, or the service is shutting down. @default 503 */
+  unavailable?: number;
+}
+
+/** Options of `SemaphoreModule.forRoot()` and of `new SemaphoreService()`. */
+export interface SemaphoreModuleOptions {
+  /** Where Redis is. Without `redis` and `store` the semaphores live in this process's memory. */
+  redis?: RedisConnection;
+  /** Another store. Excludes `redis`. */
+  store?: SemaphoreStore;
+  /**
+   * What every Redis key and channel begins with. No braces.
+   * @default 'semaphore'
+   */
+  keyPrefix?: string;
+  /** Options of every semaphore that says nothing else. */
+  defaults?: SemaphoreOptions;
+  /**
+   * How long one call to the store may take before StoreUnavailableError, in milliseconds.
+   * @default 5000
+   */
+  storeTimeoutMs?: number;
+  /**
+   * How many replicas must have confirmed a grant. 0 does not wait.
+   * @default 0
+   */
+  minReplicas?: number;
+  /**
+   * How long to wait for them, in milliseconds.
+   * @default 1000
+   */
+  replicaTimeoutMs?: number;
+  /** @default 'problems' */
+  log?: LogLevel;
+  /** HTTP status codes of the errors, where 429 and 503 do not fit. */
+  statusCodes?: StatusCodes;
+}
+
+/** Every option with its value. */
+export type ResolvedOptions = Required<Omit<SemaphoreOptions, 'label'>> & {
+  label: string | undefined;
+  signal: AbortSignal | undefined;
+};
+
+/** The module's options with their values. */
+export type ResolvedModuleOptions = Required<
+  Omit<SemaphoreModuleOptions, 'redis' | 'store' | 'statusCodes'>
+> & {
+  redis: RedisConnection | undefined;
+  store: SemaphoreStore | undefined;
+  statusCodes: Required<StatusCodes>;
+};
+
+const DEFAULTS: ResolvedOptions = Object.freeze({
+  permits: 1,
+  weight: 1,
+  waitMs: 10_000,
+  maxWaiting: Infinity,
+  priority: 0,
+  leaseMs: 30_000,
+  renew: true,
+  maxHoldMs: Infinity,
+  holdAtLeastMs: 0,
+  reentrant: false,
+  onStoreFailure: 'reject',
+  label: undefined,
+  signal: undefined,
+});
+
+const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
+  redis: undefined,
+  store: undefined,
+  keyPrefix: 'semaphore',
+  defaults: Object.freeze({}),
+  storeTimeoutMs: 5000,
+  minReplicas: 0,
+  replicaTimeoutMs: 1000,
+  log: 'problems',
+  statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
+});
+
+const MAX_KEY_BYTES = 512;
+const MAX_LABEL_LENGTH = 256;
+const MAX_PRIORITY = 100_000;
+/** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
+const MAX_DURATION_MS = 1e12;
+
+interface Rule {
+  text: string;
+  holds: (value: unknown) => boolean;
+}
+
+const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
+  text:
+    most === Number.MAX_SAFE_INTEGER
+      ? `a whole number >= ${least}`
+      : `a whole number from ${least} to ${most}`,
+  holds: (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
+});
+
+const orInfinity = (rule: Rule): Rule => ({
+  text: `${rule.text}, or Infinity`,
+  holds: (value) => value === Infinity || rule.holds(value),
+});
+
+const duration = (least: number): Rule => ({
+  text: `a number of milliseconds >= ${least} and <= ${MAX_DURATION_MS}`,
+  holds: (value) => typeof value === 'number' && value >= least && value <= MAX_DURATION_MS,
+});
+
+const oneOf = (...values: string[]): Rule => ({
+  text: values.map((value) => `'${value}'`).join(' | '),
+  holds: (value) => values.includes(value as string),
+});
+
+const flag: Rule = { text: 'true or false', holds: (value) => typeof value === 'boolean' };
+
+const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
+  permits: wholeNumber(1),
+  weight: wholeNumber(1),
+  waitMs: orInfinity(duration(0)),
+  maxWaiting: orInfinity(wholeNumber(0)),
+  priority: wholeNumber(-MAX_PRIORITY, MAX_PRIORITY),
+  leaseMs: orInfinity(duration(1)),
+  renew: flag,
+  maxHoldMs: orInfinity(duration(1)),
+  holdAtLeastMs: duration(0),
+  reentrant: flag,
+  onStoreFailure: oneOf('reject', 'allow', 'local'),
+  label: {
+    text: `a string of at most ${MAX_LABEL_LENGTH} characters`,
+    holds: (value) => typeof value === 'string' && value.length <= MAX_LABEL_LENGTH,
+  },
+  signal: { text: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
+};
+
+const STATUS_CODE = wholeNumber(400, 599);
+
+const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
+  busy: STATUS_CODE,
+  timeout: STATUS_CODE,
+  queueFull: STATUS_CODE,
+  unavailable: STATUS_CODE,
+};
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
+  redis: {
+    text: 'a Redis URL (redis:// or rediss://), ioredis options, or an ioredis instance',
+    holds: (value) =>
+      typeof value === 'string' ? /^rediss?:\/\/./.test(value) : isObject(value) && !Array.isArray(value),
+  },
+  store: {
+    text: 'a SemaphoreStore',
+    holds: (value) => isObject(value) && typeof (value as SemaphoreStore).connect === 'function',
+  },
+  keyPrefix: {
+    text: 'a non-empty string of at most 128 characters without braces',
+    holds: (value) => typeof value === 'string' && /^[^{}]{1,128}$/su.test(value),
+  },
+  defaults: { text: 'an object of semaphore options', holds: isObject },
+  storeTimeoutMs: duration(1),
+  minReplicas: wholeNumber(0, 100),
+  replicaTimeoutMs: duration(1),
+  log: oneOf('none', 'problems', 'all'),
+  statusCodes: { text: 'an object of HTTP status codes', holds: isObject },
+};
+
+/**
+ * The levels of options, later ones winning, with defaults for the rest. Undefined says nothing. Changes none of them.
+ * @throws {InvalidOptionsError} naming the option, the value and the rule
+ */
+export function resolveOptions(
+  ...levels: readonly (AcquireOptions | undefined)[]
+): ResolvedOptions {
+  const resolved = merge(DEFAULTS, OPTION_RULES, levels);
+  if (resolved.weight > resolved.permits) {
+    throw new InvalidOptionsError(
+      'weight',
+      resolved.weight,
+      `at most \`permits\` (${resolved.permits})`,
+    );
+  }
+  return resolved;
+}
+
+/**
+ * Checks options that are to be merged later, when a weight may still meet its permits.
+ * @throws {InvalidOptionsError}
+ */
+export function validateOptions(options: SemaphoreOptions): void {
+  merge(DEFAULTS, OPTION_RULES, [options]);
+  if (options.permits !== undefined) resolveOptions(options);
+}
+
+/** @throws {InvalidOptionsError} */
+export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): ResolvedModuleOptions {
+  const resolved = merge(MODULE_DEFAULTS, MODULE_RULES, [options]);
+  if (resolved.redis !== undefined && resolved.store !== undefined) {
+    throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
+  }
+  validateOptions(resolved.defaults);
+  resolved.statusCodes = merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [
+    resolved.statusCodes,
+  ]);
+  return resolved;
+}
+
+/** @throws {InvalidOptionsError} */
+export function validateKey(key: unknown): asserts key is string {
+  // A UTF-16 unit has at most three bytes in UTF-8: most keys need no counting.
+  if (typeof key === 'string' && key.length > 0) {
+    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return;
+  }
+  throw new InvalidOptionsError('key', key, `a non-empty string of at most ${MAX_KEY_BYTES} bytes`);
+}
+
+/** A limit for `setPermits`. @throws {InvalidOptionsError} */
+export function validatePermits(permits: unknown, key: string): void {
+  if (permits === null || OPTION_RULES.permits.holds(permits)) return;
+  throw new InvalidOptionsError('permits', permits, `${OPTION_RULES.permits.text}, or null`, key);
+}
+
+/** A lease for `permit.renew`. @throws {InvalidOptionsError} */
+export function validateLease(leaseMs: unknown, key: string): void {
+  if (OPTION_RULES.leaseMs.holds(leaseMs)) return;
+  throw new InvalidOptionsError('leaseMs', leaseMs, OPTION_RULES.leaseMs.text, key);
+}
+
+function merge<T extends object>(
+  defaults: T,
+  rules: Record<string, Rule>,
+  levels: readonly (object | undefined)[],
+): T {
+  const resolved = { ...defaults };
+  for (const level of levels) {
+    if (level === undefined) continue;
+    if (!isObject(level) || Array.isArray(level)) {
+      throw new InvalidOptionsError('options', level, 'an object');
+    }
+    for (const option in level) {
+      const value = (level as Record<string, unknown>)[option];
+      if (value === undefined) continue;
+      const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;
+      if (rule === undefined) {
+        throw new InvalidOptionsError(
+          option,
+          value,
+          `left out: there is no such option; there are ${Object.keys(rules).join(', ')}`,
+        );
+      }
+      if (!rule.holds(value)) throw new InvalidOptionsError(option, value, rule.text);
+      (resolved as Record<string, unknown>)[option] = value;
+    }
+  }
+  return resolved;
+}

@@ -1,0 +1,169 @@
+import { type Clock, systemClock } from './clock.js';
+
+/**
+ * The port: where semaphores live. One store may serve several services (in tests, several "processes").
+ * Abstract class, so that one name is both type and injection token.
+ *
+ * A store without push (one that can only be asked) fulfils the port too: it asks from time to time and
+ * calls {@link StoreClient.granted} when it learns of a grant.
+ */
+export abstract class SemaphoreStore {
+  /** The clock that the store's deadlines are measured with, and that its users must use. */
+  readonly clock: Clock = systemClock;
+
+  /** Opens a session for one process. Connects in the background: calls wait for the connection. */
+  abstract connect(client: StoreClient): StoreSession;
+}
+
+/**
+ * What one process asks of the store. Every operation is idempotent under its permit id.
+ * Operations of one turn of the event loop may travel together, and keep their order.
+ *
+ * Every call settles within the store's time limit; one that failed rejects with StoreUnavailableError, and what it did
+ * is then unknown: {@link StoreSession.cancel} makes it certain.
+ */
+export interface StoreSession {
+  /** Name of this process in snapshots, for example `host:pid:random`. */
+  readonly clientId: string;
+
+  /**
+   * Takes a permit, or a place in the queue, or neither. Asking again under the same id gives the same permit or
+   * the same place.
+   * A caller that got `waiting` hears of its grant through {@link StoreClient.granted}, which may come before the reply.
+   */
+  acquire(request: AcquireRequest): Promise<AcquireReply>;
+
+  /** Makes certain that the id neither waits nor holds, whatever became of its acquire. */
+  cancel(key: string, id: string): Promise<void>;
+
+  /**
+   * Gives a permit back and hands it on.
+   * @param holdAtLeastMs the permit stays taken until this long after its acquisition
+   */
+  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome>;
+
+  /**
+   * Lets the lease end `leaseMs` from now, and claims a provisional grant.
+   * @returns null when the permit is not held any more
+   */
+  renew(key: string, id: string, leaseMs: number): Promise<Lease | null>;
+
+  /** What holds and waits now. */
+  inspect(key: string): Promise<SemaphoreSnapshot>;
+
+  /** Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`. */
+  list(pattern: string): AsyncIterable<string>;
+
+  /** Pins the limit of a key, whatever callers pass, until it is cleared with null. */
+  setPermits(key: string, permits: number | null): Promise<void>;
+
+  /** Takes a permit from its holder, or a waiter out of the queue. @returns false when the id does neither */
+  forceRelease(key: string, id: string): Promise<boolean>;
+
+  /** Ends the session and what it opened. Permits still held end with their leases. */
+  close(): Promise<void>;
+}
+
+/** What the store tells the process, at any time. None of these may throw. */
+export interface StoreClient {
+  /** A waiter became a holder. An id that is not known any more must be cancelled. May come twice. */
+  granted(key: string, id: string, grant: Grant): void;
+
+  /** A permit was released by force, or a waiter was dropped by force. */
+  revoked(key: string, id: string): void;
+
+  /** An operation of this process changed a key's limit. */
+  permitsChanged(change: PermitsChange): void;
+
+  /** The store cannot be reached. Called once, until {@link StoreClient.up}. */
+  down(error: Error): void;
+
+  /** The store can be reached again. Waiters have been asked for again. */
+  up(): void;
+}
+
+export interface AcquireRequest {
+  key: string;
+  /** Unique to this acquisition, 1 to 64 characters of `[A-Za-z0-9_-]`. */
+  id: string;
+  /** The limit that the caller knows; the one stored last holds, unless a limit is pinned. */
+  permits: number;
+  /** A weight above the limit in force counts as the whole limit. */
+  weight: number;
+  /** Higher first. */
+  priority: number;
+  /** Infinity: the permit never ends by itself. */
+  leaseMs: number;
+  /** false: never wait. */
+  wait: boolean;
+  /** Queue bound; Infinity for none. */
+  maxWaiting: number;
+  label?: string | undefined;
+}
+
+export type AcquireReply =
+  | { status: 'granted'; grant: Grant }
+  | { status: 'waiting' }
+  /** `retryAfterMs`: until the earliest lease ends. */
+  | { status: 'busy' | 'queue-full'; retryAfterMs: number };
+
+export interface Lease {
+  /** Epoch milliseconds by the store's clock; Infinity when the lease does not end. */
+  expiresAt: number;
+  /** By the store's `clock.now()`: until then the store has certainly not given the permit to another. */
+  deadline: number;
+}
+
+export interface Grant extends Lease {
+  fencingToken: number;
+  /** Epoch milliseconds by the store's clock. */
+  acquiredAt: number;
+  /** The lease is a short one, in case nobody is there any more to take the permit: renew to claim it. */
+  provisional: boolean;
+}
+
+export type ReleaseOutcome = 'released' | 'expired';
+
+export interface PermitsChange {
+  key: string;
+  permits: number;
+  /** undefined when the store knew of none. */
+  previous: number | undefined;
+  pinned: boolean;
+}
+
+/** What holds and waits at one moment. */
+export interface SemaphoreSnapshot {
+  key: string;
+  /** The limit in force; 0 when the store knows of none. */
+  permits: number;
+  /** Weights held in all. */
+  held: number;
+  /** Weights that are free. */
+  available: number;
+  holders: HolderSnapshot[];
+  /** In the order in which they will be served. */
+  waiters: WaiterSnapshot[];
+}
+
+export interface HolderSnapshot {
+  id: string;
+  weight: number;
+  label?: string;
+  client: string;
+  fencingToken: number;
+  /** Epoch milliseconds by the store's clock. */
+  acquiredAt: number;
+  /** Epoch milliseconds by the store's clock; Infinity when it never ends by itself. */
+  expiresAt: number;
+}
+
+export interface WaiterSnapshot {
+  id: string;
+  weight: number;
+  priority: number;
+  label?: string;
+  client: string;
+  /** Epoch milliseconds by the store's clock. */
+  enqueuedAt: number;
+}
