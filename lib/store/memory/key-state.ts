@@ -1,0 +1,280 @@
+import type { StopTimer } from '../clock.js';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Grant,
+  Lease,
+  ReleaseOutcome,
+  SemaphoreSnapshot,
+  StoreClient,
+} from '../semaphore-store.js';
+import { WaitingLine } from './waiting-line.js';
+
+/** The session that a holder or waiter belongs to. */
+export interface Owner {
+  readonly clientId: string;
+  /** Tells the client, after the operation that causes it has returned. */
+  tell(message: (client: StoreClient) => void): void;
+}
+
+/** What a key needs of its store. Times are those of `clock.now()`. */
+export interface Host {
+  toEpoch(time: number): number;
+  nextToken(now: number): number;
+  /** Lets the key look at its leases again, `delayMs` from now. */
+  wake(key: string, delayMs: number): StopTimer;
+}
+
+interface Waiter {
+  id: string;
+  priority: number;
+  arrival: number;
+  weight: number;
+  leaseMs: number;
+  label: string | undefined;
+  owner: Owner;
+  since: number;
+}
+
+interface Holder {
+  id: string;
+  weight: number;
+  label: string | undefined;
+  owner: Owner;
+  fencingToken: number;
+  acquiredAt: number;
+  deadline: number;
+  /** Released, but kept taken until the deadline: nobody's any more. */
+  isReleased: boolean;
+}
+
+/** Holders, waiters and limit of one key. Everything but {@link settle} expects that it was settled at `now`. */
+export class KeyState {
+  private readonly holders = new Map<string, Holder>();
+  private readonly line = new WaitingLine<Waiter>();
+  private held = 0;
+  private limit: number | undefined;
+  private isPinned = false;
+  private arrivals = 0;
+  /** No lease ends before this; renewals and releases leave it behind. */
+  private nextEnd = Infinity;
+  private stopTimer: StopTimer | undefined;
+  private timerAt = Infinity;
+
+  constructor(
+    private readonly key: string,
+    private readonly host: Host,
+  ) {}
+
+  get isUsed(): boolean {
+    return this.holders.size > 0 || this.line.size > 0;
+  }
+
+  /** Nothing is left that would have to be remembered. */
+  get isIdle(): boolean {
+    return !this.isUsed && !this.isPinned;
+  }
+
+  /** Ends the leases that are over by now, and hands their permits on. */
+  settle(now: number): void {
+    if (now < this.nextEnd) return;
+    this.nextEnd = Infinity;
+    for (const holder of this.holders.values()) {
+      if (holder.deadline <= now) this.free(holder);
+      else this.nextEnd = Math.min(this.nextEnd, holder.deadline);
+    }
+    this.admit(now);
+  }
+
+  /** While somebody waits, a timer stands at the earliest lease end. */
+  watch(now: number): void {
+    if (this.line.size === 0 || this.nextEnd >= this.timerAt) return;
+    this.stop();
+    this.timerAt = this.nextEnd;
+    this.stopTimer = this.host.wake(this.key, Math.ceil(this.nextEnd - now));
+  }
+
+  /** Stops the timer, or forgets the one that has fired. */
+  stop(): void {
+    this.stopTimer?.();
+    this.stopTimer = undefined;
+    this.timerAt = Infinity;
+  }
+
+  acquire(request: AcquireRequest, owner: Owner, now: number): AcquireReply {
+    const holder = this.holders.get(request.id);
+    if (holder?.isReleased) return this.refuse('busy', now);
+    if (holder) return { status: 'granted', grant: this.grantOf(holder) };
+    if (this.line.has(request.id)) return { status: 'waiting' };
+
+    if (!this.isPinned) this.changeLimit(request.permits, owner, now);
+    const first = this.line.first;
+    const isFirst = first === undefined || request.priority > first.priority;
+    if (isFirst && this.fits(request.weight)) {
+      return { status: 'granted', grant: this.grantOf(this.hold(request, owner, now)) };
+    }
+    if (!request.wait) return this.refuse('busy', now);
+    if (this.line.size >= request.maxWaiting) return this.refuse('queue-full', now);
+    const { id, priority, weight, leaseMs, label } = request;
+    const arrival = this.arrivals++;
+    this.line.add({ id, priority, arrival, weight, leaseMs, label, owner, since: now });
+    return { status: 'waiting' };
+  }
+
+  cancel(id: string, now: number): void {
+    if (this.line.remove(id) === undefined) this.release(id, 0, now);
+    else this.admit(now);
+  }
+
+  release(id: string, holdAtLeastMs: number, now: number): ReleaseOutcome {
+    const holder = this.heldBy(id);
+    if (holder === undefined) return 'expired';
+    const keptUntil = holder.acquiredAt + holdAtLeastMs;
+    if (keptUntil > now) {
+      holder.isReleased = true;
+      this.endAt(holder, keptUntil);
+    } else {
+      this.free(holder);
+      this.admit(now);
+    }
+    return 'released';
+  }
+
+  renew(id: string, leaseMs: number, now: number): Lease | null {
+    const holder = this.heldBy(id);
+    if (holder === undefined) return null;
+    this.endAt(holder, now + leaseMs);
+    return { expiresAt: this.host.toEpoch(holder.deadline), deadline: holder.deadline };
+  }
+
+  setPermits(permits: number | null, caller: Owner, now: number): void {
+    this.isPinned = permits !== null;
+    if (permits !== null) this.changeLimit(permits, caller, now);
+  }
+
+  forceRelease(id: string, now: number): boolean {
+    const holder = this.holders.get(id);
+    const waiter = holder === undefined ? this.line.remove(id) : undefined;
+    const dropped = holder ?? waiter;
+    if (dropped === undefined) return false;
+    if (holder) this.free(holder);
+    this.admit(now);
+    if (!holder?.isReleased) dropped.owner.tell((client) => client.revoked(this.key, id));
+    return true;
+  }
+
+  /** Takes all waiters of an owner out of the line. */
+  dismiss(owner: Owner, now: number): void {
+    for (const waiter of this.line.inOrder()) {
+      if (waiter.owner === owner) this.line.remove(waiter.id);
+    }
+    this.admit(now);
+  }
+
+  snapshot(): SemaphoreSnapshot {
+    const permits = this.limit ?? 0;
+    return {
+      key: this.key,
+      permits,
+      held: this.held,
+      available: Math.max(0, permits - this.held),
+      holders: Array.from(this.holders.values(), (holder) => ({
+        id: holder.id,
+        weight: holder.weight,
+        ...labelled(holder.label),
+        client: holder.owner.clientId,
+        fencingToken: holder.fencingToken,
+        acquiredAt: this.host.toEpoch(holder.acquiredAt),
+        expiresAt: this.host.toEpoch(holder.deadline),
+      })),
+      waiters: this.line.inOrder().map((waiter) => ({
+        id: waiter.id,
+        weight: waiter.weight,
+        priority: waiter.priority,
+        ...labelled(waiter.label),
+        client: waiter.owner.clientId,
+        enqueuedAt: this.host.toEpoch(waiter.since),
+      })),
+    };
+  }
+
+  private changeLimit(permits: number, caller: Owner, now: number): void {
+    const previous = this.limit;
+    if (previous === permits) return;
+    this.limit = permits;
+    if (previous === undefined && !this.isPinned) return;
+    const change = { key: this.key, permits, previous, pinned: this.isPinned };
+    caller.tell((client) => client.permitsChanged(change));
+    this.admit(now);
+  }
+
+  /** Serves the line from its head, as far as the permits go. Whoever does not fit blocks those behind. */
+  private admit(now: number): void {
+    for (let first = this.line.first; first && this.fits(first.weight); first = this.line.first) {
+      const { id, owner } = first;
+      this.line.remove(id);
+      const grant = this.grantOf(this.hold(first, owner, now));
+      owner.tell((client) => client.granted(this.key, id, grant));
+    }
+  }
+
+  private fits(weight: number): boolean {
+    return this.held + this.clamp(weight) <= (this.limit ?? 0);
+  }
+
+  private clamp(weight: number): number {
+    return Math.min(weight, this.limit ?? 0);
+  }
+
+  private hold(taker: AcquireRequest | Waiter, owner: Owner, now: number): Holder {
+    const holder: Holder = {
+      id: taker.id,
+      weight: this.clamp(taker.weight),
+      label: taker.label,
+      owner,
+      fencingToken: this.host.nextToken(now),
+      acquiredAt: now,
+      deadline: Infinity,
+      isReleased: false,
+    };
+    this.holders.set(holder.id, holder);
+    this.held += holder.weight;
+    this.endAt(holder, now + taker.leaseMs);
+    return holder;
+  }
+
+  private heldBy(id: string): Holder | undefined {
+    const holder = this.holders.get(id);
+    return holder?.isReleased ? undefined : holder;
+  }
+
+  private endAt(holder: Holder, deadline: number): void {
+    holder.deadline = deadline;
+    if (deadline < this.nextEnd) this.nextEnd = deadline;
+  }
+
+  private free(holder: Holder): void {
+    this.holders.delete(holder.id);
+    this.held -= holder.weight;
+  }
+
+  private refuse(status: 'busy' | 'queue-full', now: number): AcquireReply {
+    let end = Infinity;
+    for (const holder of this.holders.values()) end = Math.min(end, holder.deadline);
+    return { status, retryAfterMs: end - now };
+  }
+
+  private grantOf(holder: Holder): Grant {
+    return {
+      fencingToken: holder.fencingToken,
+      acquiredAt: this.host.toEpoch(holder.acquiredAt),
+      expiresAt: this.host.toEpoch(holder.deadline),
+      deadline: holder.deadline,
+      provisional: false,
+    };
+  }
+}
+
+function labelled(label: string | undefined): { label?: string } {
+  return label === undefined ? {} : { label };
+}

@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { SemaphoreClosedError } from '../../semaphore.errors.js';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Lease,
+  ReleaseOutcome,
+  SemaphoreSnapshot,
+  StoreClient,
+  StoreSession,
+} from '../semaphore-store.js';
+import type { KeyState, Owner } from './key-state.js';
+
+/** What a session asks of its store. */
+export interface SharedMemory {
+  /** Runs an operation on the key's settled state. */
+  run<T>(key: string, operation: (state: KeyState, now: number) => T): T;
+  /** Keys that have holders or waiters. */
+  usedKeys(pattern: string): string[];
+  /** Takes the owner's waiters out of all lines. */
+  dismiss(owner: Owner): void;
+}
+
+/**
+ * Operations take effect when they are called. What follows from them is told to the clients in later microtasks, in
+ * order: no client is called while an operation of its own process runs, not even for a grant to itself.
+ */
+export class MemorySession implements StoreSession, Owner {
+  readonly clientId = `${hostname()}:${process.pid}:${randomBytes(4).toString('hex')}`;
+  private isClosed = false;
+
+  constructor(
+    private readonly memory: SharedMemory,
+    private readonly client: StoreClient,
+  ) {}
+
+  async acquire(request: AcquireRequest): Promise<AcquireReply> {
+    return this.run(request.key, (state, now) => state.acquire(request, this, now));
+  }
+
+  async cancel(key: string, id: string): Promise<void> {
+    this.run(key, (state, now) => state.cancel(id, now));
+  }
+
+  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    return this.run(key, (state, now) => state.release(id, holdAtLeastMs, now));
+  }
+
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    return this.run(key, (state, now) => state.renew(id, leaseMs, now));
+  }
+
+  async inspect(key: string): Promise<SemaphoreSnapshot> {
+    return this.run(key, (state) => state.snapshot());
+  }
+
+  async *list(pattern: string): AsyncGenerator<string> {
+    this.requireOpen();
+    yield* this.memory.usedKeys(pattern);
+  }
+
+  async setPermits(key: string, permits: number | null): Promise<void> {
+    this.run(key, (state, now) => state.setPermits(permits, this, now));
+  }
+
+  async forceRelease(key: string, id: string): Promise<boolean> {
+    return this.run(key, (state, now) => state.forceRelease(id, now));
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.memory.dismiss(this);
+  }
+
+  tell(message: (client: StoreClient) => void): void {
+    queueMicrotask(() => {
+      if (!this.isClosed) message(this.client);
+    });
+  }
+
+  private run<T>(key: string, operation: (state: KeyState, now: number) => T): T {
+    this.requireOpen(key);
+    return this.memory.run(key, operation);
+  }
+
+  private requireOpen(key?: string): void {
+    if (this.isClosed) throw new SemaphoreClosedError(key);
+  }
+}

@@ -1,0 +1,59 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Clock, StopTimer } from '../store/clock.js';
+
+interface Timer {
+  at: number;
+  task: () => void;
+}
+
+/**
+ * A clock that stands still until it is told to go on: tests of leases and timeouts become exact, and take no time.
+ * @example
+ * const clock = new VirtualClock();
+ * const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+ * await clock.advance(30_000);
+ */
+export class VirtualClock implements Clock {
+  private time = 0;
+  /** In the order in which they fire. */
+  private readonly timers: Timer[] = [];
+
+  /** @param startsAt what the wall clock shows at first, as epoch milliseconds */
+  constructor(private readonly startsAt = Date.UTC(2030, 0, 1)) {}
+
+  now(): number {
+    return this.time;
+  }
+
+  wallTime(): number {
+    return this.startsAt + this.time;
+  }
+
+  /** How many timers have been set and have neither fired nor been stopped. */
+  get pendingTimers(): number {
+    return this.timers.length;
+  }
+
+  schedule(task: () => void, delayMs: number): StopTimer {
+    const timer = { at: this.time + Math.max(0, delayMs), task };
+    const after = this.timers.findLastIndex((other) => other.at <= timer.at);
+    this.timers.splice(after + 1, 0, timer);
+    return () => {
+      const index = this.timers.indexOf(timer);
+      if (index >= 0) this.timers.splice(index, 1);
+    };
+  }
+
+  /** Lets time pass: fires the timers that become due, in order, and lets promises settle before each and at the end. */
+  async advance(ms: number): Promise<void> {
+    const end = this.time + ms;
+    await setImmediate();
+    for (let next = this.timers[0]; next && next.at <= end; next = this.timers[0]) {
+      this.timers.shift();
+      this.time = Math.max(this.time, next.at);
+      next.task();
+      await setImmediate();
+    }
+    this.time = end;
+  }
+}
