@@ -1,6 +1,6 @@
 import { type Clock, type StopTimer, systemClock } from '../clock.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
-import { globMatcher } from './glob.js';
+import { globMatcher } from '../glob.js';
 import { type Host, KeyState, type Owner } from './key-state.js';
 import { MemorySession, type SharedMemory } from './memory.session.js';
 
