@@ -15,7 +15,8 @@ export function fakeTimeEnv(file: string): NodeJS.ProcessEnv {
     );
   }
   return {
-    LD_PRELOAD: library,
+    // With jemalloc as malloc, libfaketime waits for itself at start: let libc's come first.
+    LD_PRELOAD: `${library} libc.so.6`,
     FAKETIME_TIMESTAMP_FILE: file,
     FAKETIME_NO_CACHE: '1',
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
