@@ -69,6 +69,9 @@ export interface StoreClient {
   /** A waiter became a holder. An id that is not known any more must be cancelled. May come twice. */
   granted(key: string, id: string, grant: Grant): void;
 
+  /** A waiter cannot be granted. Its id must be cancelled, because its fate is unknown. */
+  failed(key: string, id: string, error: Error): void;
+
   /** A permit was released by force, or a waiter was dropped by force. */
   revoked(key: string, id: string): void;
 

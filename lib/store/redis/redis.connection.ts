@@ -1,0 +1,118 @@
+import type { RedisConnection } from '../../semaphore.options.js';
+
+/** What the store uses of an ioredis `Redis` or `Cluster`, of any copy of ioredis 5 or 6. */
+export interface Connection {
+  readonly status: string;
+  readonly options: { keyPrefix?: string };
+  readonly isCluster?: boolean;
+  on(event: string, listener: (...args: never[]) => void): unknown;
+  once(event: string, listener: (...args: never[]) => void): unknown;
+  evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
+  script(command: 'LOAD', script: string): Promise<unknown>;
+  scan(cursor: string, ...args: (string | number)[]): Promise<[string, string[]]>;
+  wait(replicas: number, timeoutMs: number): Promise<number>;
+  subscribe(channel: string): Promise<unknown>;
+  ping(): Promise<unknown>;
+  disconnect(reconnect?: boolean): void;
+}
+
+/** What it uses of a `Cluster` besides. */
+export interface ClusterConnection extends Connection {
+  readonly slots: (string[] | undefined)[];
+  nodes(role: 'master'): (Connection & { options: { host?: string; port?: number } })[];
+}
+
+interface Duplicable {
+  readonly isCluster?: boolean;
+  readonly options: Record<string, unknown>;
+  duplicate(...args: unknown[]): Connection;
+}
+
+/** Opens connections of our own to one Redis, however the user described it. */
+export interface Connector {
+  /** What the user's own options put in front of every key. */
+  readonly keyPrefix: string;
+  readonly isCluster: boolean;
+  open(): Promise<Connection>;
+}
+
+const RECONNECT_AT_MOST_MS = 500;
+
+/**
+ * A call that cannot be sent fails at once and a call without an answer is never sent again behind our back: the store
+ * does both itself, within its time limit.
+ */
+function ourSettings(timeoutMs: number): Record<string, unknown> {
+  return {
+    lazyConnect: false,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (attempt: number) => Math.min(attempt * 25, RECONNECT_AT_MOST_MS),
+    reconnectOnError: null,
+    connectTimeout: Math.max(250, Math.min(timeoutMs, 10_000)),
+    commandTimeout: undefined,
+    enableAutoPipelining: false,
+    stringNumbers: false,
+    keyPrefix: '',
+    readOnly: false,
+  };
+}
+
+export function createConnector(redis: RedisConnection, timeoutMs: number): Connector {
+  const settings = ourSettings(timeoutMs);
+  if (isInstance(redis)) {
+    const { keyPrefix, redisOptions } = redis.options as {
+      keyPrefix?: string;
+      redisOptions?: { keyPrefix?: string };
+    };
+    const isCluster = redis.isCluster === true;
+    return {
+      isCluster,
+      keyPrefix: keyPrefix ?? redisOptions?.keyPrefix ?? '',
+      open: () =>
+        Promise.resolve(
+          isCluster
+            ? redis.duplicate([], clusterSettings(settings))
+            : redis.duplicate({ ...settings }),
+        ),
+    };
+  }
+  return {
+    isCluster: false,
+    keyPrefix: typeof redis === 'string' ? '' : ((redis as { keyPrefix?: string }).keyPrefix ?? ''),
+    async open() {
+      const { Redis } = await import('ioredis');
+      const connection =
+        typeof redis === 'string'
+          ? new Redis(redis, settings)
+          : new Redis({ ...redis, ...settings });
+      return connection as unknown as Connection;
+    },
+  };
+}
+
+function clusterSettings(settings: Record<string, unknown>): Record<string, unknown> {
+  return {
+    lazyConnect: false,
+    enableOfflineQueue: false,
+    enableAutoPipelining: false,
+    keyPrefix: '',
+    scaleReads: 'master',
+    clusterRetryStrategy: settings['retryStrategy'],
+    redisOptions: {
+      ...settings,
+      // These belong to the Cluster object: its nodes queue while they connect, and it reconnects them.
+      lazyConnect: undefined,
+      enableOfflineQueue: undefined,
+      retryStrategy: undefined,
+    },
+  };
+}
+
+/** By shape, not by class: the application may have another copy of ioredis than we would load. */
+function isInstance(redis: RedisConnection): redis is Duplicable & object {
+  return typeof redis === 'object' && 'duplicate' in redis && typeof redis.duplicate === 'function';
+}

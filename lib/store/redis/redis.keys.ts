@@ -1,0 +1,41 @@
+/**
+ * Names in Redis: `prefix:{key}` (holders) and `prefix:{key}:q` (waiters) share a hash slot; `prefix:@client` is a
+ * process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
+ */
+export class RedisKeys {
+  constructor(readonly prefix: string) {}
+
+  holders(key: string): string {
+    return `${this.prefix}:{${escape(key)}}`;
+  }
+
+  waiters(holders: string): string {
+    return `${holders}:q`;
+  }
+
+  channel(client: string): string {
+    return `${this.prefix}:@${client}`;
+  }
+
+  /** The key that {@link holders} was made from. */
+  keyOf(holders: string): string {
+    return unescape(holders.slice(this.prefix.length + 2, -1));
+  }
+
+  /** A pattern for SCAN that finds the holders of all keys. */
+  get allHolders(): string {
+    return `${this.prefix.replace(/[\\*?[\]^]/g, '\\$&')}:{*}`;
+  }
+}
+
+function escape(key: string): string {
+  return /[%{}]/.test(key)
+    ? key.replace(/[%{}]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+    : key;
+}
+
+function unescape(escaped: string): string {
+  return escaped.replace(/%(25|7B|7D)/g, (_, code: string) =>
+    String.fromCharCode(Number.parseInt(code, 16)),
+  );
+}

@@ -1,0 +1,187 @@
+import { StoreUnavailableError } from '../../semaphore.errors.js';
+import type { Clock, StopTimer } from '../clock.js';
+import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
+import { inspectScript, semaphoreScript } from './scripts/embedded.js';
+
+export interface LinkEvents {
+  /** Commands can be sent (again). */
+  up(): void;
+  down(error: Error): void;
+  /** The channel is heard (again): what was said in between is missed. */
+  subscribed(): void;
+  message(text: string): void;
+}
+
+const PING_EVERY_MS = 5000;
+
+/** The connections of one process: one for commands, one that listens to its channel. */
+export class RedisLink {
+  private commands?: Connection;
+  private subscriber?: Connection;
+  private isUp = false;
+  private isClosed = false;
+  private downSince: number;
+  private lastError: Error | undefined;
+  private readonly waiting = new Set<(error?: Error) => void>();
+  private stopPing: StopTimer = () => undefined;
+
+  constructor(
+    private readonly connector: Connector,
+    private readonly channel: string,
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+    private readonly events: LinkEvents,
+  ) {
+    this.downSince = clock.now();
+    this.open().catch((error: unknown) => this.fell(asError(error)));
+  }
+
+  get isCluster(): boolean {
+    return this.connector.isCluster;
+  }
+
+  /**
+   * The command connection, as soon as it is there.
+   * @throws {StoreUnavailableError} at once when it has been away for longer than the time limit, otherwise after `withinMs`
+   */
+  ready(withinMs: number): Connection | Promise<Connection> {
+    if (this.isUp && this.commands !== undefined) return this.commands;
+    if (this.isClosed) return Promise.reject(new StoreUnavailableError('the store is closed'));
+    const downMs = this.clock.now() - this.downSince;
+    if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        stop();
+        this.waiting.delete(settle);
+        if (error === undefined) resolve(this.commands as Connection);
+        else reject(error);
+      };
+      const stop = this.clock.schedule(
+        () => settle(this.unavailable(this.clock.now() - this.downSince)),
+        Math.min(withinMs, this.timeoutMs - downMs),
+      );
+      this.waiting.add(settle);
+    });
+  }
+
+  /** The connection does not answer, or speaks with a server that takes no writes: look for a better one. */
+  suspect(error: Error): void {
+    this.lastError = error;
+    if (!this.isCluster && this.isUp) this.commands?.disconnect(true);
+  }
+
+  /** Waits for replicas to have what was written on the command connection (in Cluster: to the slot's node). */
+  async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
+    const commands = await this.ready(this.timeoutMs);
+    if (!this.isCluster) return commands.wait(replicas, timeoutMs);
+    const cluster = commands as ClusterConnection;
+    const name = cluster.slots[slot]?.[0];
+    const node = cluster
+      .nodes('master')
+      .find(({ options }) => `${options.host}:${options.port}` === name);
+    return node === undefined ? 0 : node.wait(replicas, timeoutMs);
+  }
+
+  /** Every master. */
+  async masters(): Promise<Connection[]> {
+    const commands = await this.ready(this.timeoutMs);
+    return this.isCluster ? (commands as ClusterConnection).nodes('master') : [commands];
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.isUp = false;
+    this.stopPing();
+    for (const settle of [...this.waiting])
+      settle(new StoreUnavailableError('the store is closed'));
+    const connections = new Set([this.commands, this.subscriber]);
+    await Promise.all([...connections].map((connection) => ended(connection)));
+  }
+
+  private async open(): Promise<void> {
+    const commands = await this.connector.open();
+    // In Cluster, ioredis keeps a connection for subscriptions of its own.
+    const subscriber = this.isCluster ? commands : await this.connector.open();
+    this.commands = commands;
+    this.subscriber = subscriber;
+    if (this.isClosed) {
+      await Promise.all([ended(commands), ended(subscriber)]);
+      return;
+    }
+    commands.on('error', (error: Error) => (this.lastError = error));
+    commands.on('close', () => this.fell(this.lastError));
+    commands.on('ready', () => this.rose());
+    subscriber.on('message', (channel: string, text: string) => {
+      if (channel === this.channel) this.events.message(text);
+    });
+    if (subscriber !== commands) {
+      subscriber.on('error', (error: Error) => (this.lastError = error));
+      subscriber.on('ready', () => this.subscribe());
+      if (subscriber.status === 'ready') this.subscribe();
+      this.pingSubscriber();
+    }
+    if (commands.status === 'ready') this.rose();
+  }
+
+  private rose(): void {
+    if (this.isClosed || this.commands === undefined) return;
+    // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
+    for (const script of [semaphoreScript, inspectScript]) {
+      if (!this.isCluster) this.commands.script('LOAD', script).catch(() => undefined);
+    }
+    if (this.isCluster) this.subscribe();
+    if (this.isUp) return;
+    this.isUp = true;
+    this.events.up();
+    for (const settle of [...this.waiting]) settle();
+  }
+
+  private fell(error: Error | undefined): void {
+    if (this.isClosed) return;
+    if (this.isUp) this.downSince = this.clock.now();
+    this.isUp = false;
+    this.events.down(error ?? new Error('the connection was closed'));
+  }
+
+  private subscribe(): void {
+    this.subscriber?.subscribe(this.channel).then(
+      () => this.events.subscribed(),
+      // The connection closed meanwhile: its next 'ready' subscribes.
+      () => undefined,
+    );
+  }
+
+  /** A subscriber only listens: a connection that died without a word would go unnoticed. */
+  private pingSubscriber(): void {
+    this.stopPing = this.clock.schedule(() => {
+      if (this.isClosed) return;
+      this.pingSubscriber();
+      const subscriber = this.subscriber;
+      if (subscriber?.status !== 'ready') return;
+      const stop = this.clock.schedule(() => subscriber.disconnect(true), this.timeoutMs);
+      subscriber.ping().then(stop, stop);
+    }, PING_EVERY_MS);
+  }
+
+  private unavailable(downMs: number): StoreUnavailableError {
+    return new StoreUnavailableError(
+      `no connection to Redis for ${Math.round(downMs)} ms`,
+      undefined,
+      this.lastError,
+    );
+  }
+}
+
+function ended(connection: Connection | undefined): Promise<void> {
+  if (connection === undefined || connection.status === 'end') return Promise.resolve();
+  return new Promise((resolve) => {
+    connection.once('end', () => resolve());
+    connection.disconnect();
+    // There is no socket that could end: the attempt to reconnect was called off.
+    if (connection.status === 'reconnecting') resolve();
+  });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

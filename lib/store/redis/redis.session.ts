@@ -1,0 +1,281 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { StoreUnavailableError } from '../../semaphore.errors.js';
+import type { Clock } from '../clock.js';
+import { globMatcher } from '../glob.js';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Grant,
+  Lease,
+  ReleaseOutcome,
+  SemaphoreSnapshot,
+  StoreClient,
+  StoreSession,
+} from '../semaphore-store.js';
+import { RedisCalls, type OwnGrants, type Sample } from './redis.calls.js';
+import type { Connector } from './redis.connection.js';
+import { RedisKeys } from './redis.keys.js';
+import { RedisLink } from './redis.link.js';
+import { type InspectReply, toSnapshot } from './redis.snapshot.js';
+import { RedisUncertain } from './redis.uncertain.js';
+import { ENDLESS, RedisWaiting, toGrant, toLease, type Waiting } from './redis.waiting.js';
+import { inspectScript } from './scripts/embedded.js';
+
+export interface RedisSessionOptions {
+  keyPrefix: string;
+  storeTimeoutMs: number;
+  minReplicas: number;
+  replicaTimeoutMs: number;
+}
+
+const SCAN_COUNT = 500;
+
+/** One process on one Redis: translates the port's calls into operations of the script. */
+export class RedisSession implements StoreSession {
+  readonly clientId = `${hostname()
+    .replace(/[^\w.-]/g, '_')
+    .slice(0, 64)}:${process.pid}:${randomBytes(4).toString('hex')}`;
+
+  private readonly keys: RedisKeys;
+  private readonly link: RedisLink;
+  private readonly calls: RedisCalls;
+  private readonly waiting: RedisWaiting;
+  private readonly uncertain: RedisUncertain;
+  private isDown = false;
+
+  constructor(
+    private readonly client: StoreClient,
+    clock: Clock,
+    connector: Connector,
+    private readonly options: RedisSessionOptions,
+  ) {
+    const timeoutMs = options.storeTimeoutMs;
+    this.keys = new RedisKeys(connector.keyPrefix + options.keyPrefix);
+    this.link = new RedisLink(connector, this.keys.channel(this.clientId), clock, timeoutMs, {
+      up: () => this.onUp(),
+      down: (error) => this.onDown(error),
+      subscribed: () => this.waiting.pollAll(),
+      message: (text) => this.onMessage(text),
+    });
+    this.calls = new RedisCalls(
+      this.link,
+      this.keys,
+      this.clientId,
+      clock,
+      timeoutMs,
+      (grants, sample) => this.onOwnGrants(grants, sample),
+    );
+    this.waiting = new RedisWaiting(this.calls, clock, (waiting, grant) =>
+      this.onGrant(waiting, grant),
+    );
+    this.uncertain = new RedisUncertain(this.calls, clock, timeoutMs);
+  }
+
+  async acquire(request: AcquireRequest): Promise<AcquireReply> {
+    const { id, key, permits, wait, maxWaiting } = request;
+    const waiting: Waiting = {
+      request,
+      holders: this.keys.holders(key),
+      member: this.memberOf(request),
+    };
+    const args = [waiting.member, permits, wait ? 1 : 0, maxWaiting === Infinity ? -1 : maxWaiting];
+    if (wait) this.waiting.add(waiting);
+    try {
+      const { value, sample } = await this.calls.send<[number, number, number, number, number]>({
+        holders: waiting.holders,
+        code: 'A',
+        args,
+      });
+      this.reportLimit(key, value.at(-1), permits);
+      if (value[0] === 0) {
+        this.waiting.queued(waiting, value[1], value[2], sample);
+        return { status: 'waiting' };
+      }
+      this.waiting.remove(id);
+      if (value[0] === 1) {
+        const [, token, expiry, acquired] = value;
+        const grant = toGrant({ token, expiry, acquired }, false, sample);
+        if (this.options.minReplicas > 0) await this.replicated(waiting);
+        return { status: 'granted', grant };
+      }
+      const retryAfterMs = Math.max(1, value[1] >= ENDLESS ? 0 : value[1] - sample.serverNow);
+      return { status: value[0] === 2 ? 'busy' : 'queue-full', retryAfterMs };
+    } catch (error) {
+      this.waiting.remove(id);
+      this.uncertain.add(waiting);
+      throw error;
+    }
+  }
+
+  async cancel(key: string, id: string): Promise<void> {
+    const waiting = this.waiting.remove(id) ?? this.uncertain.get(id);
+    const holders = this.keys.holders(key);
+    await this.calls.send({ holders, code: 'C', args: [id, waiting?.member ?? ''] });
+  }
+
+  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    const holders = this.keys.holders(key);
+    const { value } = await this.calls.send<number>({
+      holders,
+      code: 'R',
+      args: [id, holdAtLeastMs],
+    });
+    return value === 1 ? 'released' : 'expired';
+  }
+
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    const holders = this.keys.holders(key);
+    const { value, sample } = await this.calls.send<number>({
+      holders,
+      code: 'N',
+      args: [id, leaseText(leaseMs)],
+    });
+    return value === 0 ? null : toLease(value, sample);
+  }
+
+  async inspect(key: string): Promise<SemaphoreSnapshot> {
+    const holders = this.keys.holders(key);
+    const reply = await this.calls.read(inspectScript, holders);
+    return toSnapshot(key, reply as InspectReply);
+  }
+
+  async *list(pattern: string): AsyncIterable<string> {
+    const matches = globMatcher(pattern);
+    const seen = new Set<string>();
+    for (const master of await this.link.masters()) {
+      let cursor = '0';
+      do {
+        const [next, found] = await this.calls.inTime(
+          master.scan(cursor, 'MATCH', this.keys.allHolders, 'COUNT', SCAN_COUNT),
+        );
+        cursor = next;
+        const candidates = found.filter(
+          (holders) => !seen.has(holders) && matches(this.keys.keyOf(holders)),
+        );
+        for (const holders of candidates) seen.add(holders);
+        const inUse = await Promise.all(
+          candidates.map((holders) => this.calls.send<number>({ holders, code: 'I', args: [] })),
+        );
+        for (const [i, holders] of candidates.entries()) {
+          if (inUse[i]?.value === 1) yield this.keys.keyOf(holders);
+        }
+      } while (cursor !== '0');
+    }
+  }
+
+  async setPermits(key: string, permits: number | null): Promise<void> {
+    const holders = this.keys.holders(key);
+    const { value } = await this.calls.send<number>({ holders, code: 'L', args: [permits ?? ''] });
+    if (permits !== null) this.reportLimit(key, value === 0 ? undefined : value, permits, true);
+  }
+
+  async forceRelease(key: string, id: string): Promise<boolean> {
+    const holders = this.keys.holders(key);
+    const { value } = await this.calls.send<number>({ holders, code: 'F', args: [id] });
+    return value === 1;
+  }
+
+  async close(): Promise<void> {
+    this.waiting.close();
+    this.uncertain.close();
+    await this.link.close();
+  }
+
+  private memberOf({ id, weight, leaseMs, priority, label }: AcquireRequest): string {
+    return `${id} ${this.clientId} ${weight} ${leaseText(leaseMs)} ${priority} ${label ?? ''}`;
+  }
+
+  private reportLimit(
+    key: string,
+    previous: number | undefined,
+    permits: number,
+    pinned = false,
+  ): void {
+    if (previous === -1 || previous === permits) return;
+    this.client.permitsChanged({ key, permits, previous, pinned });
+  }
+
+  private onOwnGrants(grants: OwnGrants, sample: Sample): void {
+    for (let i = 0; i < grants.length; i += 4) {
+      const [id, token, expiry, acquired] = grants.slice(i, i + 4) as [
+        string,
+        number,
+        number,
+        number,
+      ];
+      this.waiting.granted(id, { token, expiry, acquired }, false, sample);
+    }
+  }
+
+  /** `id token expiry acquired,...` grants · `!id holders` a forced release · `?holders` a lease that ends earlier than known */
+  private onMessage(text: string): void {
+    const rest = text.slice(1);
+    if (text.startsWith('?')) {
+      this.waiting.poll(rest);
+    } else if (text.startsWith('!')) {
+      const end = rest.indexOf(' ');
+      const [id, holders] = [rest.slice(0, end), rest.slice(end + 1)];
+      this.waiting.remove(id);
+      this.client.revoked(this.keys.keyOf(holders), id);
+    } else {
+      for (const one of text.split(',')) {
+        const [id, token, expiry, acquired] = one.split(' ') as [string, string, string, string];
+        const granted = {
+          token: Number(token),
+          expiry: Number(expiry),
+          acquired: Number(acquired),
+        };
+        this.waiting.granted(id, granted, true);
+      }
+    }
+  }
+
+  private onGrant(waiting: Waiting, grant: Grant): void {
+    const { key, id } = waiting.request;
+    if (this.options.minReplicas === 0) {
+      this.client.granted(key, id, grant);
+      return;
+    }
+    this.replicated(waiting).then(
+      () => this.client.granted(key, id, grant),
+      (error: Error) => {
+        this.uncertain.add(waiting);
+        this.client.failed(key, id, error);
+      },
+    );
+  }
+
+  /** WAIT counts what this connection wrote: a grant made by another process is written again first. */
+  private async replicated({ request, holders }: Waiting): Promise<void> {
+    const { minReplicas, replicaTimeoutMs } = this.options;
+    if ((await this.renew(request.key, request.id, request.leaseMs)) === null) {
+      throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', request.key);
+    }
+    const slot = this.calls.slotOf(holders);
+    const confirmed = await this.calls.inTime(this.link.wait(slot, minReplicas, replicaTimeoutMs));
+    if (confirmed < minReplicas) {
+      throw new StoreUnavailableError(
+        `${confirmed} of ${minReplicas} replicas confirmed the grant within ${replicaTimeoutMs} ms`,
+        request.key,
+      );
+    }
+  }
+
+  private onUp(): void {
+    this.waiting.pollAll();
+    if (!this.isDown) return;
+    this.isDown = false;
+    this.client.up();
+  }
+
+  private onDown(error: Error): void {
+    if (this.isDown) return;
+    this.isDown = true;
+    this.client.down(error);
+  }
+}
+
+function leaseText(leaseMs: number): string {
+  return leaseMs === Infinity ? '-' : String(leaseMs);
+}

@@ -1,0 +1,197 @@
+import type { Clock, StopTimer } from '../clock.js';
+import type { AcquireRequest, Grant } from '../semaphore-store.js';
+import type { Answer, RedisCalls, Sample } from './redis.calls.js';
+
+/** An acquisition that stands in the queue, or may. */
+export interface Waiting {
+  request: AcquireRequest;
+  holders: string;
+  member: string;
+  /** Its place in the queue, once the server has told it. */
+  score?: number;
+  /** Pairs the local with the server's clock. */
+  sample?: Sample;
+  /** Its grant came by a message before the reply that tells its place. */
+  early?: Granted;
+}
+
+/** As the server tells it. */
+export interface Granted {
+  token: number;
+  expiry: number;
+  acquired: number;
+}
+
+interface Watched {
+  entries: Map<string, Waiting>;
+  stop: StopTimer;
+  /** Local time of the earliest lease end that is known. */
+  wakeAt: number;
+}
+
+/** Well within what a dead waiter or a lost message may cost (5 s), and the claim window of the scripts. */
+const POLL_MS = 1500;
+const POLL_AT_MOST = 250;
+/** The server's milliseconds are rounded down. */
+const ROUNDING_MS = 1;
+/** The script's mark of a lease without an end. */
+export const ENDLESS = 1e15;
+
+/**
+ * Who waits in this process. Tells the server that they are alive and asks what became of them, every 1.5 s and after each
+ * reconnect; wakes at the end of the earliest lease of a key that somebody waits for.
+ */
+export class RedisWaiting {
+  private readonly byId = new Map<string, Waiting>();
+  private readonly byKey = new Map<string, Watched>();
+  private stopPolling: StopTimer | undefined;
+
+  constructor(
+    private readonly calls: RedisCalls,
+    private readonly clock: Clock,
+    private readonly onGrant: (waiting: Waiting, grant: Grant) => void,
+  ) {}
+
+  get(id: string): Waiting | undefined {
+    return this.byId.get(id);
+  }
+
+  add(waiting: Waiting): void {
+    this.byId.set(waiting.request.id, waiting);
+  }
+
+  /** The server told its place in the queue. */
+  queued(waiting: Waiting, score: number, next: number, sample: Sample): void {
+    const { id } = waiting.request;
+    if (this.byId.get(id) !== waiting) return;
+    waiting.score = score;
+    waiting.sample = sample;
+    if (waiting.early !== undefined) {
+      this.granted(id, waiting.early, true);
+      return;
+    }
+    let watched = this.byKey.get(waiting.holders);
+    if (watched === undefined) {
+      watched = { entries: new Map(), stop: () => undefined, wakeAt: Infinity };
+      this.byKey.set(waiting.holders, watched);
+    }
+    watched.entries.set(id, waiting);
+    this.wakeAt(waiting.holders, watched, next, sample);
+    this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
+  }
+
+  remove(id: string): Waiting | undefined {
+    const waiting = this.byId.get(id);
+    if (waiting === undefined) return undefined;
+    this.byId.delete(id);
+    const watched = this.byKey.get(waiting.holders);
+    if (watched?.entries.delete(id) === true && watched.entries.size === 0) {
+      watched.stop();
+      this.byKey.delete(waiting.holders);
+    }
+    return waiting;
+  }
+
+  /** @param provisional whether the server wants to hear that somebody is there to take the grant */
+  granted(id: string, granted: Granted, provisional: boolean, sample?: Sample): void {
+    const waiting = this.byId.get(id);
+    if (waiting === undefined) return;
+    const base = sample ?? waiting.sample;
+    if (base === undefined) {
+      waiting.early = granted;
+      return;
+    }
+    const grant = toGrant(granted, provisional, base);
+    if (grant.deadline <= this.clock.now()) {
+      // It was on its way for too long, and has lapsed: back into the queue, at the old place.
+      this.poll(waiting.holders);
+      return;
+    }
+    this.remove(id);
+    this.onGrant(waiting, grant);
+  }
+
+  pollAll(): void {
+    this.stopPolling?.();
+    this.stopPolling = undefined;
+    if (this.byKey.size === 0) return;
+    this.stopPolling = this.clock.schedule(() => this.pollAll(), POLL_MS);
+    for (const holders of this.byKey.keys()) this.poll(holders);
+  }
+
+  /** Asks what became of those who wait for a key. */
+  poll(holders: string): void {
+    const watched = this.byKey.get(holders);
+    if (watched === undefined) return;
+    const entries = [...watched.entries.values()];
+    for (let i = 0; i < entries.length; i += POLL_AT_MOST) {
+      this.ask(holders, entries.slice(i, i + POLL_AT_MOST));
+    }
+  }
+
+  close(): void {
+    this.stopPolling?.();
+    for (const watched of this.byKey.values()) watched.stop();
+    this.byKey.clear();
+    this.byId.clear();
+  }
+
+  private ask(holders: string, entries: readonly Waiting[]): void {
+    const args = entries.flatMap(({ member, score, request }) => [
+      member,
+      score as number,
+      request.permits,
+    ]);
+    this.calls
+      .send<number[]>({ holders, code: 'P', args: [entries.length, ...args] })
+      .then(({ value, sample }: Answer<number[]>) => {
+        for (const entry of entries) entry.sample = sample;
+        for (let i = 1; i < value.length; i += 4) {
+          const [index, token, expiry, acquired] = value.slice(i, i + 4) as [
+            number,
+            number,
+            number,
+            number,
+          ];
+          const { id } = (entries[index] as Waiting).request;
+          this.granted(id, { token, expiry, acquired }, true, sample);
+        }
+        const watched = this.byKey.get(holders);
+        if (watched !== undefined) this.wakeAt(holders, watched, value[0] as number, sample);
+      })
+      // The next round asks again.
+      .catch(() => undefined);
+  }
+
+  private wakeAt(holders: string, watched: Watched, next: number, sample: Sample): void {
+    const wakeAt =
+      next >= ENDLESS ? Infinity : sample.sentAt + (next - sample.serverNow) + ROUNDING_MS;
+    if (wakeAt === watched.wakeAt) return;
+    watched.stop();
+    watched.wakeAt = wakeAt;
+    if (wakeAt === Infinity) return;
+    watched.stop = this.clock.schedule(() => {
+      watched.wakeAt = Infinity;
+      this.ask(holders, []);
+    }, wakeAt - this.clock.now());
+  }
+}
+
+/**
+ * The permit is certainly held until as long after the sending of the sampled call as the server's expiry lies after that
+ * call's server time: no client clock is trusted.
+ */
+export function toGrant(granted: Granted, provisional: boolean, sample: Sample): Grant {
+  return {
+    fencingToken: granted.token,
+    acquiredAt: granted.acquired,
+    provisional,
+    ...toLease(granted.expiry, sample),
+  };
+}
+
+export function toLease(expiry: number, sample: Sample): { expiresAt: number; deadline: number } {
+  return expiry >= ENDLESS
+    ? { expiresAt: Infinity, deadline: Infinity }
+    : { expiresAt: expiry, deadline: sample.sentAt + (expiry - sample.serverNow) };
+}

@@ -1,0 +1,86 @@
+local function grant(s, id, client, weight, lease, label, state)
+  local expiry = lease == '-' and ENDLESS or math.ceil(now + lease)
+  if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
+  s.token = math.max(s.token + 1, micros)
+  s.granted = true
+  s.used = s.used + weight
+  hold(s, id, expiry, weight, s.token, now, state, client .. ' ' .. label)
+  return expiry
+end
+
+local function waiter(member)
+  return match(member, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+end
+
+-- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it.
+local function admit(s)
+  while s.used < s.limit do
+    local member = call('ZRANGE', s.Q, 0, 0)[1]
+    if not member then
+      s.waiting = false
+      s.changed = true
+      return
+    end
+    local id, client, weight, lease, _, label = waiter(member)
+    weight = math.min(tonumber(weight), s.limit)
+    if s.used + weight > s.limit then return end
+    call('ZREM', s.Q, member)
+    local own = client == me
+    local expiry = grant(s, id, client, weight, lease, label, own and 'h' or 'p')
+    if own then
+      for _, value in ipairs({ id, s.token, expiry, now }) do mine[#mine + 1] = value end
+    else
+      local text = format('%s %.0f %.0f %.0f', id, s.token, expiry, now)
+      theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
+    end
+  end
+end
+
+local function forget(s, condition)
+  local dead = {}
+  for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
+    local _, client = waiter(member)
+    if condition(client) then dead[#dead + 1] = member end
+  end
+  send('ZREM', s.Q, dead)
+end
+
+-- Ends the leases that are over. A client that let a provisional one lapse is dead: all its waiters go.
+local function sweep(s)
+  local all = call('HGETALL', s.K)
+  local over, dead = {}, {}
+  s.used, s.next = 0, ENDLESS
+  for i = 1, #all, 2 do
+    local kind = string.sub(all[i], 1, 1)
+    if kind == '@' then
+      local expiry, weight, state, client = match(all[i + 1], '^(%S+) (%S+) %S+ %S+ (%S+) (%S+)')
+      expiry = tonumber(expiry)
+      if expiry <= now then
+        over[#over + 1] = all[i]
+        if state == 'p' then dead[client] = true end
+        if all[i] == '@' .. s.id then s.holder = false end
+      else
+        s.used = s.used + weight
+        s.next = math.min(s.next, expiry)
+      end
+    elseif kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
+      over[#over + 1] = all[i]
+    end
+  end
+  send('HDEL', s.K, over)
+  if next(dead) then
+    forget(s, function(client) return dead[client] end)
+  end
+  s.changed = true
+end
+
+-- Only the head of the queue holds up others: the dead in front of it go, those further behind in their turn.
+local function bury(s)
+  while true do
+    local member = call('ZRANGE', s.Q, 0, 0)[1]
+    if not member then return end
+    local _, client = waiter(member)
+    if client == me or (call('HGET', s.K, '~' .. client) or 0) + DEAD_MS > now then return end
+    call('ZREM', s.Q, member)
+  end
+end
