@@ -53,6 +53,8 @@ function ourSettings(timeoutMs: number): Record<string, unknown> {
     retryStrategy: (attempt: number) => Math.min(attempt * 25, RECONNECT_AT_MOST_MS),
     reconnectOnError: null,
     connectTimeout: Math.max(250, Math.min(timeoutMs, 10_000)),
+    // A connection that does not answer is not worth a polite goodbye.
+    disconnectTimeout: 100,
     commandTimeout: undefined,
     enableAutoPipelining: false,
     stringNumbers: false,
