@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { rm } from 'node:fs/promises';
+import { withRedis } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { Consumer, packTarball } from './consumer.js';
+
+const nest12 = ['@nestjs/common@12', '@nestjs/core@12', 'reflect-metadata@0.2', 'rxjs@7'];
+const nest11 = ['@nestjs/common@11', '@nestjs/core@11', 'reflect-metadata@0.2', 'rxjs@7'];
+
+describe('the packed tarball', () => {
+  let packed: Awaited<ReturnType<typeof packTarball>>;
+  let redis: RedisServer;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    packed = await packTarball();
+  }, 150_000);
+
+  afterAll(async () => {
+    await redis.stop();
+    await rm(packed.folder, { recursive: true, force: true });
+  });
+
+  const onRedis = [
+    {
+      app: 'an ES module',
+      type: 'module',
+      versions: 'Nest 12, ioredis 6',
+      dependencies: [...nest12, 'ioredis@6'],
+    },
+    {
+      app: 'a CommonJS app',
+      type: 'commonjs',
+      versions: 'Nest 12, ioredis 6',
+      dependencies: [...nest12, 'ioredis@6'],
+    },
+    {
+      app: 'an ES module',
+      type: 'module',
+      versions: 'Nest 11, ioredis 5',
+      dependencies: [...nest11, 'ioredis@5'],
+    },
+  ] as const;
+
+  it.each(onRedis)(
+    'type-checks in $app ($versions), takes a permit on Redis and lets the process end',
+    async ({ type, dependencies }) => {
+      await using consumer = await Consumer.create(packed.tarball, { type, dependencies });
+      await consumer.compile();
+      const scriptsBefore = await scriptCalls(redis);
+
+      const result: unknown = JSON.parse(await consumer.start({ REDIS_URL: redis.url }));
+
+      expect(result).toMatchObject({ token: expect.any(Number), degraded: false });
+      expect(await scriptCalls(redis)).toBeGreaterThan(scriptsBefore);
+      if (type === 'commonjs') await consumer.typeCheckAsCommonJs();
+    },
+    240_000,
+  );
+
+  it('type-checks and runs in memory where ioredis is not installed', async () => {
+    await using consumer = await Consumer.create(packed.tarball, {
+      type: 'module',
+      dependencies: nest12,
+    });
+    expect(await consumer.installed()).not.toContain('ioredis');
+    await consumer.compile();
+
+    const result: unknown = JSON.parse(await consumer.start({}));
+
+    expect(result).toMatchObject({ token: expect.any(Number), degraded: false });
+  }, 240_000);
+});
+
+/** How many script calls the server has served. */
+function scriptCalls(server: RedisServer): Promise<number> {
+  return withRedis(server.port, async (redis) => {
+    const stats = await redis.info('commandstats');
+    const calls = [...stats.matchAll(/^cmdstat_(?:eval|evalsha|fcall):calls=(\d+)/gm)];
+    return calls.reduce((sum, [, count]) => sum + Number(count), 0);
+  });
+}
