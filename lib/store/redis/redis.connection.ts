@@ -1,3 +1,4 @@
+import type { RedisOptions } from 'ioredis';
 import type { RedisConnection } from '../../semaphore.options.js';
 
 /** What the store uses of an ioredis `Redis` or `Cluster`, of any copy of ioredis 5 or 6. */
@@ -90,7 +91,7 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
       const connection =
         typeof redis === 'string'
           ? new Redis(redis, settings)
-          : new Redis({ ...redis, ...settings });
+          : new Redis({ ...(redis as RedisOptions), ...settings });
       return connection as unknown as Connection;
     },
   };
