@@ -1,0 +1,56 @@
+export { type Permit } from './core/permit.js';
+export { NamedSemaphore } from './named-semaphore.js';
+export { byArgs, type KeyByArgs } from './nest/by-args.js';
+export { CurrentPermit } from './nest/current-permit.decorator.js';
+export { getSemaphoreToken, InjectSemaphore } from './nest/inject-semaphore.js';
+export { Semaphore } from './nest/semaphore.decorator.js';
+export { type SemaphoreDecoratorOptions } from './nest/semaphore.definition.js';
+export { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
+export { SemaphoreGuard } from './nest/semaphore.guard.js';
+export { SemaphoreInterceptor } from './nest/semaphore.interceptor.js';
+export {
+  AcquireAbortedError,
+  InvalidOptionsError,
+  type LostReason,
+  PermitLostError,
+  PermitUnavailableError,
+  SemaphoreClosedError,
+  SemaphoreError,
+  StoreUnavailableError,
+  type UnavailableReason,
+} from './semaphore.errors.js';
+export { type SemaphoreEvent, type SemaphoreEventType } from './semaphore.events.js';
+export {
+  SemaphoreModule,
+  type SemaphoreFeature,
+  type SemaphoreOptionsFactory,
+} from './semaphore.module.js';
+export type {
+  AcquireOptions,
+  LogLevel,
+  OnStoreFailure,
+  RedisConnection,
+  RedisConnectionOptions,
+  RedisInstance,
+  SemaphoreModuleOptions,
+  SemaphoreOptions,
+  StatusCodes,
+} from './semaphore.options.js';
+export { SemaphoreService } from './semaphore.service.js';
+export { type Clock, type StopTimer } from './store/clock.js';
+export { MemorySemaphoreStore } from './store/memory/memory.semaphore-store.js';
+export { RedisSemaphoreStore } from './store/redis/redis.semaphore-store.js';
+export {
+  type AcquireReply,
+  type AcquireRequest,
+  type Grant,
+  type HolderSnapshot,
+  type Lease,
+  type PermitsChange,
+  type ReleaseOutcome,
+  SemaphoreStore,
+  type SemaphoreSnapshot,
+  type StoreClient,
+  type StoreSession,
+  type WaiterSnapshot,
+} from './store/semaphore-store.js';

@@ -1,0 +1,16 @@
+/** A key made from the arguments of the decorated method. Made by {@link byArgs}. */
+export class KeyByArgs {
+  constructor(readonly of: (args: unknown[]) => string | string[]) {}
+}
+
+/**
+ * The key of a call, from the method's own arguments: for provider methods, and for handlers whose key depends
+ * on what their pipes made of the request.
+ * @example
+ * @Semaphore({ key: byArgs((dto: CreateReport) => `report:${dto.tenant}`) })
+ */
+export function byArgs<Args extends unknown[]>(
+  toKey: (...args: Args) => string | string[],
+): KeyByArgs {
+  return new KeyByArgs((args) => toKey(...(args as Args)));
+}

@@ -1,0 +1,52 @@
+import {
+  AcquireAbortedError,
+  PermitUnavailableError,
+  SemaphoreClosedError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
+import type { StatusCodes } from '../semaphore.options.js';
+
+/** The errors that tell a client to try again later. The others are faults of the application. */
+export const RETRIABLE_ERRORS = [
+  PermitUnavailableError,
+  StoreUnavailableError,
+  SemaphoreClosedError,
+  AcquireAbortedError,
+] as const;
+
+export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;
+
+/** What a client is told. Keys, limits and the store's own words stay inside. */
+export interface ErrorPayload {
+  code: string;
+  message: string;
+  retryAfterMs: number;
+}
+
+const RETRY_AFTER_MS = 1000;
+
+const MESSAGES: Record<keyof StatusCodes, string> = {
+  busy: 'Too many requests are being worked on. Try again later.',
+  timeout: 'Too many requests are being worked on, and none was done in time. Try again later.',
+  queueFull: 'Too many requests are waiting already. Try again later.',
+  unavailable: 'The service cannot take the request now. Try again later.',
+};
+
+export function isRetriable(error: unknown): error is RetriableError {
+  return RETRIABLE_ERRORS.some((type) => error instanceof type);
+}
+
+/** Which of the configurable status codes an error has. */
+export function statusOf(error: RetriableError): keyof StatusCodes {
+  if (!(error instanceof PermitUnavailableError)) return 'unavailable';
+  return error.reason === 'queue-full' ? 'queueFull' : error.reason;
+}
+
+export function payloadOf(error: RetriableError): ErrorPayload {
+  return {
+    code: error.code,
+    message: MESSAGES[statusOf(error)],
+    retryAfterMs:
+      error instanceof PermitUnavailableError ? Math.ceil(error.retryAfterMs) : RETRY_AFTER_MS,
+  };
+}

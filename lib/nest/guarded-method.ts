@@ -1,0 +1,126 @@
+import { Observable } from 'rxjs';
+import type { Permit } from '../core/permit.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { admit, skips } from './admit.js';
+import { KeyByArgs } from './by-args.js';
+import { currentCall, type HandlerCall } from './handler-call.js';
+import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
+import { isOngoing, whenOver } from './when-over.js';
+
+/** One call of a decorated method. */
+export interface Invocation {
+  readonly definition: SemaphoreDefinition;
+  readonly instance: unknown;
+  readonly args: unknown[];
+}
+
+/** What the decorated method returns at once, and therefore has to return before a permit is there. */
+export type ReturnKind = 'promise' | 'observable' | 'async-generator';
+
+/** Runs a decorated method: as a part of the handler call that it belongs to, else under a permit of its own. */
+export function invoke(invocation: Invocation, kind: ReturnKind): unknown {
+  const call = currentCall();
+  if (call?.isFor(invocation.definition) === true) {
+    if (call.permit !== undefined) return call.run(() => original(invocation), invocation.args);
+    if (invocation.definition.key instanceof KeyByArgs) return runInCall(invocation, call);
+  }
+  if (kind === 'observable') return observe(invocation);
+  if (kind === 'async-generator') return generate(invocation);
+  return run(invocation);
+}
+
+/** A handler whose key comes from its arguments: they are known only now. */
+function runInCall(invocation: Invocation, call: HandlerCall): Promise<unknown> {
+  return admitFor(
+    invocation,
+    async (permit, result) => {
+      call.admitted(permit);
+      result(call.run(() => original(invocation), invocation.args));
+      await call.over;
+    },
+    call.signal,
+  );
+}
+
+/** The result may need its permit for longer than until it is there. */
+function run(invocation: Invocation): Promise<unknown> {
+  return admitFor(invocation, async (_permit, result) => {
+    const value = await original(invocation);
+    if (!isOngoing(value)) return value;
+    return new Promise<void>((over) => result(whenOver(value, over)));
+  });
+}
+
+/** `task` may give the result early, and hold the permit until it settles. */
+async function admitFor(
+  invocation: Invocation,
+  task: (permit: Permit, result: (value: unknown) => void) => Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<unknown> {
+  const service = serviceOf(invocation);
+  const key = currentKey(invocation);
+  return new Promise((resolve, reject) => {
+    admit(service, invocation.definition, key, (permit) => task(permit, resolve), signal).then(
+      resolve,
+      reject,
+    );
+  });
+}
+
+function observe(invocation: Invocation): Observable<unknown> {
+  const service = serviceOf(invocation);
+  const key = currentKey(invocation);
+  return new Observable((subscriber) => {
+    const abandoned = new AbortController();
+    subscriber.add(() => abandoned.abort());
+    const task = (): Promise<void> =>
+      new Promise((over) => {
+        subscriber.add(over);
+        const source = original(invocation) as Observable<unknown>;
+        subscriber.add(source.subscribe(subscriber));
+      });
+    admit(service, invocation.definition, key, task, abandoned.signal).then(
+      () => subscriber.complete(),
+      (error: unknown) => subscriber.error(error),
+    );
+  });
+}
+
+async function* generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
+  const { definition } = invocation;
+  let permit: Permit;
+  try {
+    permit = await serviceOf(invocation).acquire(currentKey(invocation), definition.options);
+  } catch (error) {
+    if (skips(definition, error)) return undefined;
+    throw error;
+  }
+  try {
+    return yield* original(invocation) as AsyncGenerator<unknown, unknown, unknown>;
+  } finally {
+    await permit.release();
+  }
+}
+
+function original({ definition, instance, args }: Invocation): unknown {
+  return Reflect.apply(definition.method, instance, args);
+}
+
+function currentKey({ definition, args }: Invocation): string | string[] {
+  return keyOf(definition, currentCall()?.context, args);
+}
+
+function serviceOf({ definition, instance }: Invocation): SemaphoreService {
+  const service =
+    typeof instance === 'object' && instance !== null
+      ? (instance as { [SEMAPHORE_SERVICE]?: SemaphoreService })[SEMAPHORE_SERVICE]
+      : undefined;
+  if (service !== undefined) return service;
+  throw new InvalidOptionsError(
+    'this',
+    instance,
+    `an instance that Nest made of its class: ${definition.name} is decorated with @Semaphore(), ` +
+      'and an object made by `new` or by `useFactory` has no SemaphoreService of SemaphoreModule',
+  );
+}

@@ -1,0 +1,127 @@
+import { Inject, UseInterceptors } from '@nestjs/common';
+import 'reflect-metadata';
+import { Observable } from 'rxjs';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import { SemaphoreService } from '../semaphore.service.js';
+import { invoke, type ReturnKind } from './guarded-method.js';
+import {
+  createDefinition,
+  definitionOf,
+  type Method,
+  SEMAPHORE_SERVICE,
+  type SemaphoreDecoratorOptions,
+  setDefinition,
+} from './semaphore.definition.js';
+import { SemaphoreInterceptor } from './semaphore.interceptor.js';
+
+/**
+ * Lets a method run only under a permit, acquired once for each call and held until its work is over: its promise
+ * settled, its Observable finished, its stream closed. On a controller, resolver or gateway class it covers every handler;
+ * options of a handler's own decorator come before those of its class.
+ *
+ * A decorated provider method returns a promise. One whose declared return type is Observable, and an async
+ * generator, return what they did, and acquire when they are read.
+ *
+ * @throws {InvalidOptionsError} at decoration time
+ * @example
+ * ```ts
+ * @Semaphore({ key: (context) => `report:${context.switchToHttp().getRequest().tenant}`, permits: 3 })
+ * @Post('reports')
+ * create() {}
+ * ```
+ */
+export function Semaphore(
+  options: SemaphoreDecoratorOptions = {},
+): ClassDecorator & MethodDecorator {
+  return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    if (property === undefined) {
+      decorateClass(target as NewableFunction, options);
+    } else {
+      decorateMethod(target, property, descriptor, options);
+    }
+  };
+}
+
+function decorateMethod(
+  prototype: object,
+  property: string | symbol,
+  descriptor: PropertyDescriptor | undefined,
+  given: SemaphoreDecoratorOptions,
+): void {
+  const decorated: unknown = descriptor?.value;
+  const { name } = prototype.constructor;
+  if (typeof prototype === 'function' || !isMethod(decorated) || descriptor === undefined) {
+    throw new InvalidOptionsError(
+      '@Semaphore()',
+      String(property),
+      'on a class, or on a method of its instances',
+    );
+  }
+  const before = definitionOf(decorated);
+  // Another decorator's wrapper, with our metadata, around a method that acquires in there.
+  if (before !== undefined && before.guarded !== decorated) return;
+  const method = before?.method ?? decorated;
+  const kind = returnKindOf(prototype, property, method);
+  // A Proxy keeps name, length and everything else that the function is asked for.
+  const guarded: Method = new Proxy(method, {
+    apply: (_method, instance: unknown, args: unknown[]) =>
+      invoke({ definition, instance, args }, kind),
+  });
+  const options = { ...given, ...before?.given };
+  const definition = createDefinition(`${name}.${String(property)}`, method, guarded, options);
+  copyMetadata(decorated, guarded);
+  setDefinition(guarded, definition);
+  descriptor.value = guarded;
+  if (before === undefined) UseInterceptors(SemaphoreInterceptor)(prototype, property, descriptor);
+  Inject(SemaphoreService)(prototype, SEMAPHORE_SERVICE);
+}
+
+function decorateClass(target: NewableFunction, options: SemaphoreDecoratorOptions): void {
+  const prototype = target.prototype as object;
+  const handlers = handlersOf(prototype);
+  if (handlers.size === 0) {
+    throw new InvalidOptionsError('@Semaphore()', target.name, 'on a class with handlers');
+  }
+  for (const [property, descriptor] of handlers) {
+    decorateMethod(prototype, property, descriptor, options);
+    Object.defineProperty(prototype, property, descriptor);
+  }
+}
+
+/** Methods that some decorator left its mark on, own and inherited: routes, message handlers, resolvers, jobs. */
+function handlersOf(prototype: object): Map<string, PropertyDescriptor> {
+  const methods = new Map<string, PropertyDescriptor>();
+  let level: object | null = prototype;
+  while (level !== null && level !== Object.prototype) {
+    for (const property of Object.getOwnPropertyNames(level)) {
+      const descriptor = Object.getOwnPropertyDescriptor(level, property);
+      if (property === 'constructor' || descriptor === undefined || methods.has(property)) continue;
+      methods.set(property, descriptor);
+    }
+    level = Object.getPrototypeOf(level) as object | null;
+  }
+  for (const [property, { value }] of methods) {
+    if (!isMethod(value) || Reflect.getMetadataKeys(value).length === 0) methods.delete(property);
+  }
+  return methods;
+}
+
+/** Only what is known without calling the method can decide what to return before there is a permit. */
+function returnKindOf(prototype: object, property: string | symbol, method: Method): ReturnKind {
+  if (Object.prototype.toString.call(method) === '[object AsyncGeneratorFunction]') {
+    return 'async-generator';
+  }
+  return Reflect.getMetadata('design:returntype', prototype, property) === Observable
+    ? 'observable'
+    : 'promise';
+}
+
+function copyMetadata(from: object, to: object): void {
+  for (const key of Reflect.getMetadataKeys(from) as (string | symbol)[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
+  }
+}
+
+function isMethod(value: unknown): value is Method {
+  return typeof value === 'function';
+}

@@ -1,0 +1,89 @@
+import type { ExecutionContext } from '@nestjs/common';
+import 'reflect-metadata';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import { type SemaphoreOptions, validateKey, validateOptions } from '../semaphore.options.js';
+import { KeyByArgs } from './by-args.js';
+
+/** Options of `@Semaphore()`. */
+export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
+  /**
+   * The semaphore's key, or how to get it from the request. Provider methods take it from their arguments: `byArgs()`.
+   * @default 'ClassName.methodName', of the class that was decorated
+   */
+  key?: string | ((context: ExecutionContext) => string | string[]) | KeyByArgs;
+  /**
+   * When no permit can be had: 'throw' PermitUnavailableError, or 'skip': the method returns undefined instead.
+   * @default 'throw'
+   */
+  onUnavailable?: 'throw' | 'skip';
+}
+
+export type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** What `@Semaphore()` knows of a method. One object for one decorated method: its identity tells methods apart. */
+export interface SemaphoreDefinition {
+  /** `ClassName.methodName` */
+  readonly name: string;
+  /** The method as it was written. */
+  readonly method: Method;
+  /** What stands in its place. */
+  readonly guarded: Method;
+  readonly given: SemaphoreDecoratorOptions;
+  readonly key: NonNullable<SemaphoreDecoratorOptions['key']>;
+  readonly options: SemaphoreOptions;
+  readonly skip: boolean;
+}
+
+/** Where Nest puts the service in instances of decorated classes. Its text is part of Nest's own message when it cannot. */
+export const SEMAPHORE_SERVICE = Symbol(
+  'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+);
+
+const DEFINITION = Symbol('nestjs-semaphore:definition');
+
+export function definitionOf(method: object): SemaphoreDefinition | undefined {
+  return Reflect.getMetadata(DEFINITION, method) as SemaphoreDefinition | undefined;
+}
+
+export function setDefinition(method: object, definition: SemaphoreDefinition): void {
+  Reflect.defineMetadata(DEFINITION, definition, method);
+}
+
+/** @throws {InvalidOptionsError} */
+export function createDefinition(
+  name: string,
+  method: Method,
+  guarded: Method,
+  given: SemaphoreDecoratorOptions,
+): SemaphoreDefinition {
+  const { key = name, onUnavailable = 'throw', ...options } = given;
+  validateOptions(options);
+  if (typeof key === 'string') validateKey(key);
+  else if (typeof key !== 'function' && !(key instanceof KeyByArgs)) {
+    throw new InvalidOptionsError('key', key, 'a string, a function of the context, or byArgs(…)');
+  }
+  if (onUnavailable !== 'throw' && onUnavailable !== 'skip') {
+    throw new InvalidOptionsError('onUnavailable', onUnavailable, "'throw' | 'skip'");
+  }
+  return { name, method, guarded, given, key, options, skip: onUnavailable === 'skip' };
+}
+
+/**
+ * The key of one call.
+ * @throws {InvalidOptionsError} when it depends on a request and there is none
+ */
+export function keyOf(
+  definition: SemaphoreDefinition,
+  context: ExecutionContext | undefined,
+  args: unknown[],
+): string | string[] {
+  const { key } = definition;
+  if (typeof key === 'string') return key;
+  if (key instanceof KeyByArgs) return key.of(args);
+  if (context !== undefined) return key(context);
+  throw new InvalidOptionsError(
+    'key',
+    key,
+    `a string or byArgs(…) on ${definition.name}: it was called outside of a request, where there is no ExecutionContext`,
+  );
+}

@@ -1,0 +1,95 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import type { Permit } from '../core/permit.js';
+import { InvalidOptionsError, PermitUnavailableError } from '../semaphore.errors.js';
+import type { AcquireOptions, SemaphoreOptions } from '../semaphore.options.js';
+import { SemaphoreService } from '../semaphore.service.js';
+import { KeyByArgs } from './by-args.js';
+import { hasGuardPermit, keepGuardPermit } from './guard-permits.js';
+import { onceSentOrClosed, type ResponseStream, responseOf } from './http-response.js';
+import {
+  definitionOf,
+  keyOf,
+  SEMAPHORE_SERVICE,
+  type SemaphoreDefinition,
+} from './semaphore.definition.js';
+
+/**
+ * Admits a request to a handler with `@Semaphore()` before the guards after it do their work. The handler runs under
+ * the permit that the guard got; when a later guard, pipe or filter ends the request first, the permit is released with
+ * the response. Transports without a response (WebSocket, microservices) and keys by `byArgs()` have no such moment:
+ * there the permit is acquired after the guards, as it is without this one.
+ *
+ * Each step may be overridden.
+ */
+@Injectable()
+export class SemaphoreGuard implements CanActivate {
+  @Inject(SemaphoreService)
+  private readonly [SEMAPHORE_SERVICE]!: SemaphoreService;
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const definition = definitionOf(context.getHandler());
+    const response = responseOf(context);
+    if (definition === undefined || response === undefined) return true;
+    if (definition.key instanceof KeyByArgs || hasGuardPermit(context, definition)) return true;
+    if (await this.shouldSkip(context)) return true;
+    const permit = await this.admit(context, response);
+    keepGuardPermit(context, definition, permit, response);
+    return true;
+  }
+
+  /** Whether this request needs no permit from the guard; the handler acquires its own then. */
+  protected shouldSkip(_context: ExecutionContext): boolean | Promise<boolean> {
+    return false;
+  }
+
+  /** The key or keys to acquire. */
+  protected getKey(context: ExecutionContext): string | string[] | Promise<string | string[]> {
+    return keyOf(this.getDefinition(context), context, []);
+  }
+
+  /** The options to acquire with. */
+  protected getOptions(context: ExecutionContext): SemaphoreOptions | Promise<SemaphoreOptions> {
+    return this.getDefinition(context).options;
+  }
+
+  /** Takes the permit. `options.signal` is aborted when the client disconnects. */
+  protected acquire(key: string | string[], options: AcquireOptions): Promise<Permit> {
+    return this[SEMAPHORE_SERVICE].acquire(key, options);
+  }
+
+  /** No permit could be had: throws what the client gets, or returns for the handler to be skipped. */
+  protected onUnavailable(
+    context: ExecutionContext,
+    error: PermitUnavailableError,
+  ): void | Promise<void> {
+    if (!this.getDefinition(context).skip) throw error;
+  }
+
+  private async admit(
+    context: ExecutionContext,
+    response: ResponseStream,
+  ): Promise<Permit | undefined> {
+    const disconnected = new AbortController();
+    const stopWatching = onceSentOrClosed(response, () => {
+      disconnected.abort(new Error('The client disconnected while its request waited.'));
+    });
+    try {
+      const options = await this.getOptions(context);
+      const key = await this.getKey(context);
+      return await this.acquire(key, { ...options, signal: disconnected.signal });
+    } catch (error) {
+      if (!(error instanceof PermitUnavailableError)) throw error;
+      await this.onUnavailable(context, error);
+      return undefined;
+    } finally {
+      stopWatching();
+    }
+  }
+
+  private getDefinition(context: ExecutionContext): SemaphoreDefinition {
+    const handler = context.getHandler();
+    const definition = definitionOf(handler);
+    if (definition !== undefined) return definition;
+    throw new InvalidOptionsError('handler', handler, 'a handler with @Semaphore()');
+  }
+}

@@ -1,0 +1,90 @@
+import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { NamedSemaphore } from './named-semaphore.js';
+import { getSemaphoreToken } from './nest/inject-semaphore.js';
+import { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
+import { SemaphoreLifecycle } from './nest/semaphore.lifecycle.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  OPTIONS_TYPE,
+} from './semaphore.module-definition.js';
+import {
+  type SemaphoreModuleOptions,
+  type SemaphoreOptions,
+  validateKey,
+  validateOptions,
+} from './semaphore.options.js';
+import { SemaphoreService } from './semaphore.service.js';
+
+/** A semaphore with a name and options of its own. The name is its key. */
+export interface SemaphoreFeature extends SemaphoreOptions {
+  name: string;
+}
+
+/** What `useClass` and `useExisting` of `SemaphoreModule.forRootAsync()` implement. */
+export interface SemaphoreOptionsFactory {
+  createSemaphoreOptions(): SemaphoreModuleOptions | Promise<SemaphoreModuleOptions>;
+}
+
+const PROVIDERS: Provider[] = [
+  {
+    provide: SemaphoreService,
+    useFactory: createService,
+    inject: [MODULE_OPTIONS_TOKEN],
+  },
+  SemaphoreLifecycle,
+  { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
+];
+
+/** Provides SemaphoreService and `@Semaphore()`, to the whole application unless `isGlobal` is false. */
+@Module({})
+export class SemaphoreModule extends ConfigurableModuleClass {
+  /** @throws {InvalidOptionsError} when the application starts */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return compose(super.forRoot(options));
+  }
+
+  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreOptionsFactory} by `useClass` or `useExisting`. */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return compose(super.forRootAsync(options));
+  }
+
+  /**
+   * Named semaphores, for `@InjectSemaphore(name)` in the module that imports this.
+   * @throws {InvalidOptionsError}
+   */
+  static forFeature(features: SemaphoreFeature[]): DynamicModule {
+    const providers = features.map(({ name, ...options }): Provider => {
+      validateKey(name);
+      validateOptions(options);
+      return {
+        provide: getSemaphoreToken(name),
+        useFactory: (service: SemaphoreService) => new NamedSemaphore(service, name, options),
+        inject: [SemaphoreService],
+      };
+    });
+    return { module: SemaphoreModule, providers, exports: providers };
+  }
+}
+
+function compose(definition: DynamicModule): DynamicModule {
+  return {
+    ...definition,
+    providers: [...(definition.providers ?? []), ...PROVIDERS],
+    exports: [SemaphoreService, MODULE_OPTIONS_TOKEN],
+  };
+}
+
+function createService(options: SemaphoreModuleOptions): SemaphoreService {
+  const service = new SemaphoreService(options);
+  const isInMemory = options.redis === undefined && options.store === undefined;
+  if (isInMemory && options.log !== 'none' && process.env['NODE_ENV'] === 'production') {
+    new Logger(SemaphoreModule.name).warn(
+      'Semaphores live in the memory of this process: they limit nothing across instances. ' +
+        'Give SemaphoreModule a `redis` or a `store`.',
+    );
+  }
+  return service;
+}

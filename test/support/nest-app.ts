@@ -1,0 +1,117 @@
+import type { INestApplication, ModuleMetadata } from '@nestjs/common';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { expect } from '@jest/globals';
+import { filter, firstValueFrom, type Subscription } from 'rxjs';
+import {
+  type SemaphoreEvent,
+  type SemaphoreEventType,
+  SemaphoreModule,
+  type SemaphoreModuleOptions,
+  SemaphoreService,
+} from 'nestjs-semaphore';
+
+export const adapters = [
+  { platform: 'Express', createAdapter: () => new ExpressAdapter() },
+  { platform: 'Fastify', createAdapter: () => new FastifyAdapter() },
+];
+
+export type CreateAdapter = (typeof adapters)[number]['createAdapter'];
+
+/** A Nest application that listens, and what its semaphores did. */
+export class TestApp {
+  readonly events: SemaphoreEvent[] = [];
+  private readonly subscription: Subscription;
+
+  private constructor(
+    readonly app: INestApplication,
+    readonly semaphores: SemaphoreService,
+    readonly url: string,
+  ) {
+    this.subscription = semaphores.events.subscribe((event) => this.events.push(event));
+  }
+
+  static async start(
+    createAdapter: CreateAdapter,
+    { imports = [], ...metadata }: ModuleMetadata,
+    options: SemaphoreModuleOptions = {},
+    configure: (app: INestApplication) => unknown = () => undefined,
+  ): Promise<TestApp> {
+    const root = SemaphoreModule.forRoot({ log: 'none', ...options });
+    const testing = await Test.createTestingModule({
+      ...metadata,
+      imports: [root, ...imports],
+    }).compile();
+    const app = testing.createNestApplication(createAdapter(), {
+      logger: false,
+      forceCloseConnections: true,
+    });
+    await configure(app);
+    await app.listen(0, '127.0.0.1');
+    return new TestApp(app, app.get(SemaphoreService), await app.getUrl());
+  }
+
+  async close(): Promise<void> {
+    this.subscription.unsubscribe();
+    await this.app.close();
+  }
+
+  fetch(path: string, init?: RequestInit): Promise<Response> {
+    return fetch(this.url + path, init);
+  }
+
+  count(type: SemaphoreEventType, key: string): number {
+    return this.events.filter((event) => event.type === type && event.key === key).length;
+  }
+
+  /** Resolves with the next event of this type and key, or with one that was there already. */
+  async happened(type: SemaphoreEventType, key: string): Promise<SemaphoreEvent> {
+    const known = this.events.find((event) => event.type === type && event.key === key);
+    if (known !== undefined) return known;
+    return firstValueFrom(
+      this.semaphores.events.pipe(filter((event) => event.type === type && event.key === key)),
+    );
+  }
+
+  async expectHeld(key: string): Promise<void> {
+    expect(await this.semaphores.inspect(key)).toMatchObject({ held: 1 });
+  }
+
+  /** Each call acquired once, and what it held is there for the next one. */
+  async expectFreed(key: string, calls = 1): Promise<void> {
+    while (this.count('released', key) < calls) {
+      await firstValueFrom(this.semaphores.events);
+    }
+    expect(this.count('acquired', key)).toBe(calls);
+    const permit = await this.semaphores.tryAcquire(key);
+    expect(permit).not.toBeNull();
+    await permit?.release();
+  }
+}
+
+/** Somewhere that a handler stops until the test lets it pass. */
+export class Gate {
+  readonly reached: Promise<void>;
+  private readonly passed: Promise<void>;
+  private reach: () => void = () => undefined;
+  private open: () => void = () => undefined;
+
+  constructor() {
+    this.reached = new Promise((resolve) => {
+      this.reach = resolve;
+    });
+    this.passed = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+
+  stop(): Promise<void> {
+    this.reach();
+    return this.passed;
+  }
+
+  pass(): void {
+    this.open();
+  }
+}
