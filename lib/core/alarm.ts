@@ -1,0 +1,68 @@
+import type { Clock, StopTimer } from '../store/clock.js';
+
+/** What is due at some time; Infinity: never. */
+export interface Timed {
+  readonly wakeAt: number;
+}
+
+/** Items due within this time are kept apart: the others are looked through once in it, however many timers fire. */
+const WINDOW_MS = 250;
+
+const noTimer: StopTimer = () => undefined;
+
+/**
+ * One timer for all permits and waiters: most are gone before they are due, and cost no timer then.
+ * `wake` may change `items`.
+ */
+export class Alarm<T extends Timed> {
+  /** All items due before `windowEnd`, and some that are over. */
+  private readonly soon = new Set<T>();
+  private windowEnd = -Infinity;
+  /** No other item is due before. */
+  private later = Infinity;
+  private ringsAt = Infinity;
+  private stopTimer = noTimer;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly items: ReadonlyMap<string, T>,
+    private readonly wake: (item: T, now: number) => void,
+  ) {}
+
+  /** To be called when an item is new, or is due at another time. */
+  expect(item: T): void {
+    const { wakeAt } = item;
+    if (wakeAt < this.windowEnd) this.soon.add(item);
+    else if (wakeAt < this.later) this.later = wakeAt;
+    if (wakeAt < this.ringsAt) this.ringAt(wakeAt);
+  }
+
+  private ringAt(time: number): void {
+    this.stopTimer();
+    this.ringsAt = time;
+    this.stopTimer = this.clock.schedule(this.ring, time - this.clock.now());
+  }
+
+  private readonly ring = (): void => {
+    const now = this.clock.now();
+    this.ringsAt = Infinity;
+    if (now >= this.windowEnd) this.openWindow(now);
+    let next = this.later;
+    for (const item of this.soon) {
+      if (item.wakeAt <= now) this.wake(item, now);
+      if (item.wakeAt < this.windowEnd) next = Math.min(next, item.wakeAt);
+      else this.soon.delete(item);
+    }
+    if (next < this.ringsAt) this.ringAt(next);
+  };
+
+  private openWindow(now: number): void {
+    this.soon.clear();
+    this.windowEnd = now + WINDOW_MS;
+    this.later = Infinity;
+    for (const item of this.items.values()) {
+      if (item.wakeAt < this.windowEnd) this.soon.add(item);
+      else if (item.wakeAt < this.later) this.later = item.wakeAt;
+    }
+  }
+}

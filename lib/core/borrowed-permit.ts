@@ -1,0 +1,77 @@
+import { PermitLostError } from '../semaphore.errors.js';
+import type { ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Permit } from './permit.js';
+
+/** A permit that the async context holds already: its own holder releases it, the borrower only gives it up. */
+export class BorrowedPermit implements Permit {
+  private isReturned = false;
+
+  constructor(private readonly permit: Permit) {}
+
+  get key(): string {
+    return this.permit.key;
+  }
+
+  get keys(): readonly string[] {
+    return this.permit.keys;
+  }
+
+  get id(): string {
+    return this.permit.id;
+  }
+
+  get weight(): number {
+    return this.permit.weight;
+  }
+
+  get label(): string | undefined {
+    return this.permit.label;
+  }
+
+  get acquiredAt(): number {
+    return this.permit.acquiredAt;
+  }
+
+  get expiresAt(): number {
+    return this.permit.expiresAt;
+  }
+
+  get remainingMs(): number {
+    return this.isReturned ? 0 : this.permit.remainingMs;
+  }
+
+  get isHeld(): boolean {
+    return !this.isReturned && this.permit.isHeld;
+  }
+
+  get fencingToken(): number {
+    return this.permit.fencingToken;
+  }
+
+  get fencingTokens(): ReadonlyMap<string, number> {
+    return this.permit.fencingTokens;
+  }
+
+  get degraded(): boolean {
+    return this.permit.degraded;
+  }
+
+  get signal(): AbortSignal {
+    return this.permit.signal;
+  }
+
+  async renew(leaseMs?: number): Promise<void> {
+    if (this.isReturned) throw new PermitLostError(this.key, this.id, 'expired');
+    await this.permit.renew(leaseMs);
+  }
+
+  async release(): Promise<ReleaseOutcome> {
+    if (!this.isReturned && !this.permit.isHeld) return 'expired';
+    this.isReturned = true;
+    return 'released';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}

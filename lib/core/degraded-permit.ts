@@ -1,0 +1,66 @@
+import { PermitLostError } from '../semaphore.errors.js';
+import { validateLease } from '../semaphore.options.js';
+import type { ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Permit } from './permit.js';
+import type { Waiter } from './waiter.js';
+
+/** A permit without the store: nobody can take it away, and nobody else knows of it. */
+export class DegradedPermit implements Permit {
+  readonly key: string;
+  readonly id: string;
+  readonly weight: number;
+  readonly label: string | undefined;
+  readonly expiresAt = Infinity;
+  readonly fencingToken = 0;
+  readonly degraded = true;
+  private controller: AbortController | undefined;
+  private released: Promise<ReleaseOutcome> | undefined;
+
+  constructor(
+    waiter: Waiter,
+    readonly acquiredAt: number,
+    private readonly onRelease: () => void,
+  ) {
+    this.key = waiter.key;
+    this.id = waiter.id;
+    this.weight = waiter.options.weight;
+    this.label = waiter.options.label;
+  }
+
+  get keys(): readonly string[] {
+    return [this.key];
+  }
+
+  get fencingTokens(): ReadonlyMap<string, number> {
+    return new Map([[this.key, 0]]);
+  }
+
+  get isHeld(): boolean {
+    return this.released === undefined;
+  }
+
+  get remainingMs(): number {
+    return this.isHeld ? Infinity : 0;
+  }
+
+  get signal(): AbortSignal {
+    return (this.controller ??= new AbortController()).signal;
+  }
+
+  async renew(leaseMs?: number): Promise<void> {
+    if (leaseMs !== undefined) validateLease(leaseMs, this.key);
+    if (!this.isHeld) throw new PermitLostError(this.key, this.id, 'expired');
+  }
+
+  release(): Promise<ReleaseOutcome> {
+    if (this.released === undefined) {
+      this.released = Promise.resolve('released');
+      this.onRelease();
+    }
+    return this.released;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}

@@ -1,0 +1,87 @@
+import type { Clock } from '../store/clock.js';
+import type { ReleaseOutcome, StoreSession } from '../store/semaphore-store.js';
+
+const RETRY_MS = 1000;
+
+/**
+ * What is to be given back to the store: permits that were released, and acquisitions that were given up or whose outcome
+ * is unknown. What fails is tried again until it succeeded; the store knows each by its id, so trying again is safe.
+ */
+export class GiveBackList {
+  private readonly failed = new Map<string, () => Promise<unknown>>();
+  private inFlight = 0;
+  private isRetryDue = false;
+  private isStopped = false;
+  private onEmpty: (() => void) | undefined;
+
+  constructor(
+    private readonly session: StoreSession,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Gives a held permit back. When that fails it goes on in the background. */
+  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    const release = (): Promise<ReleaseOutcome> => this.session.release(key, id, holdAtLeastMs);
+    return this.attempt(id, release, 'released');
+  }
+
+  /** Makes certain that the id neither waits nor holds. */
+  cancel(key: string, id: string): void {
+    // A release that is still to be done does it too, and knows how long the permit stays taken.
+    if (this.failed.has(id)) return;
+    void this.attempt(id, () => this.session.cancel(key, id), undefined);
+  }
+
+  /** Tries again at once what failed so far. */
+  retry(): void {
+    const tasks = [...this.failed];
+    this.failed.clear();
+    for (const [id, task] of tasks) void this.attempt(id, task, undefined);
+  }
+
+  /** Resolves when nothing is left to give back, after `timeoutMs` at the latest. */
+  flush(timeoutMs: number): Promise<void> {
+    if (this.isEmpty) return Promise.resolve();
+    return new Promise((resolve) => {
+      const stopTimer = this.clock.schedule(resolve, timeoutMs);
+      this.onEmpty = () => {
+        stopTimer();
+        resolve();
+      };
+      this.retry();
+    });
+  }
+
+  /** Tries nothing again from now on. */
+  stop(): void {
+    this.isStopped = true;
+    this.failed.clear();
+  }
+
+  private get isEmpty(): boolean {
+    return this.inFlight === 0 && this.failed.size === 0;
+  }
+
+  private async attempt<T>(id: string, task: () => Promise<T>, otherwise: T): Promise<T> {
+    this.inFlight++;
+    try {
+      return await task();
+    } catch {
+      if (!this.isStopped) this.tryLater(id, task);
+      return otherwise;
+    } finally {
+      this.inFlight--;
+      if (this.isEmpty) this.onEmpty?.();
+    }
+  }
+
+  private tryLater(id: string, task: () => Promise<unknown>): void {
+    this.failed.set(id, task);
+    if (this.isRetryDue) return;
+    this.isRetryDue = true;
+    this.clock.schedule(() => {
+      this.isRetryDue = false;
+      this.retry();
+    }, RETRY_MS);
+  }
+}

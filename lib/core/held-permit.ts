@@ -1,0 +1,115 @@
+import { type LostReason, PermitLostError } from '../semaphore.errors.js';
+import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Timed } from './alarm.js';
+import type { Permit } from './permit.js';
+import type { Waiter } from './waiter.js';
+
+/** What a permit needs of its keeper. */
+export interface PermitKeeper {
+  now(): number;
+  renew(permit: HeldPermit, leaseMs: number): Promise<void>;
+  release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome>;
+  /** Takes note that the lease has ended. */
+  lose(permit: HeldPermit, reason: LostReason): void;
+}
+
+/** A permit of the store. What is not part of {@link Permit} is the keeper's. */
+export class HeldPermit implements Permit, Timed {
+  readonly key: string;
+  readonly id: string;
+  readonly weight: number;
+  readonly label: string | undefined;
+  readonly acquiredAt: number;
+  readonly fencingToken: number;
+  readonly degraded = false;
+  readonly options: Waiter['options'];
+  expiresAt: number;
+
+  /** Why it is held no more. */
+  over: 'released' | LostReason | undefined;
+  /** Until then it is certainly held, by the store's clock. */
+  deadline: number;
+  provisional: boolean;
+  renewAt = Infinity;
+  wakeAt = Infinity;
+  /** How many renewals were sent: only the reply to the last one counts. */
+  renewals = 0;
+
+  private controller: AbortController | undefined;
+  private releasing: Promise<ReleaseOutcome> | undefined;
+
+  constructor(
+    waiter: Waiter,
+    grant: Grant,
+    readonly heldSince: number,
+    deadline: number,
+    private readonly keeper: PermitKeeper,
+  ) {
+    this.key = waiter.key;
+    this.id = waiter.id;
+    this.options = waiter.options;
+    this.weight = waiter.options.weight;
+    this.label = waiter.options.label;
+    this.acquiredAt = grant.acquiredAt;
+    this.fencingToken = grant.fencingToken;
+    this.expiresAt = grant.expiresAt;
+    this.provisional = grant.provisional;
+    this.deadline = deadline;
+  }
+
+  get keys(): readonly string[] {
+    return [this.key];
+  }
+
+  get fencingTokens(): ReadonlyMap<string, number> {
+    return new Map([[this.key, this.fencingToken]]);
+  }
+
+  /** The timer may not have fired yet, when the event loop was blocked. */
+  get isHeld(): boolean {
+    if (this.over !== undefined) return false;
+    if (this.keeper.now() < this.deadline) return true;
+    this.keeper.lose(this, 'expired');
+    return false;
+  }
+
+  get remainingMs(): number {
+    return this.isHeld ? Math.max(0, this.deadline - this.keeper.now()) : 0;
+  }
+
+  get signal(): AbortSignal {
+    const isLost = !this.isHeld && this.over !== 'released';
+    this.controller ??= new AbortController();
+    if (isLost && !this.controller.signal.aborted) this.controller.abort(this.lostError());
+    return this.controller.signal;
+  }
+
+  async renew(leaseMs = this.options.leaseMs): Promise<void> {
+    return this.keeper.renew(this, leaseMs);
+  }
+
+  release(): Promise<ReleaseOutcome> {
+    return (this.releasing ??= this.keeper.release(this, this.options.holdAtLeastMs));
+  }
+
+  /** Releases a permit that nobody got to see. */
+  discard(): void {
+    this.releasing ??= this.keeper.release(this, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  /** Tells whoever works under the permit that it was lost. */
+  abort(): void {
+    this.controller?.abort(this.lostError());
+  }
+
+  lostError(): PermitLostError {
+    return new PermitLostError(this.key, this.id, this.over === 'forced' ? 'forced' : 'expired');
+  }
+}
+
+/** Who waits or holds. */
+export type Entry = Waiter | HeldPermit;

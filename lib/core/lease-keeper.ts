@@ -1,0 +1,141 @@
+import type { LostReason } from '../semaphore.errors.js';
+import { validateLease } from '../semaphore.options.js';
+import type { Clock } from '../store/clock.js';
+import type { Grant, Lease, ReleaseOutcome, StoreSession } from '../store/semaphore-store.js';
+import type { Alarm } from './alarm.js';
+import type { GiveBackList } from './give-back-list.js';
+import { type Entry, HeldPermit, type PermitKeeper } from './held-permit.js';
+import { nextRenewal, retryRenewal, safely } from './lease-times.js';
+import type { Reporter } from './reporter.js';
+import type { Waiter } from './waiter.js';
+
+export interface LeaseKeeperParts {
+  clock: Clock;
+  session: StoreSession;
+  entries: Map<string, Entry>;
+  alarm: Alarm<Entry>;
+  giveBacks: GiveBackList;
+  reporter: Reporter;
+  /** A permit of the key is held no more. */
+  onFreed: (key: string) => void;
+}
+
+/** Keeps held permits alive, notices when one is lost, and gives them back. */
+export class LeaseKeeper implements PermitKeeper {
+  private isStopped = false;
+
+  constructor(private readonly parts: LeaseKeeperParts) {}
+
+  now(): number {
+    return this.parts.clock.now();
+  }
+
+  hold(waiter: Waiter, grant: Grant, now: number): HeldPermit {
+    const permit = new HeldPermit(waiter, grant, now, safely(grant.deadline, now), this);
+    this.parts.entries.set(permit.id, permit);
+    this.plan(permit, nextRenewal(permit, now));
+    return permit;
+  }
+
+  /** The permit is due: to be renewed, or it is over. */
+  attend(permit: HeldPermit, now: number): void {
+    if (now >= permit.deadline) this.lose(permit, 'expired');
+    else if (now >= permit.renewAt) {
+      // A failure has been planned for already, and was not asked for by anybody.
+      this.renew(permit, permit.options.leaseMs).catch(() => undefined);
+    }
+  }
+
+  async renew(permit: HeldPermit, leaseMs: number): Promise<void> {
+    validateLease(leaseMs, permit.key);
+    if (!permit.isHeld) throw permit.lostError();
+    const renewal = ++permit.renewals;
+    const now = this.now();
+    // A lease may become shorter: from the moment of sending on, only the shorter of the two is certain.
+    permit.deadline = Math.min(permit.deadline, safely(now + leaseMs, now));
+    this.plan(permit, Infinity);
+    let lease: Lease | null;
+    try {
+      lease = await this.parts.session.renew(permit.key, permit.id, leaseMs);
+    } catch (error) {
+      if (isLatest(permit, renewal)) this.plan(permit, retryRenewal(permit, this.now()));
+      throw error;
+    }
+    if (lease === null) this.lose(permit, 'expired');
+    if (permit.over !== undefined) throw permit.lostError();
+    if (lease !== null && isLatest(permit, renewal)) this.renewed(permit, lease);
+  }
+
+  release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    if (!permit.isHeld) return Promise.resolve('expired');
+    this.end(permit, 'released');
+    const released = this.parts.giveBacks.release(permit.key, permit.id, holdAtLeastMs);
+    this.parts.onFreed(permit.key);
+    return this.parts.reporter.isVerbose ? this.reportRelease(permit, released) : released;
+  }
+
+  lose(permit: HeldPermit, reason: LostReason): void {
+    if (permit.over !== undefined) return;
+    this.end(permit, reason);
+    permit.abort();
+    // A renewal whose reply was lost may have made the lease longer.
+    if (reason === 'expired') this.parts.giveBacks.cancel(permit.key, permit.id);
+    this.parts.onFreed(permit.key);
+    this.parts.reporter.report({
+      type: 'lost',
+      ...facts(permit),
+      reason,
+      heldMs: this.heldMs(permit),
+    });
+  }
+
+  /** Renews nothing from now on: what is held ends with its lease. */
+  stop(): void {
+    this.isStopped = true;
+  }
+
+  private renewed(permit: HeldPermit, lease: Lease): void {
+    const now = this.now();
+    permit.provisional = false;
+    permit.expiresAt = lease.expiresAt;
+    permit.deadline = safely(lease.deadline, now);
+    this.plan(permit, nextRenewal(permit, now));
+    if (this.parts.reporter.isVerbose) {
+      this.parts.reporter.report({ type: 'renewed', ...facts(permit), expiresAt: lease.expiresAt });
+    }
+  }
+
+  private plan(permit: HeldPermit, renewAt: number): void {
+    permit.renewAt = this.isStopped ? Infinity : renewAt;
+    permit.wakeAt = Math.min(permit.deadline, permit.renewAt);
+    this.parts.alarm.expect(permit);
+  }
+
+  private end(permit: HeldPermit, how: NonNullable<HeldPermit['over']>): void {
+    permit.over = how;
+    permit.wakeAt = Infinity;
+    this.parts.entries.delete(permit.id);
+  }
+
+  private async reportRelease(
+    permit: HeldPermit,
+    released: Promise<ReleaseOutcome>,
+  ): Promise<ReleaseOutcome> {
+    const heldMs = this.heldMs(permit);
+    const outcome = await released;
+    this.parts.reporter.report({ type: 'released', ...facts(permit), outcome, heldMs });
+    return outcome;
+  }
+
+  private heldMs(permit: HeldPermit): number {
+    return this.now() - permit.heldSince;
+  }
+}
+
+function isLatest(permit: HeldPermit, renewal: number): boolean {
+  return permit.over === undefined && permit.renewals === renewal;
+}
+
+function facts({ key, id, weight, label }: HeldPermit) {
+  return { key, permitId: id, weight, label };
+}

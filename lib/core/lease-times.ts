@@ -1,0 +1,46 @@
+import type { HeldPermit } from './held-permit.js';
+
+/** The holder is told this long before its lease ends, or a twentieth of what is left: a timer may fire late. */
+const AHEAD_MS = 5;
+
+/** A grant that came by a message is claimed within this time: a shorter hold needs no claim. */
+const CLAIM_WITHIN_MS = 1000;
+
+const MAX_RETRY_MS = 1000;
+
+/** The time at which a permit counts as lost, so that its holder knows before the store gives it to another. */
+export function safely(deadline: number, now: number): number {
+  return deadline - Math.min(AHEAD_MS, Math.max(0, deadline - now) / 20);
+}
+
+/** When to renew next, if nothing goes wrong; Infinity: never. */
+export function nextRenewal(permit: HeldPermit, now: number): number {
+  const { leaseMs, renew, maxHoldMs } = permit.options;
+  const isKeptAlive = renew && leaseMs !== Infinity;
+  const remaining = permit.deadline - now;
+  if (permit.provisional) {
+    return isKeptAlive
+      ? onGrid(now + Math.min(CLAIM_WITHIN_MS, remaining / 3), CLAIM_WITHIN_MS / 2, now)
+      : now;
+  }
+  if (!isKeptAlive) return Infinity;
+  // After renew(ms) the lease may be longer or shorter than the one it is kept at.
+  const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
+  const renewAt = onGrid(due, leaseMs / 6, now);
+  return renewAt - permit.heldSince <= maxHoldMs ? renewAt : Infinity;
+}
+
+/** When to try again after a renewal that failed. */
+export function retryRenewal(permit: HeldPermit, now: number): number {
+  const { leaseMs, renew, maxHoldMs } = permit.options;
+  const isKeptAlive = renew && now - permit.heldSince <= maxHoldMs;
+  if (!permit.provisional && !isKeptAlive) return Infinity;
+  const delay = Math.min(MAX_RETRY_MS, leaseMs / 10);
+  return onGrid(now + delay, delay / 2, now);
+}
+
+/** Permits that are due at about the same time are due at the same time, so that their renewals travel together. */
+function onGrid(time: number, step: number, now: number): number {
+  const earlier = Math.floor(time / step) * step;
+  return earlier > now ? earlier : time;
+}

@@ -1,0 +1,70 @@
+import type { Waiter } from './waiter.js';
+
+interface LocalKey {
+  /** Weights granted here. */
+  held: number;
+  /** In the order in which they are served. */
+  queue: Waiter[];
+}
+
+/** Counts within this process while the store is away, by `onStoreFailure: 'local'`. */
+export class LocalPermits {
+  private readonly keys = new Map<string, LocalKey>();
+
+  /**
+   * @param heldOfStore weights of the key which this process holds by the store: they count too
+   */
+  constructor(
+    private readonly heldOfStore: (key: string) => number,
+    private readonly grant: (waiter: Waiter) => void,
+  ) {}
+
+  /** Grants at once or gives a place in the queue. @returns why neither was possible */
+  enter(waiter: Waiter): 'busy' | 'queue-full' | undefined {
+    const { key, options } = waiter;
+    const local = this.keys.get(key) ?? { held: 0, queue: [] };
+    const place = local.queue.findLastIndex((other) => other.options.priority >= options.priority);
+    if (place !== -1 || !this.fits(local, waiter)) {
+      if (options.waitMs === 0) return 'busy';
+      if (local.queue.length >= options.maxWaiting) return 'queue-full';
+    }
+    this.keys.set(key, local);
+    waiter.enqueue('local');
+    local.queue.splice(place + 1, 0, waiter);
+    this.serve(key);
+    return undefined;
+  }
+
+  /** A waiter gave up. */
+  leave(waiter: Waiter): void {
+    const queue = this.keys.get(waiter.key)?.queue;
+    const place = queue?.indexOf(waiter) ?? -1;
+    if (place >= 0) queue?.splice(place, 1);
+    this.serve(waiter.key);
+  }
+
+  /** A local permit was released. */
+  release(key: string, weight: number): void {
+    const local = this.keys.get(key);
+    if (local) local.held -= weight;
+    this.serve(key);
+  }
+
+  /** Lets in who fits. Also to be called when this process gave back a permit of the store. */
+  serve(key: string): void {
+    const local = this.keys.get(key);
+    if (local === undefined) return;
+    let first = local.queue[0];
+    while (first && this.fits(local, first)) {
+      local.queue.shift();
+      local.held += first.options.weight;
+      this.grant(first);
+      first = local.queue[0];
+    }
+    if (local.held === 0 && local.queue.length === 0) this.keys.delete(key);
+  }
+
+  private fits(local: LocalKey, { key, options }: Waiter): boolean {
+    return local.held + this.heldOfStore(key) + options.weight <= options.permits;
+  }
+}

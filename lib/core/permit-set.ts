@@ -1,0 +1,94 @@
+import { validateLease } from '../semaphore.options.js';
+import type { ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Permit } from './permit.js';
+
+/** Several permits as one: it is held while all of them are. */
+export class PermitSet implements Permit {
+  private controller: AbortController | undefined;
+  private releasing: Promise<ReleaseOutcome> | undefined;
+  private readonly first: Permit;
+
+  /** @param parts one permit a key, at least one, in the order in which they were asked for */
+  constructor(readonly parts: readonly [Permit, ...Permit[]]) {
+    this.first = parts[0];
+  }
+
+  get key(): string {
+    return this.first.key;
+  }
+
+  get keys(): readonly string[] {
+    return this.parts.map((part) => part.key);
+  }
+
+  get id(): string {
+    return this.first.id;
+  }
+
+  get weight(): number {
+    return this.first.weight;
+  }
+
+  get label(): string | undefined {
+    return this.first.label;
+  }
+
+  get fencingToken(): number {
+    return this.first.fencingToken;
+  }
+
+  get fencingTokens(): ReadonlyMap<string, number> {
+    return new Map(this.parts.map((part) => [part.key, part.fencingToken]));
+  }
+
+  get acquiredAt(): number {
+    return Math.max(...this.parts.map((part) => part.acquiredAt));
+  }
+
+  get expiresAt(): number {
+    return Math.min(...this.parts.map((part) => part.expiresAt));
+  }
+
+  get remainingMs(): number {
+    return Math.min(...this.parts.map((part) => part.remainingMs));
+  }
+
+  get isHeld(): boolean {
+    return this.parts.every((part) => part.isHeld);
+  }
+
+  get degraded(): boolean {
+    return this.parts.some((part) => part.degraded);
+  }
+
+  get signal(): AbortSignal {
+    return (this.controller ??= this.watchParts()).signal;
+  }
+
+  async renew(leaseMs?: number): Promise<void> {
+    if (leaseMs !== undefined) validateLease(leaseMs, this.key);
+    await Promise.all(this.parts.map((part) => part.renew(leaseMs)));
+  }
+
+  release(): Promise<ReleaseOutcome> {
+    return (this.releasing ??= this.releaseParts());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  private async releaseParts(): Promise<ReleaseOutcome> {
+    const outcomes = await Promise.all(this.parts.map((part) => part.release()));
+    return outcomes.includes('expired') ? 'expired' : 'released';
+  }
+
+  private watchParts(): AbortController {
+    const controller = new AbortController();
+    for (const { signal } of this.parts) {
+      if (signal.aborted) controller.abort(signal.reason);
+      else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+    }
+    return controller;
+  }
+}

@@ -1,0 +1,56 @@
+import type { Permit } from './permit.js';
+import type { ResolvedOptions } from '../semaphore.options.js';
+import type { AcquireRequest } from '../store/semaphore-store.js';
+import type { Timed } from './alarm.js';
+
+/** 'asking': the store has not answered yet. 'local': waits in this process, by `onStoreFailure: 'local'`. */
+export type WaiterState = 'asking' | 'waiting' | 'local' | 'over';
+
+/** One acquisition until it is granted or refused. */
+export class Waiter implements Timed {
+  state: WaiterState = 'asking';
+  wakeAt = Infinity;
+  /** How often the store was asked. */
+  asked = 0;
+  /** Listens to the caller's signal. */
+  stopListening: (() => void) | undefined;
+
+  /**
+   * @param since when the caller asked, by the store's clock: `waitMs` counts from here
+   */
+  constructor(
+    public id: string,
+    readonly key: string,
+    readonly options: ResolvedOptions,
+    readonly since: number,
+    readonly resolve: (permit: Permit) => void,
+    readonly reject: (error: Error) => void,
+  ) {}
+
+  request(): AcquireRequest {
+    const { permits, weight, priority, leaseMs, waitMs, maxWaiting, label } = this.options;
+    return {
+      key: this.key,
+      id: this.id,
+      permits,
+      weight,
+      priority,
+      leaseMs,
+      wait: waitMs > 0,
+      maxWaiting,
+      label,
+    };
+  }
+
+  /** From now on it stands in a queue, and its time runs. */
+  enqueue(state: 'waiting' | 'local'): void {
+    this.state = state;
+    this.wakeAt = this.since + this.options.waitMs;
+  }
+
+  end(): void {
+    this.state = 'over';
+    this.wakeAt = Infinity;
+    this.stopListening?.();
+  }
+}
