@@ -51,6 +51,7 @@ export class RedisCalls {
   private queue: Pending[] = [];
   /** A server's clock, as seen last, by slot in Cluster. */
   private readonly samples = new Map<number, Sample>();
+  private highestToken = 0;
 
   constructor(
     private readonly link: RedisLink,
@@ -80,6 +81,11 @@ export class RedisCalls {
     return this.limited(reply, this.timeoutMs).catch((error: unknown) => {
       throw error instanceof StoreUnavailableError ? error : this.unavailable(error);
     });
+  }
+
+  /** Tokens grow beyond this one even when the server lost it, and its clock is behind. */
+  noteToken(token: number): void {
+    if (token > this.highestToken) this.highestToken = token;
   }
 
   slotOf(holders: string): number {
@@ -159,7 +165,7 @@ export class RedisCalls {
   private build(group: readonly Pending[], notAfter: number): (string | number)[] {
     const args: (string | number)[] = [];
     for (const { holders } of group) args.push(holders, this.keys.waiters(holders));
-    args.push(this.keys.prefix, this.client, notAfter);
+    args.push(this.keys.prefix, this.client, notAfter, this.highestToken);
     for (const operation of group) {
       args.push(operation.code);
       for (const arg of operation.args) args.push(arg);

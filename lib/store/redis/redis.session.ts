@@ -89,13 +89,16 @@ export class RedisSession implements StoreSession {
       });
       this.reportLimit(key, value.at(-1), permits);
       if (value[0] === 0) {
-        this.waiting.queued(waiting, value[1], value[2], sample);
+        // A repeated call may have been overtaken by its own cancel.
+        const [, score, next] = value;
+        if (!this.waiting.queued(waiting, score, next, sample)) this.uncertain.cancel(waiting);
         return { status: 'waiting' };
       }
       this.waiting.remove(id);
       if (value[0] === 1) {
         const [, token, expiry, acquired] = value;
         const grant = toGrant({ token, expiry, acquired }, false, sample);
+        this.calls.noteToken(token);
         if (this.options.minReplicas > 0) await this.replicated(waiting);
         return { status: 'granted', grant };
       }
@@ -233,6 +236,7 @@ export class RedisSession implements StoreSession {
 
   private onGrant(waiting: Waiting, grant: Grant): void {
     const { key, id } = waiting.request;
+    this.calls.noteToken(grant.fencingToken);
     if (this.options.minReplicas === 0) {
       this.client.granted(key, id, grant);
       return;

@@ -25,6 +25,16 @@ export class RedisUncertain {
     this.cancelLater(waiting);
   }
 
+  /** Makes certain that it neither waits nor holds. */
+  cancel(waiting: Waiting): void {
+    const { holders, member, request } = waiting;
+    this.byId.set(request.id, waiting);
+    this.calls.send({ holders, code: 'C', args: [request.id, member] }).then(
+      () => this.byId.delete(request.id),
+      () => this.cancelLater(waiting),
+    );
+  }
+
   close(): void {
     this.isClosed = true;
     this.byId.clear();
@@ -32,12 +42,7 @@ export class RedisUncertain {
 
   private cancelLater(waiting: Waiting): void {
     this.clock.schedule(() => {
-      if (this.isClosed) return;
-      const { holders, member, request } = waiting;
-      this.calls.send({ holders, code: 'C', args: [request.id, member] }).then(
-        () => this.byId.delete(request.id),
-        () => this.cancelLater(waiting),
-      );
+      if (!this.isClosed) this.cancel(waiting);
     }, this.timeoutMs);
   }
 }

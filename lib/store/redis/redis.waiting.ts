@@ -60,15 +60,15 @@ export class RedisWaiting {
     this.byId.set(waiting.request.id, waiting);
   }
 
-  /** The server told its place in the queue. */
-  queued(waiting: Waiting, score: number, next: number, sample: Sample): void {
+  /** The server told its place in the queue. @returns false when it was given up meanwhile */
+  queued(waiting: Waiting, score: number, next: number, sample: Sample): boolean {
     const { id } = waiting.request;
-    if (this.byId.get(id) !== waiting) return;
+    if (this.byId.get(id) !== waiting) return false;
     waiting.score = score;
     waiting.sample = sample;
     if (waiting.early !== undefined) {
       this.granted(id, waiting.early, true);
-      return;
+      return true;
     }
     let watched = this.byKey.get(waiting.holders);
     if (watched === undefined) {
@@ -78,6 +78,7 @@ export class RedisWaiting {
     watched.entries.set(id, waiting);
     this.wakeAt(waiting.holders, watched, next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
+    return true;
   }
 
   remove(id: string): Waiting | undefined {

@@ -1,7 +1,8 @@
 -- Operations on semaphores, any number of them, each atomic, in the order in which they were issued.
 --
 -- KEYS  for each operation: K, Q
--- ARGV  prefix, client, notAfter, then for each operation its code and arguments (3-operations.lua)
+-- ARGV  prefix, client, notAfter, the highest token that the client knows,
+--       then for each operation its code and arguments (3-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }
 --   now     this server's time in ms; alone in the answer when it is past notAfter: then nothing was done
 --   grants  { id, token, expiry, acquired, ... } of waiters of this client that became holders
@@ -29,6 +30,7 @@ local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
 if now > tonumber(ARGV[3]) then return { now } end
+local floor = math.max(micros, ARGV[4] + 1)
 
 local mine, theirs = {}, {}
 

@@ -1,7 +1,7 @@
 local function grant(s, id, client, weight, lease, label, state)
   local expiry = lease == '-' and ENDLESS or math.ceil(now + lease)
   if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
-  s.token = math.max(s.token + 1, micros)
+  s.token = math.max(s.token + 1, floor)
   s.granted = true
   s.used = s.used + weight
   hold(s, id, expiry, weight, s.token, now, state, client .. ' ' .. label)

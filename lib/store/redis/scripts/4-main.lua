@@ -2,7 +2,7 @@ local ARGUMENTS = { A = 4, R = 2, N = 2, C = 2, L = 1, F = 1, I = 0 }
 local NAMED = { R = true, N = true, C = true, F = true }
 
 local answers = { now }
-local a = 4
+local a = 5
 for k = 1, #KEYS, 2 do
   local code = ARGV[a]
   local id = NAMED[code] and ARGV[a + 1] or code == 'A' and match(ARGV[a + 1], '^%S+') or ''
