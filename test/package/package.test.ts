@@ -10,15 +10,17 @@ const nest11 = ['@nestjs/common@11', '@nestjs/core@11', 'reflect-metadata@0.2', 
 describe('the packed tarball', () => {
   let packed: Awaited<ReturnType<typeof packTarball>>;
   let redis: RedisServer;
+  const cleanUp: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
     redis = await startRedis();
+    cleanUp.push(() => redis.stop());
     packed = await packTarball();
+    cleanUp.push(() => rm(packed.folder, { recursive: true, force: true }));
   }, 150_000);
 
   afterAll(async () => {
-    await redis.stop();
-    await rm(packed.folder, { recursive: true, force: true });
+    await Promise.all(cleanUp.map((step) => step()));
   });
 
   const onRedis = [
