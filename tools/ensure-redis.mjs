@@ -53,8 +53,7 @@ function installWithBrew(tool) {
 function run(command, args) {
   const variables = ['DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1'];
   const words = ['env', ...variables, command, ...args];
-  if (command !== 'brew' && process.getuid?.() !== 0 && onPath('sudo'))
-    words.unshift('sudo', '-n');
+  if (command !== 'brew' && process.getuid?.() !== 0 && onPath('sudo')) words.unshift('sudo', '-n');
   const [program, ...rest] = words;
   const { status, error } = spawnSync(program, rest, {
     stdio: ['ignore', 'ignore', 'inherit'],
