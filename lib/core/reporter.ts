@@ -1,4 +1,4 @@
-import { Subject } from 'rxjs';
+import { type Observable, Subject } from 'rxjs';
 import type { SemaphoreEvent } from '../semaphore.events.js';
 import type { LogLevel } from '../semaphore.options.js';
 import { GuardedObservable } from './guarded-observable.js';
@@ -16,7 +16,9 @@ type WithoutTime<E> = E extends SemaphoreEvent ? Omit<E, 'at'> : never;
 export class Reporter {
   private readonly subject = new Subject<SemaphoreEvent>();
 
-  readonly events = GuardedObservable.of(this.subject, (error) => this.complain(error));
+  readonly events: Observable<SemaphoreEvent> = GuardedObservable.of(this.subject, (error) =>
+    this.complain(error),
+  );
 
   constructor(
     private readonly logger: SemaphoreLogger,
@@ -40,21 +42,25 @@ export class Reporter {
   }
 
   private write(event: SemaphoreEvent): void {
-    if (this.level === 'none') return;
-    const line = describe(event);
     const severity = severityOf(event);
-    try {
-      if (severity !== 'log') this.logger[severity](line);
-      else if (this.level === 'all') this.logger.log(line);
-    } catch {
-      // A logger that throws must not change what becomes of a permit.
-    }
+    if (severity === 'log' && this.level !== 'all') return;
+    this.tell((logger) => logger[severity](describe(event)));
   }
 
   private complain(error: unknown): void {
-    if (this.level === 'none') return;
     const stack = error instanceof Error ? error.stack : String(error);
-    this.logger.error('A subscriber of the semaphore events threw an error', stack);
+    this.tell((logger) =>
+      logger.error('A subscriber of the semaphore events threw an error', stack),
+    );
+  }
+
+  private tell(line: (logger: SemaphoreLogger) => void): void {
+    if (this.level === 'none') return;
+    try {
+      line(this.logger);
+    } catch {
+      // A logger that throws must not change what becomes of a permit.
+    }
   }
 }
 
