@@ -1,0 +1,25 @@
+import type { SemaphoreStore } from '../../store/semaphore-store.js';
+
+/** How the conformance suite gets at a store, and at time. */
+export interface StoreHarness {
+  /** Called for every test. Stores may share one server: each test uses keys of its own. */
+  createStore(): SemaphoreStore | Promise<SemaphoreStore>;
+
+  /** Lets `ms` milliseconds pass, by the store's clock: really, or on a {@link VirtualClock}. */
+  advance(ms: number): Promise<void>;
+
+  /**
+   * By how many milliseconds what is due may come late.
+   * @default 250
+   */
+  slackMs?: number;
+
+  /** Called after every test, when all sessions are closed. */
+  dispose?(store: SemaphoreStore): void | Promise<void>;
+}
+
+/** What the suite needs of Jest, Vitest or `node:test`. */
+export interface TestFramework {
+  describe(name: string, body: () => void): unknown;
+  it(name: string, body: () => Promise<void>): unknown;
+}
