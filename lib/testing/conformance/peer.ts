@@ -51,12 +51,6 @@ export class Peer implements StoreClient {
     };
   }
 
-  readonly failures: { id: string; error: Error }[] = [];
-
-  failed(_key: string, id: string, error: Error): void {
-    this.failures.push({ id, error });
-  }
-
   acquire(key: string, wish: Wish = {}): Promise<AcquireReply> {
     return this.session.acquire(this.request(key, wish));
   }
