@@ -1,0 +1,24 @@
+import { Module } from '@nestjs/common';
+import { ScheduleModule } from '@nestjs/schedule';
+import { SemaphoreModule } from 'nestjs-semaphore';
+import { REDIS_URL } from './config.js';
+import { DemoModule } from './demo/demo.module.js';
+import { DigestModule } from './digest/digest.module.js';
+import { ExportsController } from './exports/exports.controller.js';
+import { PaymentsModule } from './payments/payments.module.js';
+import { ReportsModule } from './reports/reports.module.js';
+import { ThumbnailsModule } from './thumbnails/thumbnails.module.js';
+
+@Module({
+  imports: [
+    SemaphoreModule.forRoot({ redis: REDIS_URL }),
+    ScheduleModule.forRoot(),
+    ReportsModule,
+    PaymentsModule,
+    ThumbnailsModule,
+    DigestModule,
+    DemoModule,
+  ],
+  controllers: [ExportsController],
+})
+export class AppModule {}

@@ -1,0 +1,4 @@
+export const PORT = Number(process.env['PORT'] || 3000);
+
+/** Without it, everything lives in the memory of this process. */
+export const REDIS_URL = process.env['REDIS_URL'] || undefined;
