@@ -11,13 +11,12 @@ export interface ConsumerOptions {
   dependencies: readonly string[];
 }
 
-/** Packs the package as it would be published; returns the path of the tarball in a new folder. */
-export async function packTarball(): Promise<{ folder: string; tarball: string }> {
-  const folder = await temporaryFolder();
+/** Packs the package as it would be published; returns the path of the tarball in `folder`. */
+export async function packTarball(folder: string): Promise<string> {
   await run('npm', ['pack', '--silent', '--pack-destination', folder], root);
   const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'));
   if (tarball === undefined) throw new Error('npm pack wrote no tarball');
-  return { folder, tarball: join(folder, tarball) };
+  return join(folder, tarball);
 }
 
 /** An application in a folder of its own that has the tarball installed, as a user's would. */
@@ -88,7 +87,7 @@ export class Consumer implements AsyncDisposable {
   }
 }
 
-function temporaryFolder(): Promise<string> {
+export function temporaryFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'nestjs-semaphore-package-'));
 }
 

@@ -2,21 +2,22 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { rm } from 'node:fs/promises';
 import { withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { Consumer, packTarball } from './consumer.js';
+import { Consumer, packTarball, temporaryFolder } from './consumer.js';
 
 const nest12 = ['@nestjs/common@12', '@nestjs/core@12', 'reflect-metadata@0.2', 'rxjs@7'];
 const nest11 = ['@nestjs/common@11', '@nestjs/core@11', 'reflect-metadata@0.2', 'rxjs@7'];
 
 describe('the packed tarball', () => {
-  let packed: Awaited<ReturnType<typeof packTarball>>;
+  let tarball: string;
   let redis: RedisServer;
   const cleanUp: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
     redis = await startRedis();
     cleanUp.push(() => redis.stop());
-    packed = await packTarball();
-    cleanUp.push(() => rm(packed.folder, { recursive: true, force: true }));
+    const folder = await temporaryFolder();
+    cleanUp.push(() => rm(folder, { recursive: true, force: true }));
+    tarball = await packTarball(folder);
   }, 150_000);
 
   afterAll(async () => {
@@ -47,7 +48,7 @@ describe('the packed tarball', () => {
   it.each(onRedis)(
     'type-checks in $app ($versions), takes a permit on Redis and lets the process end',
     async ({ type, dependencies }) => {
-      await using consumer = await Consumer.create(packed.tarball, { type, dependencies });
+      await using consumer = await Consumer.create(tarball, { type, dependencies });
       await consumer.compile();
       const scriptsBefore = await scriptCalls(redis);
 
@@ -61,7 +62,7 @@ describe('the packed tarball', () => {
   );
 
   it('type-checks and runs in memory where ioredis is not installed', async () => {
-    await using consumer = await Consumer.create(packed.tarball, {
+    await using consumer = await Consumer.create(tarball, {
       type: 'module',
       dependencies: nest12,
     });
