@@ -73,9 +73,13 @@ export class AcquireAbortedError extends SemaphoreError {
   readonly code = 'SEMAPHORE_ABORTED';
 
   constructor(key: string, cause: unknown) {
-    super(`Waiting for semaphore "${key}" was given up: the caller's \`signal\` was aborted.`, key, {
-      cause,
-    });
+    super(
+      `Waiting for semaphore "${key}" was given up: the caller's \`signal\` was aborted.`,
+      key,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -263,7 +263,9 @@ const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
   redis: {
     text: 'a Redis URL (redis:// or rediss://), ioredis options, or an ioredis instance',
     holds: (value) =>
-      typeof value === 'string' ? /^rediss?:\/\/./.test(value) : isObject(value) && !Array.isArray(value),
+      typeof value === 'string'
+        ? /^rediss?:\/\/./.test(value)
+        : isObject(value) && !Array.isArray(value),
   },
   store: {
     text: 'a SemaphoreStore',

@@ -105,7 +105,11 @@ export class SemaphoreService {
     options?: AcquireOptions,
   ): Promise<T> {
     requireFunction('task', task);
-    const permit = await this.acquire(key, options);
+    return this.runUnder(await this.acquire(key, options), task);
+  }
+
+  /** The second half of {@link withPermit}, for a permit that was acquired before: SemaphoreGuard does that. */
+  async runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
     try {
       return await this.context.run(permit, () => task(permit));
     } finally {

@@ -10,7 +10,7 @@ export class GuardPermit {
   /** @param permit undefined when the handler is to be skipped */
   constructor(
     readonly definition: SemaphoreDefinition,
-    private readonly permit: Permit | undefined,
+    readonly permit: Permit | undefined,
     response: ResponseStream,
     onDropped: () => void,
   ) {
@@ -22,16 +22,6 @@ export class GuardPermit {
 
   taken(): void {
     this.stopWatching();
-  }
-
-  /** @returns undefined when the handler was skipped */
-  async run<T>(work: (permit: Permit) => Promise<T>): Promise<T | undefined> {
-    if (this.permit === undefined) return undefined;
-    try {
-      return await work(this.permit);
-    } finally {
-      await this.permit.release();
-    }
   }
 }
 

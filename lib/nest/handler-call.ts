@@ -57,6 +57,8 @@ export class HandlerCall {
   /** Lets Nest run the rest of the handler's chain, and passes on what comes of it. */
   subscribe(next: CallHandler, subscriber: Subscriber<unknown>): void {
     const done = this.begin();
+    // Whoever asked was gone when the permit came.
+    if (subscriber.closed) return done();
     const source = calls.run(this, () => next.handle());
     const subscription = calls.run(this, () =>
       source.subscribe({

@@ -59,19 +59,16 @@ export class SemaphoreInterceptor implements NestInterceptor {
       call.subscribe(next, subscriber);
       return call.over.then(() => true);
     };
-    const { key } = definition;
-    if (key instanceof KeyByArgs) return void (await work());
+    if (definition.key instanceof KeyByArgs) return void (await work());
+    const service = this[SEMAPHORE_SERVICE];
     const taken = takeGuardPermit(call.context, definition);
-    const ran =
-      taken === undefined
-        ? await admit(
-            this[SEMAPHORE_SERVICE],
-            definition,
-            keyOf(definition, call.context, []),
-            work,
-            call.signal,
-          )
-        : await taken.run(work);
+    let ran: true | undefined;
+    if (taken === undefined) {
+      const key = keyOf(definition, call.context, []);
+      ran = await admit(service, definition, key, work, call.signal);
+    } else if (taken.permit !== undefined) {
+      ran = await service.runUnder(taken.permit, work);
+    }
     if (ran === true) return;
     subscriber.next(undefined);
     subscriber.complete();
