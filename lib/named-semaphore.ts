@@ -74,6 +74,8 @@ export class NamedSemaphore {
 
   private with(call: AcquireOptions | undefined): AcquireOptions {
     if (call === undefined) return this.options;
+    // The service says what is wrong with it.
+    if (typeof call !== 'object' || call === null) return call;
     // Undefined says nothing, as everywhere.
     const said = Object.entries(call).filter(([, value]) => value !== undefined);
     return { ...this.options, ...Object.fromEntries(said) };

@@ -24,6 +24,8 @@ import {
 import { createStore } from './store/create-store.js';
 import type { SemaphoreSnapshot, StoreSession } from './store/semaphore-store.js';
 
+const PERMIT_ID = /^[\w-]{1,64}$/;
+
 /** A method that runs under a permit: it waits for one first. */
 export type Bound<This, Args extends unknown[], Result> = (
   this: This,
@@ -45,7 +47,7 @@ export class SemaphoreService {
 
   private readonly core: SemaphoreCore;
   private readonly context = new HeldContext();
-  private readonly resolvedDefaults: ResolvedOptions;
+  private resolvedDefaults: ResolvedOptions | undefined;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: SemaphoreModuleOptions = {}) {
@@ -55,7 +57,6 @@ export class SemaphoreService {
       store.clock.wallTime(),
     );
     this.defaults = Object.freeze({ ...resolved.defaults });
-    this.resolvedDefaults = resolveOptions(this.defaults);
     this.events = reporter.events;
     this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter);
   }
@@ -172,8 +173,8 @@ export class SemaphoreService {
    */
   async forceRelease(key: string, permitId: string): Promise<boolean> {
     validateKey(key);
-    if (typeof permitId !== 'string' || permitId === '') {
-      throw new InvalidOptionsError('permitId', permitId, 'the id of a permit', key);
+    if (typeof permitId !== 'string' || !PERMIT_ID.test(permitId)) {
+      throw new InvalidOptionsError('permitId', permitId, `an id that matches ${PERMIT_ID}`, key);
     }
     return this.session(key).forceRelease(key, permitId);
   }
@@ -192,7 +193,8 @@ export class SemaphoreService {
   }
 
   private resolve(options: AcquireOptions | undefined): ResolvedOptions {
-    return options === undefined ? this.resolvedDefaults : resolveOptions(this.defaults, options);
+    if (options !== undefined) return resolveOptions(this.defaults, options);
+    return (this.resolvedDefaults ??= resolveOptions(this.defaults));
   }
 
   private session(key?: string): StoreSession {

@@ -37,6 +37,11 @@ export class Alarm<T extends Timed> {
     if (wakeAt < this.ringsAt) this.ringAt(wakeAt);
   }
 
+  stop(): void {
+    this.stopTimer();
+    this.ringsAt = Infinity;
+  }
+
   private ringAt(time: number): void {
     this.stopTimer();
     this.ringsAt = time;

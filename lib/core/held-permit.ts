@@ -35,6 +35,8 @@ export class HeldPermit implements Permit, Timed {
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
 
+  /** Not enumerable: a permit can be shown and serialised. */
+  readonly #keeper: PermitKeeper;
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
@@ -43,8 +45,9 @@ export class HeldPermit implements Permit, Timed {
     grant: Grant,
     readonly heldSince: number,
     deadline: number,
-    private readonly keeper: PermitKeeper,
+    keeper: PermitKeeper,
   ) {
+    this.#keeper = keeper;
     this.key = waiter.key;
     this.id = waiter.id;
     this.options = waiter.options;
@@ -68,13 +71,13 @@ export class HeldPermit implements Permit, Timed {
   /** The timer may not have fired yet, when the event loop was blocked. */
   get isHeld(): boolean {
     if (this.over !== undefined) return false;
-    if (this.keeper.now() < this.deadline) return true;
-    this.keeper.lose(this, 'expired');
+    if (this.#keeper.now() < this.deadline) return true;
+    this.#keeper.lose(this, 'expired');
     return false;
   }
 
   get remainingMs(): number {
-    return this.isHeld ? Math.max(0, this.deadline - this.keeper.now()) : 0;
+    return this.isHeld ? Math.max(0, this.deadline - this.#keeper.now()) : 0;
   }
 
   get signal(): AbortSignal {
@@ -85,16 +88,16 @@ export class HeldPermit implements Permit, Timed {
   }
 
   async renew(leaseMs = this.options.leaseMs): Promise<void> {
-    return this.keeper.renew(this, leaseMs);
+    return this.#keeper.renew(this, leaseMs);
   }
 
   release(): Promise<ReleaseOutcome> {
-    return (this.releasing ??= this.keeper.release(this, this.options.holdAtLeastMs));
+    return (this.releasing ??= this.#keeper.release(this, this.options.holdAtLeastMs));
   }
 
   /** Releases a permit that nobody got to see. */
   discard(): void {
-    this.releasing ??= this.keeper.release(this, 0);
+    this.releasing ??= this.#keeper.release(this, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -29,7 +29,6 @@ export class LocalPermits {
       if (local.queue.length >= options.maxWaiting) return 'queue-full';
     }
     this.keys.set(key, local);
-    waiter.enqueue('local');
     local.queue.splice(place + 1, 0, waiter);
     this.serve(key);
     return undefined;

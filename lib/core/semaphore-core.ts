@@ -1,15 +1,13 @@
 import {
   AcquireAbortedError,
   PermitLostError,
-  PermitUnavailableError,
   SemaphoreClosedError,
   SemaphoreError,
   StoreUnavailableError,
-  type UnavailableReason,
 } from '../semaphore.errors.js';
 import type { SemaphoreEvent } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
-import type { Clock, StopTimer } from '../store/clock.js';
+import type { Clock } from '../store/clock.js';
 import type {
   AcquireReply,
   Grant,
@@ -24,6 +22,7 @@ import { GiveBackList } from './give-back-list.js';
 import { type Entry, HeldPermit } from './held-permit.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { LocalPermits } from './local-permits.js';
+import { Outage } from './outage.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { Reporter } from './reporter.js';
@@ -32,29 +31,26 @@ import { Waiter } from './waiter.js';
 
 type RejectedReason = Extract<SemaphoreEvent, { type: 'rejected' }>['reason'];
 
-/** When nothing better is known. */
-const RETRY_AFTER_MS = 30_000;
-
 /** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
 const MAX_ASKED = 3;
 
 /**
  * The one way to acquire. Every acquisition is registered under its id before the store hears of it, because its grant
- * may be faster than the reply; it leaves as a permit, or with an error and a {@link GiveBackList.cancel}.
+ * may be faster than the reply. It ends as a permit, or with an error; then the store is made to forget the id, unless
+ * it said itself that it knows nothing of it.
  */
 export class SemaphoreCore implements StoreClient {
   readonly clock: Clock;
   readonly session: StoreSession;
-  private readonly ids = new PermitIds();
-  private readonly signals = new SignalWatch();
   /** Who waits and who holds, by id. */
   private readonly entries = new Map<string, Entry>();
+  private readonly ids = new PermitIds();
+  private readonly signals = new SignalWatch();
   private readonly alarm: Alarm<Entry>;
   private readonly giveBacks: GiveBackList;
   private readonly keeper: LeaseKeeper;
   private readonly local: LocalPermits;
-  private downSince: number | undefined;
-  private stopDownTimer: StopTimer | undefined;
+  private readonly outage: Outage;
   private isClosing = false;
   private closed: Promise<void> | undefined;
 
@@ -64,26 +60,32 @@ export class SemaphoreCore implements StoreClient {
     private readonly reporter: Reporter,
   ) {
     const { clock } = store;
+    const { entries } = this;
     this.clock = clock;
     this.session = store.connect(this);
     this.giveBacks = new GiveBackList(this.session, clock);
+    this.outage = new Outage(clock, storeTimeoutMs, (error) => this.stopWaitingForStore(error));
+    this.alarm = new Alarm(clock, entries, (entry, now) => {
+      if (entry instanceof HeldPermit) this.keeper.attend(entry, now);
+      else this.giveUp(entry, 'timeout', entry.unavailableError('timeout'));
+    });
     this.local = new LocalPermits(
       (key) => this.heldOfStore(key),
       (waiter) => this.degrade(waiter, () => this.local.release(waiter.key, waiter.options.weight)),
     );
-    this.alarm = new Alarm(clock, this.entries, (entry, now) => {
-      if (entry instanceof HeldPermit) this.keeper.attend(entry, now);
-      else this.giveUp(entry, 'timeout', this.unavailableError(entry, 'timeout'));
-    });
     this.keeper = new LeaseKeeper({
       clock,
+      entries,
+      reporter,
       session: this.session,
-      entries: this.entries,
       alarm: this.alarm,
       giveBacks: this.giveBacks,
-      reporter,
       onFreed: (key) => this.local.serve(key),
     });
+  }
+
+  get isClosed(): boolean {
+    return this.closed !== undefined;
   }
 
   /** @param since when the caller asked: `waitMs` counts from here */
@@ -93,36 +95,27 @@ export class SemaphoreCore implements StoreClient {
       const { signal } = options;
       if (this.isClosing) {
         this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
-        return;
-      }
-      if (signal?.aborted) {
+      } else if (signal?.aborted) {
         this.refuse(waiter, 'aborted', new AcquireAbortedError(key, signal.reason));
-        return;
+      } else {
+        this.entries.set(waiter.id, waiter);
+        if (signal) this.listen(waiter, signal);
+        void this.ask(waiter);
       }
-      this.entries.set(waiter.id, waiter);
-      waiter.stopListening =
-        signal &&
-        this.signals.listen(signal, () =>
-          this.giveUp(waiter, 'aborted', new AcquireAbortedError(key, signal.reason)),
-        );
-      this.ask(waiter);
     });
   }
 
   granted(key: string, id: string, grant: Grant): void {
     const waiter = this.entries.get(id);
     if (waiter instanceof HeldPermit) return;
-    if (waiter === undefined) {
+    if (waiter === undefined || waiter.state === 'local') {
       this.giveBacks.cancel(key, id);
       return;
     }
     const now = this.clock.now();
     if (grant.deadline > now) this.admit(waiter, grant, now);
-    else if (waiter.asked < MAX_ASKED) this.ask(waiter);
-    else {
-      const error = new PermitLostError(key, id, 'expired');
-      this.giveUp(waiter, 'store-unavailable', error);
-    }
+    else if (waiter.asked < MAX_ASKED) void this.ask(waiter);
+    else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));
   }
 
   failed(key: string, id: string, error: Error): void {
@@ -131,10 +124,10 @@ export class SemaphoreCore implements StoreClient {
     else if (waiter instanceof Waiter) this.doWithoutStore(waiter, error);
   }
 
-  revoked(_key: string, id: string): void {
+  revoked(key: string, id: string): void {
     const entry = this.entries.get(id);
     if (entry instanceof HeldPermit) this.keeper.lose(entry, 'forced');
-    else if (entry) this.refuse(entry, 'aborted', new PermitLostError(entry.key, id, 'forced'));
+    else if (entry) this.giveUp(entry, 'aborted', new PermitLostError(key, id, 'forced'));
   }
 
   permitsChanged(change: PermitsChange): void {
@@ -142,21 +135,13 @@ export class SemaphoreCore implements StoreClient {
   }
 
   down(error: Error): void {
-    if (this.closed || this.downSince !== undefined) return;
-    this.downSince = this.clock.now();
-    this.stopDownTimer = this.clock.schedule(() => {
-      for (const entry of this.entries.values()) {
-        if (entry instanceof Waiter && entry.state === 'waiting') this.doWithoutStore(entry, error);
-      }
-    }, this.storeTimeoutMs);
+    if (this.isClosed || !this.outage.begin(error)) return;
     this.reporter.report({ type: 'store-down', error });
   }
 
   up(): void {
-    if (this.closed || this.downSince === undefined) return;
-    const downMs = this.clock.now() - this.downSince;
-    this.downSince = undefined;
-    this.stopDownTimer?.();
+    const downMs = this.outage.end();
+    if (this.isClosed || downMs === undefined) return;
     this.giveBacks.retry();
     this.reporter.report({ type: 'store-up', downMs });
   }
@@ -166,54 +151,61 @@ export class SemaphoreCore implements StoreClient {
     if (this.isClosing) return;
     this.isClosing = true;
     for (const entry of this.entries.values()) {
-      if (entry instanceof Waiter)
+      if (entry instanceof Waiter) {
         this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));
+      }
     }
   }
 
-  /** Ends the session, after what is to be given back was given back, or was tried for `storeTimeoutMs`. */
+  /** Ends the session, once everything was given back, or after `storeTimeoutMs` of trying. */
   close(): Promise<void> {
     return (this.closed ??= this.end());
   }
 
-  get isClosed(): boolean {
-    return this.closed !== undefined;
-  }
-
   private async end(): Promise<void> {
     this.beginClose();
+    this.outage.end();
     await this.giveBacks.flush(this.storeTimeoutMs);
     this.giveBacks.stop();
     this.keeper.stop();
-    this.stopDownTimer?.();
-    await this.session.close();
-    this.reporter.complete();
+    // What is still held ends with its lease, and its holder hears of that.
+    if (this.entries.size === 0) this.alarm.stop();
+    try {
+      await this.session.close();
+    } finally {
+      this.reporter.complete();
+    }
   }
 
-  private ask(waiter: Waiter): void {
-    waiter.state = 'asking';
-    waiter.asked++;
-    const { id } = waiter;
-    this.session.acquire(waiter.request()).then(
-      (reply) => this.answered(waiter, id, reply),
-      (error: unknown) => this.callFailed(waiter, id, error),
+  private listen(waiter: Waiter, signal: AbortSignal): void {
+    waiter.stopListening = this.signals.listen(signal, () =>
+      this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, signal.reason)),
     );
   }
 
-  private answered(waiter: Waiter, id: string, reply: AcquireReply): void {
-    if (reply.status === 'granted') this.granted(waiter.key, id, reply.grant);
+  private async ask(waiter: Waiter): Promise<void> {
+    waiter.state = 'asking';
+    waiter.asked++;
+    let reply: AcquireReply;
+    try {
+      reply = await this.session.acquire(waiter.request());
+    } catch (error) {
+      this.doWithoutStore(waiter, error);
+      return;
+    }
+    if (reply.status === 'granted') this.granted(waiter.key, waiter.id, reply.grant);
     else if (waiter.state !== 'asking') return;
-    else if (reply.status === 'waiting') this.enqueue(waiter);
+    else if (reply.status === 'waiting') this.enqueue(waiter, 'waiting');
     else {
-      const error = this.unavailableError(waiter, reply.status, reply.retryAfterMs);
+      const error = waiter.unavailableError(reply.status, reply.retryAfterMs);
       this.refuse(waiter, reply.status, error);
     }
   }
 
-  private enqueue(waiter: Waiter): void {
-    waiter.enqueue('waiting');
+  private enqueue(waiter: Waiter, state: 'waiting' | 'local'): void {
+    waiter.enqueue(state);
     this.alarm.expect(waiter);
-    if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...facts(waiter) });
+    if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...waiter.facts() });
   }
 
   private admit(waiter: Waiter, grant: Grant, now: number): void {
@@ -223,34 +215,31 @@ export class SemaphoreCore implements StoreClient {
     this.reportAcquired(waiter, permit);
   }
 
-  /** The call to the store failed: what it did is not known. */
-  private callFailed(waiter: Waiter, id: string, cause: unknown): void {
-    // A waiter that is over was cancelled then, or a message brought its grant before the reply was lost.
-    if (waiter.id !== id || waiter.state === 'over') return;
-    const isOther = cause instanceof SemaphoreError && !(cause instanceof StoreUnavailableError);
-    if (isOther) this.giveUp(waiter, 'store-unavailable', cause);
-    else this.doWithoutStore(waiter, cause);
-  }
-
+  /** What the store did for the waiter is not known, and it cannot be asked. */
   private doWithoutStore(waiter: Waiter, cause: unknown): void {
-    const { key, options } = waiter;
-    if (options.onStoreFailure === 'reject') {
-      this.giveUp(waiter, 'store-unavailable', asStoreError(key, cause));
+    const { key, id, options } = waiter;
+    // Who is over was cancelled, or its grant came by a message although the reply was lost.
+    if (waiter.state === 'over' || waiter.state === 'local') return;
+    const isOther = cause instanceof SemaphoreError && !(cause instanceof StoreUnavailableError);
+    if (isOther || options.onStoreFailure === 'reject') {
+      this.giveUp(waiter, 'store-unavailable', isOther ? cause : asStoreError(key, cause));
       return;
     }
-    this.giveBacks.cancel(key, waiter.id);
-    this.entries.delete(waiter.id);
-    // Whatever the store still says about the old id is not about this waiter any more.
-    waiter.id = this.ids.next();
+    this.giveBacks.cancel(key, id);
     if (options.onStoreFailure === 'allow') this.degrade(waiter, () => undefined);
     else this.enterLocally(waiter);
   }
 
+  private stopWaitingForStore(error: Error): void {
+    for (const entry of this.entries.values()) {
+      if (entry instanceof Waiter && entry.state === 'waiting') this.doWithoutStore(entry, error);
+    }
+  }
+
   private enterLocally(waiter: Waiter): void {
-    this.entries.set(waiter.id, waiter);
     const refusal = this.local.enter(waiter);
-    if (refusal) this.refuse(waiter, refusal, this.unavailableError(waiter, refusal));
-    else this.alarm.expect(waiter);
+    if (refusal) this.refuse(waiter, refusal, waiter.unavailableError(refusal));
+    else if (waiter.state !== 'over') this.enqueue(waiter, 'local');
   }
 
   private degrade(waiter: Waiter, onRelease: () => void): void {
@@ -258,7 +247,7 @@ export class SemaphoreCore implements StoreClient {
     const permit = new DegradedPermit(waiter, this.clock.wallTime(), () => {
       onRelease();
       const heldMs = this.clock.now() - heldSince;
-      this.reporter.report({ type: 'released', ...facts(waiter), outcome: 'released', heldMs });
+      this.reporter.report({ type: 'released', ...waiter.facts(), outcome: 'released', heldMs });
     });
     this.entries.delete(waiter.id);
     waiter.end();
@@ -278,24 +267,16 @@ export class SemaphoreCore implements StoreClient {
     this.entries.delete(waiter.id);
     waiter.end();
     waiter.reject(error);
+    if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
-    this.reporter.report({ type: 'rejected', ...facts(waiter), reason, waitedMs });
+    this.reporter.report({ type: 'rejected', ...waiter.facts(), reason, waitedMs });
   }
 
   private reportAcquired(waiter: Waiter, { fencingToken, degraded }: Permit): void {
     if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
-    const event = { type: 'acquired', ...facts(waiter), waitedMs, fencingToken, degraded } as const;
-    this.reporter.report(event);
-  }
-
-  private unavailableError(
-    { key, options }: Waiter,
-    reason: UnavailableReason,
-    retryAfterMs = Math.min(options.waitMs, options.leaseMs),
-  ): PermitUnavailableError {
-    const estimate = Number.isFinite(retryAfterMs) ? retryAfterMs : RETRY_AFTER_MS;
-    return new PermitUnavailableError(key, reason, Math.max(1, estimate), options);
+    const what = { ...waiter.facts(), waitedMs, fencingToken, degraded };
+    this.reporter.report({ type: 'acquired', ...what });
   }
 
   private heldOfStore(key: string): number {
@@ -314,8 +295,4 @@ function asStoreError(key: string, cause: unknown): StoreUnavailableError {
     key,
     cause,
   );
-}
-
-function facts({ key, id, options }: Waiter) {
-  return { key, permitId: id, weight: options.weight, label: options.label };
 }

@@ -1,7 +1,11 @@
-import type { Permit } from './permit.js';
+import { PermitUnavailableError, type UnavailableReason } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { AcquireRequest } from '../store/semaphore-store.js';
 import type { Timed } from './alarm.js';
+import type { Permit } from './permit.js';
+
+/** When to try again, when nothing better is known. */
+const RETRY_AFTER_MS = 30_000;
 
 /** 'asking': the store has not answered yet. 'local': waits in this process, by `onStoreFailure: 'local'`. */
 export type WaiterState = 'asking' | 'waiting' | 'local' | 'over';
@@ -19,7 +23,7 @@ export class Waiter implements Timed {
    * @param since when the caller asked, by the store's clock: `waitMs` counts from here
    */
   constructor(
-    public id: string,
+    readonly id: string,
     readonly key: string,
     readonly options: ResolvedOptions,
     readonly since: number,
@@ -52,5 +56,18 @@ export class Waiter implements Timed {
     this.state = 'over';
     this.wakeAt = Infinity;
     this.stopListening?.();
+  }
+
+  unavailableError(reason: UnavailableReason, retryAfterMs?: number): PermitUnavailableError {
+    const { waitMs, leaseMs } = this.options;
+    const estimate = retryAfterMs ?? Math.min(waitMs, leaseMs);
+    const known = Number.isFinite(estimate) ? estimate : RETRY_AFTER_MS;
+    return new PermitUnavailableError(this.key, reason, Math.max(1, known), this.options);
+  }
+
+  /** As events tell them. */
+  facts(): { key: string; permitId: string; weight: number; label: string | undefined } {
+    const { weight, label } = this.options;
+    return { key: this.key, permitId: this.id, weight, label };
   }
 }
