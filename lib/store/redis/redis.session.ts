@@ -186,7 +186,7 @@ export class RedisSession implements StoreSession {
   }
 
   private memberOf({ id, weight, leaseMs, priority, label }: AcquireRequest): string {
-    return `${id} ${this.clientId} ${weight} ${leaseText(leaseMs)} ${priority} ${label ?? ''}`;
+    return `${id} ${this.clientId} ${weight} ${leaseText(leaseMs)} ${priority} ${label === undefined ? '' : `=${label}`}`;
   }
 
   private reportLimit(

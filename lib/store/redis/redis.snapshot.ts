@@ -31,7 +31,7 @@ function toHolder(id: string, value: string): HolderSnapshot {
   return {
     id,
     weight: Number(weight),
-    ...(label ? { label } : {}),
+    ...(label ? { label: label.slice(1) } : {}),
     client: client as string,
     fencingToken: Number(token),
     acquiredAt: Number(acquired),
@@ -46,7 +46,7 @@ function toWaiter(member: string, score: number): WaiterSnapshot {
     id: id as string,
     weight: Number(weight),
     priority: Number(priority),
-    ...(label ? { label } : {}),
+    ...(label ? { label: label.slice(1) } : {}),
     client: client as string,
     enqueuedAt: Math.floor(place / PLACES_PER_MS),
   };

@@ -12,6 +12,7 @@
 --          @id a holder · ~client last sign of life of a client that waits
 -- Q  zset  waiters: member "id client weight lease priority label", score the place in the order of service
 -- a holder is "expiry weight token acquired state client label"; state h held, p provisional, k released but kept
+-- a label stands behind =, and is empty where there is none
 -- a lease without an end is -, its expiry ENDLESS; all times are ms of this server's clock
 
 local ENDLESS = 1e15
@@ -60,7 +61,8 @@ end
 -- Clients that wait know when the next lease ends; only an earlier end is news to them. They find out about
 -- a provisional grant that lapsed when they ask next, which is soon enough.
 local function hold(s, id, expiry, weight, token, acquired, state, owner)
-  set(s, '@' .. id, format('%.0f %d %.0f %.0f %s %s', expiry, weight, token, acquired, state, owner))
+  -- Not with %s: it would end a label at a NUL.
+  set(s, '@' .. id, format('%.0f %d %.0f %.0f ', expiry, weight, token, acquired) .. state .. ' ' .. owner)
   if expiry < s.next then
     s.next = expiry
     s.news = s.waited and state ~= 'p'
