@@ -91,7 +91,8 @@ export class RedisSession implements StoreSession {
       if (value[0] === 0) {
         // A repeated call may have been overtaken by its own cancel.
         const [, score, next] = value;
-        if (!this.waiting.queued(waiting, score, next, sample)) this.uncertain.cancel(waiting);
+        if (waiting.isCancelled) this.uncertain.cancel(waiting);
+        else this.waiting.queued(waiting, score, next, sample);
         return { status: 'waiting' };
       }
       this.waiting.remove(id);
@@ -113,6 +114,7 @@ export class RedisSession implements StoreSession {
 
   async cancel(key: string, id: string): Promise<void> {
     const waiting = this.waiting.remove(id) ?? this.uncertain.get(id);
+    if (waiting !== undefined) waiting.isCancelled = true;
     const holders = this.keys.holders(key);
     await this.calls.send({ holders, code: 'C', args: [id, waiting?.member ?? ''] });
   }

@@ -13,6 +13,8 @@ export interface Waiting {
   sample?: Sample;
   /** Its grant came by a message before the reply that tells its place. */
   early?: Granted;
+  /** It was given up; its grant may have come before the reply too, and must then stay. */
+  isCancelled?: boolean;
 }
 
 /** As the server tells it. */
@@ -60,15 +62,15 @@ export class RedisWaiting {
     this.byId.set(waiting.request.id, waiting);
   }
 
-  /** The server told its place in the queue. @returns false when it was given up meanwhile */
-  queued(waiting: Waiting, score: number, next: number, sample: Sample): boolean {
+  /** The server told its place in the queue. */
+  queued(waiting: Waiting, score: number, next: number, sample: Sample): void {
     const { id } = waiting.request;
-    if (this.byId.get(id) !== waiting) return false;
+    if (this.byId.get(id) !== waiting) return;
     waiting.score = score;
     waiting.sample = sample;
     if (waiting.early !== undefined) {
       this.granted(id, waiting.early, true);
-      return true;
+      return;
     }
     let watched = this.byKey.get(waiting.holders);
     if (watched === undefined) {
@@ -78,7 +80,6 @@ export class RedisWaiting {
     watched.entries.set(id, waiting);
     this.wakeAt(waiting.holders, watched, next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
-    return true;
   }
 
   remove(id: string): Waiting | undefined {
