@@ -1,0 +1,269 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { PermitLostError, StoreUnavailableError } from '../../../lib/semaphore.errors.js';
+import { SemaphoreService } from '../../../lib/semaphore.service.js';
+import { ScriptedStore } from './scripted-store.js';
+
+let store: ScriptedStore;
+let semaphores: SemaphoreService;
+
+beforeEach(() => {
+  store = new ScriptedStore();
+  semaphores = new SemaphoreService({ store, log: 'none' });
+});
+
+/** Waits and gets its grant by a message. */
+const wait = async (options: Parameters<SemaphoreService['acquire']>[1], leaseMs = 4000) => {
+  const permit = semaphores.acquire('k', options);
+  const call = await store.take('acquire');
+  call.answer({ status: 'waiting' });
+  await store.clock.advance(0);
+  store.client.granted('k', call.id, store.grant(leaseMs, true));
+  return permit;
+};
+
+describe('renewal', () => {
+  test('comes after a third of the lease at the latest, again and again', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    for (let i = 0; i < 5; i++) {
+      await store.clock.advance(1000);
+      const call = await store.take('renew');
+      expect(call.args).toEqual(['k', 3000]);
+      call.answer(store.lease(3000));
+      await store.clock.advance(0);
+      expect(permit.remainingMs).toBeGreaterThan(2900);
+    }
+    expect(permit.expiresAt).toBeGreaterThanOrEqual(store.clock.wallTime() + 2900);
+  });
+
+  test('of permits with the same lease travels together', async () => {
+    for (let i = 0; i < 100; i++) {
+      await store.hold(semaphores, { leaseMs: 30_000 });
+      await store.clock.advance(97);
+    }
+    let turns = 0;
+    let renewals = 0;
+    for (let second = 0; second < 60; second += 0.5) {
+      await store.clock.advance(500);
+      if (store.count('renew') > 0) turns++;
+      while (store.count('renew') > 0) {
+        renewals++;
+        (await store.take('renew')).answer(store.lease(30_000));
+      }
+    }
+    expect(renewals).toBeLessThanOrEqual(700);
+    expect(turns).toBeLessThanOrEqual(13);
+  });
+
+  test('does not happen with renew: false, with an endless lease, or after maxHoldMs', async () => {
+    const short = await store.hold(semaphores, { leaseMs: 3000, renew: false });
+    const endless = await store.hold(semaphores, { leaseMs: Infinity });
+    const bounded = await store.hold(semaphores, { leaseMs: 9000, maxHoldMs: 3500 });
+    await store.clock.advance(3000);
+    (await store.take('renew')).answer(store.lease(9000));
+    await store.clock.advance(8000);
+    expect(bounded.isHeld).toBe(true);
+    await store.clock.advance(1000);
+    expect(store.count('renew')).toBe(0);
+    expect([short.isHeld, endless.isHeld, bounded.isHeld]).toEqual([false, true, false]);
+    expect(endless.remainingMs).toBe(Infinity);
+  });
+
+  test('is tried again until the lease ends, and then the permit is lost', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    const { signal } = permit;
+    let attempts = 0;
+    while (!signal.aborted) {
+      await store.clock.advance(50);
+      while (store.count('renew') > 0) {
+        attempts++;
+        (await store.take('renew')).fail(new StoreUnavailableError('gone'));
+      }
+    }
+    expect(attempts).toBeGreaterThan(5);
+    expect(store.clock.now()).toBeLessThanOrEqual(3000);
+    expect(signal.reason).toMatchObject({ reason: 'expired', permitId: permit.id });
+    expect(await permit.release()).toBe('expired');
+    expect((await store.take('cancel')).id).toBe(permit.id);
+    expect(store.count('release')).toBe(0);
+  });
+
+  test('that failed once changes nothing', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    await store.clock.advance(1000);
+    (await store.take('renew')).fail(new StoreUnavailableError('gone'));
+    await store.clock.advance(300);
+    (await store.take('renew')).answer(store.lease(3000));
+    await store.clock.advance(0);
+    expect(permit.isHeld).toBe(true);
+    expect(permit.remainingMs).toBeGreaterThan(2900);
+  });
+
+  test('whose answer comes after the release changes nothing', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    const { signal } = permit;
+    await store.clock.advance(1000);
+    const renewal = await store.take('renew');
+    const released = permit.release();
+    renewal.answer(store.lease(3000));
+    (await store.take('release')).answer('released');
+    expect(await released).toBe('released');
+    await store.clock.advance(60_000);
+    expect(signal.aborted).toBe(false);
+    expect(store.calls).toEqual([]);
+    expect(store.clock.pendingTimers).toBe(0);
+  });
+
+  test('that says the permit is not held any more loses it', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    await store.clock.advance(1000);
+    (await store.take('renew')).answer(null);
+    await store.clock.advance(0);
+    expect(permit.isHeld).toBe(false);
+    expect(permit.signal.reason).toBeInstanceOf(PermitLostError);
+  });
+});
+
+describe('a grant that came by a message', () => {
+  test('is claimed within a second', async () => {
+    const permit = await wait({});
+    await store.clock.advance(1000);
+    (await store.take('renew')).answer(store.lease(30_000));
+    await store.clock.advance(0);
+    expect(permit.remainingMs).toBeGreaterThan(29_000);
+  });
+
+  test('is not claimed when it was released before', async () => {
+    const permit = await wait({});
+    await store.clock.advance(100);
+    void permit.release();
+    (await store.take('release')).answer('released');
+    await store.clock.advance(5000);
+    expect(store.count('renew')).toBe(0);
+  });
+
+  test.each([{ renew: false }, { leaseMs: Infinity }])(
+    'is claimed at once with %j',
+    async (options) => {
+      await wait(options);
+      await store.clock.advance(1);
+      const call = await store.take('renew');
+      expect(call.args[1]).toBe(options.leaseMs ?? 30_000);
+      call.answer(store.lease(options.leaseMs ?? 30_000));
+      await store.clock.advance(20_000);
+      expect(store.count('renew')).toBe(0);
+    },
+  );
+});
+
+describe('the end of the lease', () => {
+  test('is told to the holder before the store can know of it', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 1000, renew: false });
+    let abortedAt = Infinity;
+    permit.signal.addEventListener('abort', () => (abortedAt = store.clock.now()));
+    await store.clock.advance(2000);
+    expect(abortedAt).toBeLessThan(1000);
+    expect(abortedAt).toBeGreaterThan(980);
+  });
+
+  test('is known even when no timer could fire', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 1000, renew: false });
+    const other = await store.hold(semaphores, { leaseMs: 1000, renew: false });
+    store.clock.block(1000);
+    expect(permit.remainingMs).toBe(0);
+    expect(permit.isHeld).toBe(false);
+    expect(other.signal.aborted).toBe(true);
+    await expect(permit.renew()).rejects.toBeInstanceOf(PermitLostError);
+    expect(await permit.release()).toBe('expired');
+  });
+
+  test('by force is told at once', async () => {
+    const permit = await store.hold(semaphores, {});
+    const { signal } = permit;
+    store.client.revoked('k', permit.id);
+    expect(signal.reason).toMatchObject({ reason: 'forced' });
+    expect(await permit.release()).toBe('expired');
+    expect(store.calls).toEqual([]);
+  });
+});
+
+describe('renew(ms)', () => {
+  test('checks its argument', async () => {
+    const permit = await store.hold(semaphores, {});
+    await expect(permit.renew(0)).rejects.toMatchObject({ option: 'leaseMs' });
+    expect(store.calls).toEqual([]);
+  });
+
+  test('makes the lease longer, and automatic renewals do not cut it', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    const renewed = permit.renew(60_000);
+    (await store.take('renew')).answer(store.lease(60_000));
+    await renewed;
+    await store.clock.advance(50_000);
+    expect(store.count('renew')).toBe(0);
+    await store.clock.advance(8000);
+    expect(store.count('renew')).toBe(1);
+  });
+
+  test('that makes the lease shorter counts from the moment it was sent, also when the reply is lost', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 30_000, renew: false });
+    const renewed = permit.renew(100);
+    expect(permit.remainingMs).toBeLessThanOrEqual(100);
+    (await store.take('renew')).fail(new StoreUnavailableError('no reply'));
+    await expect(renewed).rejects.toBeInstanceOf(StoreUnavailableError);
+    await store.clock.advance(100);
+    expect(permit.isHeld).toBe(false);
+  });
+
+  test('outweighs the reply to an earlier renewal', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 3000 });
+    await store.clock.advance(1000);
+    const automatic = await store.take('renew');
+    const renewed = permit.renew(500);
+    automatic.answer(store.lease(3000));
+    await store.clock.advance(0);
+    expect(permit.remainingMs).toBeLessThanOrEqual(500);
+    (await store.take('renew')).answer(store.lease(500));
+    await renewed;
+    expect(permit.remainingMs).toBeLessThanOrEqual(500);
+  });
+});
+
+describe('release', () => {
+  test('happens once, however often it is called', async () => {
+    const permit = await store.hold(semaphores, { holdAtLeastMs: 50 });
+    const released = permit.release();
+    expect(permit.release()).toBe(released);
+    const call = await store.take('release');
+    expect(call.args).toEqual(['k', 50]);
+    call.answer('released');
+    expect(await released).toBe('released');
+    await permit[Symbol.asyncDispose]();
+    expect(store.calls).toEqual([]);
+  });
+
+  test('goes on in the background when the store fails', async () => {
+    const permit = await store.hold(semaphores, { holdAtLeastMs: 50 });
+    const released = permit.release();
+    (await store.take('release')).fail(new StoreUnavailableError('gone'));
+    expect(await released).toBe('released');
+    store.client.granted('k', permit.id, store.grant());
+    await store.clock.advance(1000);
+    const again = await store.take('release');
+    expect([again.id, ...again.args]).toEqual([permit.id, 'k', 50]);
+    again.answer('released');
+    await store.clock.advance(5000);
+    expect(store.calls).toEqual([]);
+  });
+
+  test('tells when the store had given the permit to others', async () => {
+    const permit = await store.hold(semaphores, {});
+    const released = permit.release();
+    (await store.take('release')).answer('expired');
+    expect(await released).toBe('expired');
+  });
+});
+
+test('a permit can be serialised', async () => {
+  const permit = await store.hold(semaphores, { label: 'me' });
+  expect(JSON.parse(JSON.stringify(permit))).toMatchObject({ key: 'k', label: 'me' });
+});

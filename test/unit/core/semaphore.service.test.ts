@@ -1,0 +1,266 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Permit } from '../../../lib/core/permit.js';
+import { NamedSemaphore } from '../../../lib/named-semaphore.js';
+import { PermitLostError } from '../../../lib/semaphore.errors.js';
+import { SemaphoreService } from '../../../lib/semaphore.service.js';
+import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
+import { VirtualClock } from '../../../lib/testing/index.js';
+
+let clock: VirtualClock;
+let semaphores: SemaphoreService;
+
+beforeEach(() => {
+  clock = new VirtualClock();
+  semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }), log: 'none' });
+});
+
+afterEach(() => semaphores.close());
+
+const heldOf = async (key: string): Promise<number> => (await semaphores.inspect(key)).held;
+
+describe('acquire', () => {
+  test('hands a permit from one caller to the next', async () => {
+    const first = await semaphores.acquire('k');
+    const second = semaphores.acquire('k');
+    await first.release();
+    expect((await second).fencingToken).toBeGreaterThan(first.fencingToken);
+  });
+
+  test('keeps a permit alive while it is held, and hands it on once it is not', async () => {
+    const first = await semaphores.acquire('k', { leaseMs: 1000 });
+    const second = semaphores.acquire('k', { waitMs: Infinity });
+    await clock.advance(10_000);
+    expect(first.isHeld).toBe(true);
+    await first.release();
+    expect((await second).isHeld).toBe(true);
+  });
+
+  test('tells the holder of its loss before the next holder gets the permit', async () => {
+    const order: string[] = [];
+    const first = await semaphores.acquire('k', { leaseMs: 1000, renew: false });
+    first.signal.addEventListener('abort', () => order.push('lost'));
+    const second = semaphores.acquire('k').then(() => order.push('granted'));
+    await clock.advance(1000);
+    await second;
+    expect(order).toEqual(['lost', 'granted']);
+  });
+
+  test('says when to come again', async () => {
+    await semaphores.acquire('k', { leaseMs: Infinity });
+    await expect(semaphores.acquire('k', { waitMs: 0 })).rejects.toMatchObject({
+      reason: 'busy',
+      retryAfterMs: 30_000,
+    });
+    await expect(semaphores.acquire('k', { maxWaiting: 0 })).rejects.toMatchObject({
+      reason: 'queue-full',
+    });
+  });
+
+  test.each<[string, () => Promise<unknown>, string]>([
+    ['an empty key', () => semaphores.acquire(''), 'key'],
+    ['no keys', () => semaphores.acquire([]), 'key'],
+    ['a bad key among others', () => semaphores.acquire(['a', '']), 'key'],
+    ['a bad option', () => semaphores.acquire('k', { waitMs: -1 }), 'waitMs'],
+    ['a bad option of tryAcquire', () => semaphores.tryAcquire('k', { leaseMs: 0 }), 'leaseMs'],
+    ['an unknown option', () => semaphores.acquire('k', { wait: 1 } as object), 'wait'],
+    ['options that are none', () => semaphores.acquire('k', null as never), 'options'],
+    ['too large a weight', () => semaphores.acquire('k', { weight: 2 }), 'weight'],
+    ['no task', () => semaphores.withPermit('k', undefined as never), 'task'],
+    ['a bad limit', () => semaphores.setPermits('k', 0), 'permits'],
+    ['a bad permit id', () => semaphores.forceRelease('k', 'a b'), 'permitId'],
+    ['a bad pattern', () => semaphores.list('').next(), 'pattern'],
+  ])('rejects %s', async (_, call, option) => {
+    await expect(call()).rejects.toMatchObject({ code: 'SEMAPHORE_INVALID_OPTIONS', option });
+  });
+});
+
+describe('tryAcquire', () => {
+  test('answers null instead of waiting', async () => {
+    const permit = await semaphores.tryAcquire('k');
+    expect(permit?.isHeld).toBe(true);
+    expect(await semaphores.tryAcquire('k')).toBeNull();
+    expect(await semaphores.tryAcquire(['free', 'k'])).toBeNull();
+    await clock.advance(0);
+    expect(await heldOf('free')).toBe(0);
+  });
+});
+
+describe('several keys', () => {
+  test('are one permit, in the order in which they were asked for', async () => {
+    const permit = await semaphores.acquire(['b', 'a', 'b'], { label: 'both' });
+    expect(permit).toMatchObject({ key: 'b', keys: ['b', 'a'], label: 'both', degraded: false });
+    expect([...permit.fencingTokens.keys()]).toEqual(['b', 'a']);
+    expect(permit.fencingToken).toBe(permit.fencingTokens.get('b'));
+    expect(permit.remainingMs).toBeGreaterThan(29_000);
+    expect(await permit.release()).toBe('released');
+    expect([await heldOf('a'), await heldOf('b'), permit.isHeld]).toEqual([0, 0, false]);
+  });
+
+  test('cannot block each other', async () => {
+    let done = 0;
+    const work = (keys: string[]) =>
+      semaphores.withPermit(keys, async () => {
+        await clock.advance(1);
+        done++;
+      });
+    await Promise.all([work(['a', 'b']), work(['b', 'a']), work(['b', 'c', 'a']), work(['c'])]);
+    expect(done).toBe(4);
+  });
+
+  test('are all or none, within one waitMs', async () => {
+    const c = await semaphores.acquire('c');
+    const a = await semaphores.acquire('a');
+    const all = semaphores.acquire(['a', 'b', 'c'], { waitMs: 1000, holdAtLeastMs: 5000 });
+    all.catch(() => undefined);
+    await clock.advance(600);
+    await a.release();
+    await clock.advance(399);
+    expect(await heldOf('b')).toBe(1);
+    await clock.advance(1);
+    await expect(all).rejects.toMatchObject({ key: 'c', reason: 'timeout' });
+    await clock.advance(0);
+    expect([await heldOf('a'), await heldOf('b')]).toEqual([0, 0]);
+    await c.release();
+  });
+
+  test('are lost when one of them is', async () => {
+    const permit = await semaphores.acquire(['a', 'b']);
+    const { signal } = permit;
+    const [holder] = (await semaphores.inspect('b')).holders;
+    expect(await semaphores.forceRelease('b', holder?.id ?? '')).toBe(true);
+    await clock.advance(0);
+    expect(signal.reason).toMatchObject({ key: 'b', reason: 'forced' });
+    expect(permit.isHeld).toBe(false);
+    expect(await permit.release()).toBe('expired');
+    expect(await heldOf('a')).toBe(0);
+  });
+
+  test('are rejected when one is lost while another is waited for', async () => {
+    const b = await semaphores.acquire('b');
+    const all = semaphores.acquire(['a', 'b'], { leaseMs: 100, renew: false });
+    await clock.advance(500);
+    await b.release();
+    await expect(all).rejects.toBeInstanceOf(PermitLostError);
+    await clock.advance(0);
+    expect(await heldOf('b')).toBe(0);
+  });
+});
+
+describe('withPermit', () => {
+  test('passes the result or the error through, and releases', async () => {
+    expect(await semaphores.withPermit('k', ({ key }) => key)).toBe('k');
+    const error = new Error('mine');
+    const failing = semaphores.withPermit('k', () => {
+      throw error;
+    });
+    await expect(failing).rejects.toBe(error);
+    expect(await heldOf('k')).toBe(0);
+  });
+
+  test('does not replace the result when the permit was lost meanwhile', async () => {
+    const result = semaphores.withPermit('k', () => clock.advance(1000).then(() => 'done'), {
+      leaseMs: 100,
+      renew: false,
+    });
+    expect(await result).toBe('done');
+  });
+
+  test('is what bind does with each call', async () => {
+    const counter = {
+      count: 0,
+      add: semaphores.bind('k', async function (this: { count: number }, by: number) {
+        expect(await heldOf('k')).toBe(1);
+        return (this.count += by);
+      }),
+    };
+    expect(await counter.add(2)).toBe(2);
+    expect(counter.add).toHaveLength(1);
+    const named = semaphores.bind('k', function greet() {
+      throw new Error('mine');
+    });
+    expect(named.name).toBe('greet');
+    await expect(named()).rejects.toThrow('mine');
+  });
+});
+
+describe('reentrant', () => {
+  const options = { reentrant: true, waitMs: 0 };
+
+  test('takes no second permit where the context holds the key', async () => {
+    await semaphores.withPermit(['k', 'other'], async (outer) => {
+      await semaphores.withPermit(
+        'k',
+        async (inner) => {
+          expect(inner.id).toBe(outer.id);
+          expect(await inner.release()).toBe('released');
+          expect([inner.isHeld, outer.isHeld]).toEqual([false, true]);
+        },
+        options,
+      );
+      expect(await heldOf('k')).toBe(1);
+      const more = await semaphores.acquire(['k', 'new'], options);
+      expect(more.keys).toEqual(['k', 'new']);
+      await more.release();
+      expect([await heldOf('k'), await heldOf('new')]).toEqual([1, 0]);
+    });
+  });
+
+  test('takes one outside of the context, and after the outer permit was released', async () => {
+    let later!: Promise<Permit>;
+    const gate = deferred();
+    await semaphores.withPermit('k', async () => {
+      await expect(semaphores.acquire('k', { waitMs: 0 })).rejects.toThrow();
+      later = (async () => {
+        await gate.promise;
+        return semaphores.acquire('k', options);
+      })();
+    });
+    gate.resolve(undefined);
+    const permit = await later;
+    expect(permit.isHeld).toBe(true);
+    expect(await heldOf('k')).toBe(1);
+    await permit.release();
+    expect(await heldOf('k')).toBe(0);
+  });
+});
+
+describe('a named semaphore', () => {
+  test('does the same with a key and options of its own, which the call overrides', async () => {
+    const named = new NamedSemaphore(semaphores, 'reports', { permits: 2, label: 'named' });
+    const first = await named.acquire({ label: undefined });
+    expect(first).toMatchObject({ key: 'reports', label: 'named' });
+    expect(await named.withPermit(({ label }) => label, { label: 'call' })).toBe('call');
+    expect((await named.inspect()).permits).toBe(2);
+    expect(await named.bind((a: number) => a + 1)(1)).toBe(2);
+    await named.setPermits(1);
+    expect(await named.tryAcquire()).toBeNull();
+    expect(await named.forceRelease(first.id)).toBe(true);
+    await named.setPermits(null);
+    await expect(named.acquire(null as never)).rejects.toMatchObject({ option: 'options' });
+    await expect(named.acquire({ weight: 3 })).rejects.toMatchObject({ option: 'weight' });
+    expect(() => new NamedSemaphore(semaphores, 'k', { permits: 0 })).toThrow('permits');
+  });
+});
+
+test('defaults may name a weight whose permits come later', async () => {
+  const store = new MemorySemaphoreStore({ clock });
+  const service = new SemaphoreService({ store, defaults: { weight: 2 }, log: 'none' });
+  expect((await service.acquire('k', { permits: 2 })).weight).toBe(2);
+  await expect(service.acquire('k')).rejects.toMatchObject({ option: 'weight' });
+  await service.close();
+});
+
+test('nothing is left when all was released', async () => {
+  await semaphores.withPermit('k', () => undefined);
+  const keys = [];
+  for await (const key of semaphores.list()) keys.push(key);
+  expect(keys).toEqual([]);
+  await clock.advance(60_000);
+  expect(clock.pendingTimers).toBe(0);
+});
+
+function deferred() {
+  let resolve!: (value: unknown) => void;
+  const promise = new Promise((settle) => (resolve = settle));
+  return { promise, resolve };
+}
