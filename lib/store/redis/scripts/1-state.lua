@@ -38,7 +38,7 @@ local mine, theirs = {}, {}
 local function load(K, Q, id)
   local f = call('HMGET', K, 'l', 'p', 'u', 't', 's', 'w', 'x', 'y', '@' .. id)
   return {
-    K = K, Q = Q, id = id, holder = f[9],
+    K = K, Q = Q, id = id, read = f, holder = f[9],
     limit = tonumber(f[1] or 0), pinned = f[2] == '1', used = tonumber(f[3] or 0),
     token = tonumber(f[4] or 0), place = tonumber(f[5] or 0), waiting = f[6] == '1', waited = f[6] == '1',
     next = tonumber(f[7] or ENDLESS), ttl = tonumber(f[8] or 0), live = 0,
@@ -67,8 +67,10 @@ local function hold(s, id, expiry, weight, token, acquired, state, owner)
     s.next = expiry
     s.news = s.waited and state ~= 'p'
   end
-  local live = expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS
-  if live > s.live then s.live = live end
+  -- Twice as long as needed: then not every grant has to move it.
+  if expiry + IDLE_TTL_MS > s.ttl then
+    s.live = math.max(s.live, expiry == ENDLESS and ENDLESS or 2 * expiry - now + IDLE_TTL_MS)
+  end
 end
 
 local function send(command, key, list)
@@ -85,9 +87,9 @@ local function save(s)
     s.ttl = 0
     for _, field in ipairs({ 'u', 's', 'w', 'x', 'y' }) do gone[#gone + 1] = field end
   else
-    if s.waiting then s.live = math.max(s.live, now + WAITING_TTL_MS) end
-    set(s, 'u', s.used)
-    set(s, 'x', whole(s.next))
+    if s.waiting and now + WAITING_TTL_MS > s.ttl then s.live = math.max(s.live, now + 2 * WAITING_TTL_MS) end
+    if s.used ~= tonumber(s.read[3]) then set(s, 'u', s.used) end
+    if s.next ~= tonumber(s.read[7]) then set(s, 'x', whole(s.next)) end
     if s.waiting ~= s.waited then set(s, 'w', s.waiting and '1' or '0') end
     if s.live > s.ttl then set(s, 'y', whole(s.live)) end
   end

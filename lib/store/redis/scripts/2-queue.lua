@@ -15,7 +15,9 @@ end
 -- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it.
 local function admit(s)
   while s.used < s.limit do
-    local member = call('ZRANGE', s.Q, 0, 0)[1]
+    -- Whoever comes first fits when nobody holds.
+    local alone = s.used == 0
+    local member = (alone and call('ZPOPMIN', s.Q) or call('ZRANGE', s.Q, 0, 0))[1]
     if not member then
       s.waiting = false
       s.changed = true
@@ -24,7 +26,7 @@ local function admit(s)
     local id, client, weight, lease, _, label = waiter(member)
     weight = math.min(tonumber(weight), s.limit)
     if s.used + weight > s.limit then return end
-    call('ZREM', s.Q, member)
+    if not alone then call('ZREM', s.Q, member) end
     local own = client == me
     local expiry = grant(s, id, client, weight, lease, label, own and 'h' or 'p')
     if own then
@@ -49,7 +51,7 @@ end
 local function sweep(s)
   local all = call('HGETALL', s.K)
   local over, dead = {}, {}
-  s.used, s.next = 0, ENDLESS
+  s.used, s.next, s.ttl = 0, ENDLESS, 0
   for i = 1, #all, 2 do
     local kind = string.sub(all[i], 1, 1)
     if kind == '@' then
@@ -62,6 +64,7 @@ local function sweep(s)
       else
         s.used = s.used + weight
         s.next = math.min(s.next, expiry)
+        s.live = math.max(s.live, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
       end
     elseif kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
       over[#over + 1] = all[i]

@@ -46,11 +46,17 @@ end
 -- Takes a holder out. @return its client, when it held
 local function free(s, kept)
   if not s.holder then return nil end
-  local weight, state, client = match(s.holder, '^%S+ (%S+) %S+ %S+ (%S+) (%S+)')
+  local expiry, weight, state, client = match(s.holder, '^(%S+) (%S+) %S+ %S+ (%S+) (%S+)')
   if state == 'k' and not kept then return nil end
-  s.gone[#s.gone + 1] = '@' .. s.id
-  s.used = s.used - weight
   s.changed = true
+  if tonumber(expiry) == ENDLESS then
+    -- K was to stay for ever: how long it has to now, the other holders tell.
+    call('HDEL', s.K, '@' .. s.id)
+    sweep(s)
+  else
+    s.gone[#s.gone + 1] = '@' .. s.id
+    s.used = s.used - weight
+  end
   return client
 end
 
