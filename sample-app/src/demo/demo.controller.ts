@@ -9,7 +9,7 @@ import {
   Req,
   StreamableFile,
 } from '@nestjs/common';
-import { type Request } from 'express';
+import type { Request } from 'express';
 import { REPORTS } from '../reports/reports.controller.js';
 import { RunLog } from '../reports/run-log.js';
 import { sendBurst } from './burst.js';

@@ -1,5 +1,5 @@
 import { Controller, type ExecutionContext, Get, Param } from '@nestjs/common';
-import { type Request } from 'express';
+import type { Request } from 'express';
 import { Semaphore } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 

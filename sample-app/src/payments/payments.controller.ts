@@ -6,7 +6,7 @@ import {
   Param,
   Post,
 } from '@nestjs/common';
-import { type Request } from 'express';
+import type { Request } from 'express';
 import { CurrentPermit, type Permit, Semaphore } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Ledger, StaleTokenError } from './ledger.js';

@@ -1,18 +1,31 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { type NextFunction, type Request, type Response } from 'express';
+import {
+  createParamDecorator,
+  type ExecutionContext,
+  Injectable,
+  type NestMiddleware,
+} from '@nestjs/common';
+import type { NextFunction, Request, Response } from 'express';
+import { randomUUID } from 'node:crypto';
+import { RunLog } from './run-log.js';
 
-/** Milliseconds of a clock that all processes of the machine share and nobody sets. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
+/** When a request came in, before it waited for anything. */
+export interface Arrival {
+  readonly id: string;
+  readonly at: number;
 }
 
-/** Notes when a request came in, before it waits for anything. */
-export function noteArrival(_request: Request, response: Response, next: NextFunction): void {
-  response.locals['arrivedAt'] = monotonicMs();
-  next();
+@Injectable()
+export class ArrivalMiddleware implements NestMiddleware {
+  constructor(private readonly runs: RunLog) {}
+
+  use(request: Request, response: Response, next: NextFunction): void {
+    const id = request.get('x-request-id') ?? randomUUID();
+    response.locals['arrival'] = { id, at: this.runs.arrived(id) } satisfies Arrival;
+    next();
+  }
 }
 
-export const ArrivedAt = createParamDecorator(
+export const RequestArrival = createParamDecorator(
   (_data: unknown, context: ExecutionContext): unknown =>
-    context.switchToHttp().getResponse<Response>().locals['arrivedAt'],
+    context.switchToHttp().getResponse<Response>().locals['arrival'],
 );

@@ -1,8 +1,8 @@
-import { Controller, Get, Headers, Header } from '@nestjs/common';
+import { Controller, Get, Header } from '@nestjs/common';
 import { Semaphore, SemaphoreService } from 'nestjs-semaphore';
-import { randomInt, randomUUID } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ArrivedAt } from './arrival.js';
+import { type Arrival, RequestArrival } from './arrival.js';
 import { type Run, RunLog } from './run-log.js';
 
 /** At most 3 reports at once, over all instances. Whoever has waited for 8 s is told to come back later. */
@@ -18,10 +18,8 @@ export class ReportsController {
   @Get()
   @Header('Cache-Control', 'no-store')
   @Semaphore(REPORTS)
-  create(@ArrivedAt() arrivedAt: number, @Headers('x-request-id') id?: string): Promise<Run> {
-    return this.runs.record(id ?? randomUUID(), arrivedAt, async () => {
-      await delay(randomInt(300, 801));
-    });
+  create(@RequestArrival() { id, at }: Arrival): Promise<Run> {
+    return this.runs.run(id, at, () => delay(randomInt(300, 801)));
   }
 
   /** What this process has done, for whoever wants to check the limit. */

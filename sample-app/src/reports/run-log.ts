@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { Subject } from 'rxjs';
-import { monotonicMs } from './arrival.js';
+import { monotonicMs } from './monotonic.js';
 
-/** One report, with times of the machine's monotonic clock. */
+/** One report that was made, with times of the machine's monotonic clock. */
 export interface Run {
   readonly id: string;
   readonly pid: number;
@@ -12,7 +12,7 @@ export interface Run {
 }
 
 export interface RunStep {
-  readonly type: 'entered' | 'left';
+  readonly type: 'arrived' | 'entered' | 'left';
   readonly id: string;
   readonly at: number;
 }
@@ -25,19 +25,23 @@ export class RunLog {
   readonly finished: Run[] = [];
   readonly steps = new Subject<RunStep>();
 
-  async record(id: string, arrivedAt: number, work: () => Promise<void>): Promise<Run> {
-    const enteredAt = monotonicMs();
-    this.steps.next({ type: 'entered', id, at: enteredAt });
-    let leftAt = enteredAt;
-    try {
-      await work();
-    } finally {
-      leftAt = monotonicMs();
-      this.steps.next({ type: 'left', id, at: leftAt });
-    }
+  arrived(id: string): number {
+    return this.note('arrived', id);
+  }
+
+  async run(id: string, arrivedAt: number, work: () => Promise<void>): Promise<Run> {
+    const enteredAt = this.note('entered', id);
+    await work();
+    const leftAt = this.note('left', id);
     const run = { id, pid: process.pid, arrivedAt, enteredAt, leftAt };
     this.finished.push(run);
     if (this.finished.length > KEPT) this.finished.shift();
     return run;
+  }
+
+  private note(type: RunStep['type'], id: string): number {
+    const at = monotonicMs();
+    this.steps.next({ type, id, at });
+    return at;
   }
 }
