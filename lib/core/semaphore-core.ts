@@ -141,8 +141,8 @@ export class SemaphoreCore implements StoreClient {
 
   up(): void {
     const downMs = this.outage.end();
-    if (this.isClosed || downMs === undefined) return;
     this.giveBacks.retry();
+    if (this.isClosed || downMs === undefined) return;
     this.reporter.report({ type: 'store-up', downMs });
   }
 
@@ -164,10 +164,10 @@ export class SemaphoreCore implements StoreClient {
 
   private async end(): Promise<void> {
     this.beginClose();
-    this.outage.end();
     await this.giveBacks.flush(this.storeTimeoutMs);
     this.giveBacks.stop();
     this.keeper.stop();
+    this.outage.end();
     // What is still held ends with its lease, and its holder hears of that.
     if (this.entries.size === 0) this.alarm.stop();
     try {
