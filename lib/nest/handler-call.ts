@@ -2,7 +2,12 @@ import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Subscriber } from 'rxjs';
 import type { Permit } from '../core/permit.js';
-import { onceSentOrClosed, type ResponseStream, responseOf } from './http-response.js';
+import {
+  connectionOf,
+  onceSentOrClosed,
+  type ResponseStream,
+  responseOf,
+} from './http-response.js';
 import { definitionOf, type SemaphoreDefinition } from './semaphore.definition.js';
 import { isBody, isThenable, whenOver } from './when-over.js';
 
@@ -36,8 +41,9 @@ export class HandlerCall {
       this.settle = resolve;
     });
     this.response = responseOf(context);
-    if (this.response !== undefined) {
-      this.stopWatching = onceSentOrClosed(this.response, () => {
+    const connection = connectionOf(context);
+    if (connection !== undefined) {
+      this.stopWatching = onceSentOrClosed(connection, () => {
         this.abandoned.abort(new Error('The client disconnected while its request waited.'));
       });
     }

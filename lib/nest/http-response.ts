@@ -8,6 +8,8 @@ export interface ResponseStream {
   removeListener(event: 'close' | 'finish', listener: () => void): unknown;
 }
 
+const watched = new WeakMap<ResponseStream, Set<() => void>>();
+
 /** The response that the request behind `context` waits for; undefined for transports without one. */
 export function responseOf(context: ExecutionContext): ResponseStream | undefined {
   switch (context.getType<string>()) {
@@ -15,11 +17,23 @@ export function responseOf(context: ExecutionContext): ResponseStream | undefine
       return asStream(context.switchToHttp().getResponse());
     case 'graphql': {
       const carrier: unknown = context.getArgByIndex(2);
-      return asStream(property(carrier, 'res') ?? property(carrier, 'reply'));
+      return asStream(
+        property(carrier, 'res') ??
+          property(carrier, 'reply') ??
+          property(property(carrier, 'req'), 'res'),
+      );
     }
     default:
       return undefined;
   }
+}
+
+/** What closes when the client disconnects: the response, or for GraphQL, which may know of none, the connection. */
+export function connectionOf(context: ExecutionContext): ResponseStream | undefined {
+  const response = responseOf(context);
+  if (response !== undefined || context.getType<string>() !== 'graphql') return response;
+  const request = property(context.getArgByIndex(2), 'req');
+  return asStream(property(property(request, 'raw') ?? request, 'socket'));
 }
 
 /**
@@ -31,17 +45,25 @@ export function onceSentOrClosed(response: ResponseStream, listener: () => void)
     listener();
     return () => undefined;
   }
-  const stop = (): void => {
+  const listeners = watched.get(response) ?? watch(response);
+  const own = (): void => listener();
+  listeners.add(own);
+  return () => void listeners.delete(own);
+}
+
+/** One listener on each response, however many fields of a GraphQL operation wait: Node warns of the eleventh. */
+function watch(response: ResponseStream): Set<() => void> {
+  const listeners = new Set<() => void>();
+  const ended = (): void => {
+    watched.delete(response);
     response.removeListener('finish', ended);
     response.removeListener('close', ended);
+    for (const listener of listeners) listener();
   };
-  const ended = (): void => {
-    stop();
-    listener();
-  };
+  watched.set(response, listeners);
   response.once('finish', ended);
   response.once('close', ended);
-  return stop;
+  return listeners;
 }
 
 /** Fastify's reply wraps the response of Node. */
