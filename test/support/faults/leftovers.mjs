@@ -1,0 +1,34 @@
+/** Not ours, or not about single acquisitions. */
+const OTHERS = new Set([
+  'clock',
+  'commands',
+  'connector',
+  'context',
+  'defaults',
+  'events',
+  'logger',
+  'options',
+  'reporter',
+  'samples',
+  // Permits that are over leave the alarm when it rings next.
+  'soon',
+  'subscriber',
+]);
+
+/** Every Map, Set and array inside of the service that is not empty, by its path. */
+export function leftovers(service) {
+  const found = {};
+  const seen = new Set();
+  const visit = (value, path) => {
+    if (typeof value !== 'object' || value === null || seen.has(value)) return;
+    seen.add(value);
+    const size = value instanceof Map || value instanceof Set ? value.size : value.length;
+    if (size > 0) found[path] = size;
+    if (size !== undefined) return;
+    for (const [name, part] of Object.entries(value)) {
+      if (!OTHERS.has(name)) visit(part, path ? `${path}.${name}` : name);
+    }
+  };
+  visit(service, '');
+  return found;
+}

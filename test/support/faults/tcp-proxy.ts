@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** What the proxy does to what passes it; everything can be changed while connections are open. */
+export interface ProxyFault {
+  /** Delays what passes, each way, by a random time up to this. */
+  delayMs?: number;
+  /** The server hears everything, the client hears nothing. */
+  dropReplies?: boolean;
+  /** Nobody hears anything, and nobody is told. */
+  isHalfOpen?: boolean;
+}
+
+interface Pair {
+  client: Socket;
+  server: Socket;
+  /** A connection that lost a part of its stream cannot be used any more. */
+  isSpoilt: boolean;
+}
+
+/** Stands between the clients and one Redis server. */
+export class TcpProxy implements AsyncDisposable {
+  fault: ProxyFault = {};
+  private readonly pairs = new Set<Pair>();
+
+  private constructor(private readonly server: Server) {}
+
+  static async start(target: number): Promise<TcpProxy> {
+    const server = createServer();
+    const proxy = new TcpProxy(server);
+    server.on('connection', (client: Socket) => proxy.join(client, target));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Breaks every connection that is open. */
+  cut(): void {
+    for (const { client, server } of this.pairs) {
+      client.destroy();
+      server.destroy();
+    }
+  }
+
+  /** Back to normal: connections that lost something are broken. */
+  heal(): void {
+    this.fault = {};
+    for (const { client, server, isSpoilt } of this.pairs) {
+      if (!isSpoilt) continue;
+      client.destroy();
+      server.destroy();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    this.server.close();
+    await Promise.resolve();
+  }
+
+  private join(client: Socket, target: number): void {
+    const pair: Pair = { client, server: connect(target, '127.0.0.1'), isSpoilt: false };
+    this.pairs.add(pair);
+    this.pass(pair, pair.client, pair.server, false);
+    this.pass(pair, pair.server, pair.client, true);
+  }
+
+  private pass(pair: Pair, from: Socket, to: Socket, isReply: boolean): void {
+    let last = Promise.resolve();
+    from.setNoDelay(true);
+    from.on('data', (data) => {
+      const { delayMs = 0, dropReplies, isHalfOpen } = this.fault;
+      if (isHalfOpen || (dropReplies && isReply)) {
+        pair.isSpoilt = true;
+        return;
+      }
+      if (delayMs === 0) {
+        last = last.then(() => void to.write(data));
+        return;
+      }
+      const arrived = wait(Math.random() * delayMs);
+      last = last.then(() => arrived).then(() => void to.write(data));
+    });
+    from.on('error', () => undefined);
+    from.on('close', () => {
+      this.pairs.delete(pair);
+      // Half-open: the other side is not told.
+      if (this.fault.isHalfOpen) pair.isSpoilt = true;
+      else to.destroy();
+    });
+  }
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
