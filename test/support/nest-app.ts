@@ -42,6 +42,7 @@ export class TestApp {
     { imports = [], ...metadata }: ModuleMetadata,
     options: SemaphoreModuleOptions = {},
     configure: (app: INestApplication) => unknown = () => undefined,
+    forceCloseConnections = true,
   ): Promise<TestApp> {
     const root = SemaphoreModule.forRoot({ log: 'none', ...options });
     const testing = await Test.createTestingModule({
@@ -50,7 +51,7 @@ export class TestApp {
     }).compile();
     const app = testing.createNestApplication(createAdapter(), {
       logger: false,
-      forceCloseConnections: true,
+      forceCloseConnections,
     });
     await configure(app);
     await app.listen(0, '127.0.0.1');

@@ -1,0 +1,243 @@
+import { Controller, Get, Inject, Injectable, Logger, Module, type Type } from '@nestjs/common';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import {
+  getSemaphoreToken,
+  InjectSemaphore,
+  InvalidOptionsError,
+  MemorySemaphoreStore,
+  NamedSemaphore,
+  Semaphore,
+  SemaphoreGuard,
+  SemaphoreModule,
+  type SemaphoreModuleOptions,
+  type SemaphoreOptionsFactory,
+  SemaphoreService,
+} from 'nestjs-semaphore';
+import { adapters, TestApp } from '../support/nest-app.js';
+
+@Injectable()
+class Jobs {
+  @Semaphore()
+  async run(): Promise<string> {
+    return 'done';
+  }
+}
+
+@Module({ providers: [Jobs], exports: [Jobs] })
+class JobsModule {}
+
+@Controller()
+class Handlers {
+  @Semaphore()
+  @Get()
+  handle(): string {
+    return 'done';
+  }
+}
+
+@Controller()
+class Injecting {
+  @Inject(SemaphoreGuard)
+  readonly guard!: SemaphoreGuard;
+}
+
+const modules: TestingModule[] = [];
+
+async function compile(...imports: NonNullable<Parameters<typeof Module>[0]['imports']>) {
+  const testing = await Test.createTestingModule({ imports }).compile();
+  modules.push(testing);
+  return testing.init();
+}
+
+async function permitsOf(semaphores: SemaphoreService | undefined): Promise<number | undefined> {
+  await using _permit = await semaphores?.acquire('k');
+  return (await semaphores?.inspect('k'))?.permits;
+}
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  while (modules.length > 0) await modules.pop()?.close();
+});
+
+describe('SemaphoreModule.forRoot()', () => {
+  it('provides the service to every module, in memory without options', async () => {
+    const app = await compile(SemaphoreModule.forRoot(), JobsModule);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+    expect(await permitsOf(app.get(SemaphoreService))).toBe(1);
+  });
+
+  it('passes its options to the service', async () => {
+    const store = new MemorySemaphoreStore();
+    const root = SemaphoreModule.forRoot({ store, defaults: { permits: 4 }, isGlobal: true });
+    const app = await compile(root);
+    expect(await permitsOf(app.get(SemaphoreService))).toBe(4);
+  });
+
+  it('provides it only to importing modules when isGlobal is false', async () => {
+    const root = SemaphoreModule.forRoot({ isGlobal: false });
+    await expect(compile(root, JobsModule)).rejects.toThrow(/add SemaphoreModule\.forRoot\(\)/u);
+    @Module({ imports: [root], providers: [Jobs] })
+    class Importing {}
+    const app = await compile(Importing);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['both stores', { redis: 'redis://localhost', store: new MemorySemaphoreStore() }, /`store`/u],
+    ['a prefix', { keyPrefix: '' }, /Expected `keyPrefix` to be a non-empty string.*got "" /u],
+    ['defaults', { defaults: { permits: '3' } }, /Expected `permits` .*, got "3" \(string\)/u],
+    ['an unknown option', { permits: 3 }, /Expected `permits` to be left out/u],
+    ['status codes', { statusCodes: { busy: 200 } }, /Expected `busy` .* got `200`/u],
+  ])('fails at start-up for wrong options: %s', async (_what, options, message) => {
+    const starting = compile(SemaphoreModule.forRoot(options));
+    await expect(starting).rejects.toThrow(InvalidOptionsError);
+    await expect(compile(SemaphoreModule.forRoot(options))).rejects.toThrow(message);
+    const asynchronous = SemaphoreModule.forRootAsync({ useFactory: async () => options });
+    await expect(compile(asynchronous)).rejects.toThrow(message);
+  });
+});
+
+describe('SemaphoreModule.forRootAsync()', () => {
+  @Injectable()
+  class Config implements SemaphoreOptionsFactory {
+    readonly permits: number = 5;
+
+    async createSemaphoreOptions(): Promise<SemaphoreModuleOptions> {
+      return { defaults: { permits: this.permits } };
+    }
+  }
+
+  @Module({ providers: [Config], exports: [Config] })
+  class ConfigModule {}
+
+  it('takes options from useFactory', async () => {
+    const root = SemaphoreModule.forRootAsync({
+      imports: [ConfigModule],
+      inject: [Config],
+      useFactory: (config: Config) => ({ defaults: { permits: config.permits + 1 } }),
+    });
+    expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(6);
+  });
+
+  it('takes options from useClass', async () => {
+    const root = SemaphoreModule.forRootAsync({ useClass: Config });
+    const app = await compile(root, JobsModule);
+    expect(await permitsOf(app.get(SemaphoreService))).toBe(5);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+  });
+
+  it('takes options from useExisting', async () => {
+    const root = SemaphoreModule.forRootAsync({ imports: [ConfigModule], useExisting: Config });
+    expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(5);
+  });
+
+  it('is not global when isGlobal is false', async () => {
+    const root = SemaphoreModule.forRootAsync({ isGlobal: false, useFactory: () => ({}) });
+    await expect(compile(root, JobsModule)).rejects.toThrow(/SemaphoreModule\.forRoot\(\)/u);
+  });
+});
+
+describe('SemaphoreModule.forFeature()', () => {
+  @Injectable()
+  class Reports {
+    constructor(@InjectSemaphore('reports') readonly reports: NamedSemaphore) {}
+
+    @InjectSemaphore('exports')
+    readonly exports!: NamedSemaphore;
+  }
+
+  const feature = SemaphoreModule.forFeature([
+    { name: 'reports', permits: 3, waitMs: 0 },
+    { name: 'exports' },
+  ]);
+
+  @Module({ imports: [feature], providers: [Reports] })
+  class ReportsModule {}
+
+  const root = SemaphoreModule.forRoot({ defaults: { permits: 2, label: 'default' } });
+
+  it('provides semaphores by name, with options between those of the module and of the call', async () => {
+    const app = await compile(root, ReportsModule);
+    const { reports, exports } = app.get(Reports, { strict: false });
+    await using own = await reports.acquire();
+    await using inherited = await exports.acquire({ label: 'call' });
+    expect([own.key, own.label]).toEqual(['reports', 'default']);
+    expect([inherited.key, inherited.label]).toEqual(['exports', 'call']);
+    expect(await reports.inspect()).toMatchObject({ permits: 3, held: 1 });
+    expect(await exports.inspect()).toMatchObject({ permits: 2, held: 1 });
+    expect(app.get(getSemaphoreToken('reports'), { strict: false })).toBe(reports);
+  });
+
+  it('does not provide them to modules that do not import it', async () => {
+    @Module({ providers: [Reports] })
+    class Elsewhere {}
+    await expect(compile(root, feature, Elsewhere)).rejects.toThrow(/SemaphoreModule\.forFeature/u);
+  });
+
+  it('checks names and options', () => {
+    expect(() => SemaphoreModule.forFeature([{ name: '' }])).toThrow(/Expected `key`/u);
+    expect(() => SemaphoreModule.forFeature([{ name: 'a', permits: 1.5 }])).toThrow(
+      /Expected `permits` to be a whole number >= 1, got `1\.5`/u,
+    );
+  });
+});
+
+describe('without SemaphoreModule', () => {
+  it.each<[string, Type[], Type[]]>([
+    ['a provider', [], [Jobs]],
+    ['a controller', [Handlers], []],
+    ['the guard', [Injecting], [SemaphoreGuard]],
+  ])('%s fails at start-up, and says what to import', async (_what, controllers, providers) => {
+    await expect(Test.createTestingModule({ controllers, providers }).compile()).rejects.toThrow(
+      'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+    );
+  });
+});
+
+describe('in production', () => {
+  const { NODE_ENV } = process.env;
+
+  afterEach(() => {
+    process.env['NODE_ENV'] = NODE_ENV;
+  });
+
+  async function warnings(env: string, options: SemaphoreModuleOptions): Promise<unknown[]> {
+    process.env['NODE_ENV'] = env;
+    const warn = jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+    await compile(SemaphoreModule.forRoot(options), JobsModule);
+    return warn.mock.calls.map(([message]) => message as unknown);
+  }
+
+  it('warns once of the in-memory store', async () => {
+    expect(await warnings('production', {})).toEqual([
+      expect.stringMatching(/limit nothing across instances.*`redis` or a `store`/u),
+    ]);
+  });
+
+  it.each<[string, string, SemaphoreModuleOptions]>([
+    ['elsewhere', 'development', {}],
+    ['with a store', 'production', { store: new MemorySemaphoreStore() }],
+    ['when nothing is to be logged', 'production', { log: 'none' }],
+  ])('does not warn %s', async (_when, env, options) => {
+    expect(await warnings(env, options)).toEqual([]);
+  });
+});
+
+describe.each(adapters)('two applications in one process on $platform', ({ createAdapter }) => {
+  it('have semaphores of their own', async () => {
+    const metadata = { controllers: [Handlers], providers: [Jobs] };
+    const [one, two] = [
+      await TestApp.start(createAdapter, metadata),
+      await TestApp.start(createAdapter, metadata),
+    ];
+    await using _permit = await one.semaphores.acquire('Jobs.run');
+    expect(await two.app.get(Jobs).run()).toBe('done');
+    await two.expectFreed('Jobs.run');
+    expect(await (await two.fetch('/')).text()).toBe('done');
+    await two.close();
+    expect(await (await one.fetch('/')).text()).toBe('done');
+    await one.expectFreed('Handlers.handle');
+    await one.close();
+  });
+});

@@ -1,0 +1,137 @@
+import { Controller, Get, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import {
+  MemorySemaphoreStore,
+  Semaphore,
+  SemaphoreClosedError,
+  SemaphoreService,
+  type StoreClient,
+  type StoreSession,
+} from 'nestjs-semaphore';
+import { adapters, Gate, TestApp } from '../support/nest-app.js';
+
+let gate: Gate;
+let log: string[];
+
+@Controller()
+class Handlers {
+  @Semaphore()
+  @Get()
+  async handle(): Promise<string> {
+    await gate.stop();
+    return 'done';
+  }
+}
+
+/** Has something to finish when the application closes. */
+@Injectable()
+class Flushes implements OnModuleDestroy {
+  constructor(private readonly semaphores: SemaphoreService) {}
+
+  async onModuleDestroy(): Promise<void> {
+    await this.semaphores.withPermit('flush', () => log.push('flushed'));
+  }
+}
+
+class LoggingStore extends MemorySemaphoreStore {
+  override connect(client: StoreClient): StoreSession {
+    const session = super.connect(client);
+    const close = session.close.bind(session);
+    session.close = () => {
+      log.push('disconnected');
+      return close();
+    };
+    return session;
+  }
+}
+
+describe.each(adapters)('app.close() on $platform', ({ createAdapter }) => {
+  let app: TestApp;
+
+  beforeEach(async () => {
+    gate = new Gate();
+    log = [];
+    const metadata = { controllers: [Handlers], providers: [Flushes] };
+    const options = { store: new LoggingStore() };
+    app = await TestApp.start(createAdapter, metadata, options, undefined, false);
+    app.semaphores.events.subscribe(({ type, key }) => log.push(`${type} ${key}`));
+  });
+
+  afterEach(async () => {
+    gate.pass();
+    await app.close();
+  });
+
+  it('sends waiters away, lets requests in flight finish, and disconnects last', async () => {
+    // Fastify's own close() waits for idle connections that were busy when it began.
+    const init = { headers: { connection: 'close' } };
+    const working = app.fetch('/', init);
+    await gate.reached;
+    const waiting = app.fetch('/', init);
+    await app.happened('waiting', 'Handlers.handle');
+    log.length = 0;
+    const closed = app.app.close();
+    const refused = await waiting;
+    expect(refused.status).toBe(503);
+    expect(refused.headers.has('retry-after')).toBe(true);
+    await app.expectHeld('Handlers.handle');
+    await expect(app.semaphores.acquire('k')).rejects.toThrow(SemaphoreClosedError);
+    gate.pass();
+    expect(await (await working).text()).toBe('done');
+    await closed;
+    expect(log).toEqual([
+      'acquired flush',
+      'flushed',
+      'released flush',
+      'rejected Handlers.handle',
+      'rejected k',
+      'released Handlers.handle',
+      'disconnected',
+    ]);
+  });
+
+  it('is idempotent', async () => {
+    await Promise.all([app.app.close(), app.app.close()]);
+    await app.semaphores.close();
+    expect(log.filter((line) => line === 'disconnected')).toHaveLength(1);
+  });
+});
+
+describe('SIGTERM', () => {
+  it('rejects waiters, lets the work finish, and ends the process', async () => {
+    const script = fileURLToPath(new URL('./fixtures/sigterm-app.mjs', import.meta.url));
+    const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const exit = once(child, 'exit');
+    const lines: string[] = [];
+    const output = createInterface(child.stdout);
+    output.on('line', (line) => lines.push(line));
+    const said = async (what: string): Promise<string> => {
+      for (;;) {
+        const line = lines.find((candidate) => candidate.startsWith(what));
+        if (line !== undefined) return line;
+        await once(output, 'line');
+      }
+    };
+    const url = (await said('http')).trim();
+    const working = fetch(url);
+    await said('acquired');
+    const waiting = fetch(url);
+    await said('waiting');
+    child.kill('SIGTERM');
+    expect((await waiting).status).toBe(503);
+    child.stdin.end('go on');
+    expect(await (await working).text()).toBe('done');
+    expect(await exit).toEqual([null, 'SIGTERM']);
+    expect(lines.slice(1)).toEqual([
+      'acquired',
+      'waiting',
+      'rejected closed',
+      'released',
+      'disconnected',
+    ]);
+  });
+});
