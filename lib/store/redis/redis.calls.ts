@@ -9,8 +9,8 @@ import { semaphoreScript } from './scripts/embedded.js';
 
 /** One operation of the script: see the scripts for codes, arguments and answers. */
 export interface Operation {
-  /** Name of the holders' key. */
-  holders: string;
+  /** Name of the semaphore's state in Redis. */
+  state: string;
   code: 'A' | 'R' | 'N' | 'C' | 'P' | 'L' | 'F' | 'I';
   args: readonly (string | number)[];
 }
@@ -26,7 +26,7 @@ export interface Answer<T> {
   sample: Sample;
 }
 
-/** id, token, expiry, acquired of waiters of this process which the call made holders. */
+/** id, token, expiry, acquired of waiters of this process which the call made state. */
 export type OwnGrants = readonly [string, number, number, number, ...unknown[]] | readonly [];
 
 interface Pending extends Operation {
@@ -71,9 +71,9 @@ export class RedisCalls {
   }
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
-  async read(script: string, holders: string): Promise<unknown> {
+  async read(script: string, state: string): Promise<unknown> {
     const connection = await this.link.ready(this.timeoutMs);
-    return this.inTime(connection.eval(script, 2, holders, this.keys.waiters(holders)));
+    return this.inTime(connection.eval(script, 3, ...this.keys.all(state)));
   }
 
   /** What comes of any other command, within the time limit. @throws {StoreUnavailableError} */
@@ -88,8 +88,8 @@ export class RedisCalls {
     if (token > this.highestToken) this.highestToken = token;
   }
 
-  slotOf(holders: string): number {
-    return this.link.isCluster ? calculateSlot(holders) : 0;
+  slotOf(state: string): number {
+    return this.link.isCluster ? calculateSlot(state) : 0;
   }
 
   private flush(): void {
@@ -108,7 +108,7 @@ export class RedisCalls {
     if (!this.link.isCluster) return [operations];
     const groups = new Map<number, Pending[]>();
     for (const operation of operations) {
-      const slot = this.slotOf(operation.holders);
+      const slot = this.slotOf(operation.state);
       const group = groups.get(slot);
       if (group === undefined) groups.set(slot, [operation]);
       else group.push(operation);
@@ -150,9 +150,9 @@ export class RedisCalls {
     end: number,
   ): Promise<boolean> {
     const sentAt = this.clock.now();
-    const slot = this.slotOf((group[0] as Pending).holders);
+    const slot = this.slotOf((group[0] as Pending).state);
     const args = this.build(group, this.notAfter(slot, end));
-    const reply = await this.limited(evaluate(connection, group.length * 2, args), end - sentAt);
+    const reply = await this.limited(evaluate(connection, group.length * 3, args), end - sentAt);
     const sample = { sentAt, serverNow: reply[0] as number };
     this.samples.set(slot, sample);
     if (reply.length === 1) return false;
@@ -164,7 +164,7 @@ export class RedisCalls {
 
   private build(group: readonly Pending[], notAfter: number): (string | number)[] {
     const args: (string | number)[] = [];
-    for (const { holders } of group) args.push(holders, this.keys.waiters(holders));
+    for (const { state } of group) args.push(...this.keys.all(state));
     args.push(this.keys.prefix, this.client, notAfter, this.highestToken);
     for (const operation of group) {
       args.push(operation.code);

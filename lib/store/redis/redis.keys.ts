@@ -1,29 +1,30 @@
 /**
- * Names in Redis: `prefix:{key}` (holders) and `prefix:{key}:q` (waiters) share a hash slot; `prefix:@client` is a
- * process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
+ * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot;
+ * `prefix:@client` is a process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
  */
 export class RedisKeys {
   constructor(readonly prefix: string) {}
 
-  holders(key: string): string {
+  state(key: string): string {
     return `${this.prefix}:{${escape(key)}}`;
   }
 
-  waiters(holders: string): string {
-    return `${holders}:q`;
+  /** The three keys of a semaphore, as the scripts take them. */
+  all(state: string): [string, string, string] {
+    return [state, `${state}:h`, `${state}:q`];
   }
 
   channel(client: string): string {
     return `${this.prefix}:@${client}`;
   }
 
-  /** The key that {@link holders} was made from. */
-  keyOf(holders: string): string {
-    return unescape(holders.slice(this.prefix.length + 2, -1));
+  /** The key that {@link state} was made from. */
+  keyOf(state: string): string {
+    return unescape(state.slice(this.prefix.length + 2, -1));
   }
 
-  /** A pattern for SCAN that finds the holders of all keys. */
-  get allHolders(): string {
+  /** A pattern for SCAN that finds the state of all keys. */
+  get allStates(): string {
     return `${this.prefix.replace(/[\\*?[\]^]/g, '\\$&')}:{*}`;
   }
 }

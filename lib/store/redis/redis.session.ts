@@ -30,6 +30,9 @@ export interface RedisSessionOptions {
 }
 
 const SCAN_COUNT = 500;
+/** How many may wait, as the script takes it. */
+const ANY_NUMBER = -1;
+const NOT_TO_WAIT = -2;
 
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {
@@ -76,16 +79,17 @@ export class RedisSession implements StoreSession {
     const { id, key, permits, wait, maxWaiting } = request;
     const waiting: Waiting = {
       request,
-      holders: this.keys.holders(key),
+      state: this.keys.state(key),
       member: this.memberOf(request),
     };
-    const args = [waiting.member, permits, wait ? 1 : 0, maxWaiting === Infinity ? -1 : maxWaiting];
+    const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
+    const alive = wait && !this.waiting.isKnownAlive(waiting.state) ? 1 : 0;
     if (wait) this.waiting.add(waiting);
     try {
       const { value, sample } = await this.calls.send<[number, number, number, number, number]>({
-        holders: waiting.holders,
+        state: waiting.state,
         code: 'A',
-        args,
+        args: [waiting.member, permits, wait ? room : NOT_TO_WAIT, alive],
       });
       this.reportLimit(key, value.at(-1), permits);
       if (value[0] === 0) {
@@ -115,14 +119,14 @@ export class RedisSession implements StoreSession {
   async cancel(key: string, id: string): Promise<void> {
     const waiting = this.waiting.remove(id) ?? this.uncertain.get(id);
     if (waiting !== undefined) waiting.isCancelled = true;
-    const holders = this.keys.holders(key);
-    await this.calls.send({ holders, code: 'C', args: [id, waiting?.member ?? ''] });
+    const state = this.keys.state(key);
+    await this.calls.send({ state, code: 'C', args: [id, waiting?.member ?? ''] });
   }
 
   async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    const holders = this.keys.holders(key);
+    const state = this.keys.state(key);
     const { value } = await this.calls.send<number>({
-      holders,
+      state,
       code: 'R',
       args: [id, holdAtLeastMs],
     });
@@ -130,9 +134,9 @@ export class RedisSession implements StoreSession {
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    const holders = this.keys.holders(key);
+    const state = this.keys.state(key);
     const { value, sample } = await this.calls.send<number>({
-      holders,
+      state,
       code: 'N',
       args: [id, leaseText(leaseMs)],
     });
@@ -140,8 +144,8 @@ export class RedisSession implements StoreSession {
   }
 
   async inspect(key: string): Promise<SemaphoreSnapshot> {
-    const holders = this.keys.holders(key);
-    const reply = await this.calls.read(inspectScript, holders);
+    const state = this.keys.state(key);
+    const reply = await this.calls.read(inspectScript, state);
     return toSnapshot(key, reply as InspectReply);
   }
 
@@ -152,32 +156,32 @@ export class RedisSession implements StoreSession {
       let cursor = '0';
       do {
         const [next, found] = await this.calls.inTime(
-          master.scan(cursor, 'MATCH', this.keys.allHolders, 'COUNT', SCAN_COUNT),
+          master.scan(cursor, 'MATCH', this.keys.allStates, 'COUNT', SCAN_COUNT),
         );
         cursor = next;
         const candidates = found.filter(
-          (holders) => !seen.has(holders) && matches(this.keys.keyOf(holders)),
+          (state) => !seen.has(state) && matches(this.keys.keyOf(state)),
         );
-        for (const holders of candidates) seen.add(holders);
+        for (const state of candidates) seen.add(state);
         const inUse = await Promise.all(
-          candidates.map((holders) => this.calls.send<number>({ holders, code: 'I', args: [] })),
+          candidates.map((state) => this.calls.send<number>({ state, code: 'I', args: [] })),
         );
-        for (const [i, holders] of candidates.entries()) {
-          if (inUse[i]?.value === 1) yield this.keys.keyOf(holders);
+        for (const [i, state] of candidates.entries()) {
+          if (inUse[i]?.value === 1) yield this.keys.keyOf(state);
         }
       } while (cursor !== '0');
     }
   }
 
   async setPermits(key: string, permits: number | null): Promise<void> {
-    const holders = this.keys.holders(key);
-    const { value } = await this.calls.send<number>({ holders, code: 'L', args: [permits ?? ''] });
+    const state = this.keys.state(key);
+    const { value } = await this.calls.send<number>({ state, code: 'L', args: [permits ?? ''] });
     if (permits !== null) this.reportLimit(key, value === 0 ? undefined : value, permits, true);
   }
 
   async forceRelease(key: string, id: string): Promise<boolean> {
-    const holders = this.keys.holders(key);
-    const { value } = await this.calls.send<number>({ holders, code: 'F', args: [id] });
+    const state = this.keys.state(key);
+    const { value } = await this.calls.send<number>({ state, code: 'F', args: [id] });
     return value === 1;
   }
 
@@ -213,16 +217,16 @@ export class RedisSession implements StoreSession {
     }
   }
 
-  /** `id token expiry acquired,...` grants · `!id holders` a forced release · `?holders` a lease that ends earlier than known */
+  /** `id token expiry acquired,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known */
   private onMessage(text: string): void {
     const rest = text.slice(1);
     if (text.startsWith('?')) {
       this.waiting.poll(rest);
     } else if (text.startsWith('!')) {
       const end = rest.indexOf(' ');
-      const [id, holders] = [rest.slice(0, end), rest.slice(end + 1)];
+      const [id, state] = [rest.slice(0, end), rest.slice(end + 1)];
       this.waiting.remove(id);
-      this.client.revoked(this.keys.keyOf(holders), id);
+      this.client.revoked(this.keys.keyOf(state), id);
     } else {
       for (const one of text.split(',')) {
         const [id, token, expiry, acquired] = one.split(' ') as [string, string, string, string];
@@ -253,12 +257,12 @@ export class RedisSession implements StoreSession {
   }
 
   /** WAIT counts what this connection wrote: a grant made by another process is written again first. */
-  private async replicated({ request, holders }: Waiting): Promise<void> {
+  private async replicated({ request, state }: Waiting): Promise<void> {
     const { minReplicas, replicaTimeoutMs } = this.options;
     if ((await this.renew(request.key, request.id, request.leaseMs)) === null) {
       throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', request.key);
     }
-    const slot = this.calls.slotOf(holders);
+    const slot = this.calls.slotOf(state);
     const confirmed = await this.calls.inTime(this.link.wait(slot, minReplicas, replicaTimeoutMs));
     if (confirmed < minReplicas) {
       throw new StoreUnavailableError(

@@ -2,21 +2,29 @@ import type { HolderSnapshot, SemaphoreSnapshot, WaiterSnapshot } from '../semap
 import { ENDLESS } from './redis.waiting.js';
 
 /** What inspect.lua returns. */
-export type InspectReply = [now: number, fields: string[], members: string[]];
+export type InspectReply = [now: number, state: string, fields: string[], members: string[]];
 
+/** Words of the state in front of its holder. */
+const META_WORDS = 8;
 const PLACES_PER_MS = 16;
 const PLACES_PER_PRIORITY = 2 ** 34;
 
-export function toSnapshot(key: string, [now, fields, members]: InspectReply): SemaphoreSnapshot {
-  let permits = 0;
-  const holders: HolderSnapshot[] = [];
+export function toSnapshot(
+  key: string,
+  [now, state, fields, members]: InspectReply,
+): SemaphoreSnapshot {
+  const meta = split(state, META_WORDS + 2);
+  const permits = Number((meta[0] ?? '').replace('p', ''));
+  const records: [id: string, record: string][] = [];
+  const [id, record] = meta.slice(META_WORDS);
+  if (id) records.push([id, record as string]);
   for (let i = 0; i < fields.length; i += 2) {
-    const [field, value] = [fields[i] as string, fields[i + 1] as string];
-    if (field === 'l') permits = Number(value);
-    if (!field.startsWith('@')) continue;
-    const holder = toHolder(field.slice(1), value);
-    if (holder.expiresAt > now) holders.push(holder);
+    const field = fields[i] as string;
+    if (field.startsWith('@')) records.push([field.slice(1), fields[i + 1] as string]);
   }
+  const holders = records
+    .map(([id, record]) => toHolder(id, record))
+    .filter(({ expiresAt }) => expiresAt > now);
   holders.sort((a, b) => a.fencingToken - b.fencingToken);
   const waiters: WaiterSnapshot[] = [];
   for (let i = 0; i < members.length; i += 2) {
@@ -26,8 +34,8 @@ export function toSnapshot(key: string, [now, fields, members]: InspectReply): S
   return { key, permits, held, available: Math.max(0, permits - held), holders, waiters };
 }
 
-function toHolder(id: string, value: string): HolderSnapshot {
-  const [expiry, weight, token, acquired, , client, label] = split(value, 7);
+function toHolder(id: string, record: string): HolderSnapshot {
+  const [expiry, weight, token, acquired, , client, label] = split(record, 7);
   return {
     id,
     weight: Number(weight),

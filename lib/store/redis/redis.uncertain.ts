@@ -27,9 +27,9 @@ export class RedisUncertain {
 
   /** Makes certain that it neither waits nor holds. */
   cancel(waiting: Waiting): void {
-    const { holders, member, request } = waiting;
+    const { state, member, request } = waiting;
     this.byId.set(request.id, waiting);
-    this.calls.send({ holders, code: 'C', args: [request.id, member] }).then(
+    this.calls.send({ state, code: 'C', args: [request.id, member] }).then(
       () => this.byId.delete(request.id),
       () => this.cancelLater(waiting),
     );

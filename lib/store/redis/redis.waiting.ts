@@ -5,7 +5,7 @@ import type { Answer, RedisCalls, Sample } from './redis.calls.js';
 /** An acquisition that stands in the queue, or may. */
 export interface Waiting {
   request: AcquireRequest;
-  holders: string;
+  state: string;
   member: string;
   /** Its place in the queue, once the server has told it. */
   score?: number;
@@ -29,6 +29,8 @@ interface Watched {
   stop: StopTimer;
   /** Local time of the earliest lease end that is known. */
   wakeAt: number;
+  /** When the server heard last that this process is alive. */
+  toldAt: number;
 }
 
 /** Well within what a dead waiter or a lost message may cost (5 s), and the claim window of the scripts. */
@@ -58,6 +60,12 @@ export class RedisWaiting {
     return this.byId.get(id);
   }
 
+  /** Whether the server heard recently of this process as one that waits for the key. */
+  isKnownAlive(state: string): boolean {
+    const watched = this.byKey.get(state);
+    return watched !== undefined && this.clock.now() - watched.toldAt < POLL_MS;
+  }
+
   add(waiting: Waiting): void {
     this.byId.set(waiting.request.id, waiting);
   }
@@ -72,13 +80,18 @@ export class RedisWaiting {
       this.granted(id, waiting.early, true);
       return;
     }
-    let watched = this.byKey.get(waiting.holders);
+    let watched = this.byKey.get(waiting.state);
     if (watched === undefined) {
-      watched = { entries: new Map(), stop: () => undefined, wakeAt: Infinity };
-      this.byKey.set(waiting.holders, watched);
+      watched = {
+        entries: new Map(),
+        stop: () => undefined,
+        wakeAt: Infinity,
+        toldAt: sample.sentAt,
+      };
+      this.byKey.set(waiting.state, watched);
     }
     watched.entries.set(id, waiting);
-    this.wakeAt(waiting.holders, watched, next, sample);
+    this.wakeAt(waiting.state, watched, next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
   }
 
@@ -86,10 +99,10 @@ export class RedisWaiting {
     const waiting = this.byId.get(id);
     if (waiting === undefined) return undefined;
     this.byId.delete(id);
-    const watched = this.byKey.get(waiting.holders);
+    const watched = this.byKey.get(waiting.state);
     if (watched?.entries.delete(id) === true && watched.entries.size === 0) {
       watched.stop();
-      this.byKey.delete(waiting.holders);
+      this.byKey.delete(waiting.state);
     }
     return waiting;
   }
@@ -106,7 +119,7 @@ export class RedisWaiting {
     const grant = toGrant(granted, provisional, base);
     if (grant.deadline <= this.clock.now()) {
       // It was on its way for too long, and has lapsed: back into the queue, at the old place.
-      this.poll(waiting.holders);
+      this.poll(waiting.state);
       return;
     }
     this.remove(id);
@@ -118,16 +131,16 @@ export class RedisWaiting {
     this.stopPolling = undefined;
     if (this.byKey.size === 0) return;
     this.stopPolling = this.clock.schedule(() => this.pollAll(), POLL_MS);
-    for (const holders of this.byKey.keys()) this.poll(holders);
+    for (const state of this.byKey.keys()) this.poll(state);
   }
 
   /** Asks what became of those who wait for a key. */
-  poll(holders: string): void {
-    const watched = this.byKey.get(holders);
+  poll(state: string): void {
+    const watched = this.byKey.get(state);
     if (watched === undefined) return;
     const entries = [...watched.entries.values()];
     for (let i = 0; i < entries.length; i += POLL_AT_MOST) {
-      this.ask(holders, entries.slice(i, i + POLL_AT_MOST));
+      this.ask(state, entries.slice(i, i + POLL_AT_MOST));
     }
   }
 
@@ -138,16 +151,18 @@ export class RedisWaiting {
     this.byId.clear();
   }
 
-  private ask(holders: string, entries: readonly Waiting[]): void {
+  private ask(state: string, entries: readonly Waiting[]): void {
     const args = entries.flatMap(({ member, score, request }) => [
       member,
       score as number,
       request.permits,
     ]);
     this.calls
-      .send<number[]>({ holders, code: 'P', args: [entries.length, ...args] })
+      .send<number[]>({ state, code: 'P', args: [entries.length, ...args] })
       .then(({ value, sample }: Answer<number[]>) => {
+        const watched = this.byKey.get(state);
         for (const entry of entries) entry.sample = sample;
+        if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
         for (let i = 1; i < value.length; i += 4) {
           const [index, token, expiry, acquired] = value.slice(i, i + 4) as [
             number,
@@ -158,14 +173,13 @@ export class RedisWaiting {
           const { id } = (entries[index] as Waiting).request;
           this.granted(id, { token, expiry, acquired }, true, sample);
         }
-        const watched = this.byKey.get(holders);
-        if (watched !== undefined) this.wakeAt(holders, watched, value[0] as number, sample);
+        if (watched !== undefined) this.wakeAt(state, watched, value[0] as number, sample);
       })
       // The next round asks again.
       .catch(() => undefined);
   }
 
-  private wakeAt(holders: string, watched: Watched, next: number, sample: Sample): void {
+  private wakeAt(state: string, watched: Watched, next: number, sample: Sample): void {
     const wakeAt =
       next >= ENDLESS ? Infinity : sample.sentAt + (next - sample.serverNow) + ROUNDING_MS;
     if (wakeAt === watched.wakeAt) return;
@@ -174,7 +188,7 @@ export class RedisWaiting {
     if (wakeAt === Infinity) return;
     watched.stop = this.clock.schedule(() => {
       watched.wakeAt = Infinity;
-      this.ask(holders, []);
+      this.ask(state, []);
     }, wakeAt - this.clock.now());
   }
 }

@@ -2,9 +2,8 @@ local function grant(s, id, client, weight, lease, label, state)
   local expiry = lease == '-' and ENDLESS or math.ceil(now + lease)
   if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
   s.token = math.max(s.token + 1, floor)
-  s.granted = true
-  s.used = s.used + weight
   hold(s, id, expiry, weight, s.token, now, state, client .. ' ' .. label)
+  s.used = s.used + weight
   return expiry
 end
 
@@ -38,20 +37,24 @@ local function admit(s)
   end
 end
 
-local function forget(s, condition)
-  local dead = {}
+local function forget(s, dead)
+  local members = {}
   for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
     local _, client = waiter(member)
-    if condition(client) then dead[#dead + 1] = member end
+    if dead[client] then members[#members + 1] = member end
   end
-  send('ZREM', s.Q, dead)
+  send('ZREM', s.Q, members)
 end
 
 -- Ends the leases that are over. A client that let a provisional one lapse is dead: all its waiters go.
 local function sweep(s)
-  local all = call('HGETALL', s.K)
+  local all = s.inH and call('HGETALL', s.H) or {}
+  if s.id then
+    all[#all + 1] = '@' .. s.id
+    all[#all + 1] = s.record
+  end
   local over, dead = {}, {}
-  s.used, s.next, s.ttl = 0, ENDLESS, 0
+  s.used, s.next, s.ttl, s.moved, s.changed = 0, ENDLESS, 0, true, true
   for i = 1, #all, 2 do
     local kind = string.sub(all[i], 1, 1)
     if kind == '@' then
@@ -60,21 +63,18 @@ local function sweep(s)
       if expiry <= now then
         over[#over + 1] = all[i]
         if state == 'p' then dead[client] = true end
-        if all[i] == '@' .. s.id then s.holder = false end
       else
         s.used = s.used + weight
         s.next = math.min(s.next, expiry)
-        s.live = math.max(s.live, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
+        s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
       end
     elseif kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
       over[#over + 1] = all[i]
     end
   end
-  send('HDEL', s.K, over)
-  if next(dead) then
-    forget(s, function(client) return dead[client] end)
-  end
-  s.changed = true
+  if s.used == 0 then s.id = false end
+  if s.inH then send('HDEL', s.H, over) end
+  if next(dead) then forget(s, dead) end
 end
 
 -- Only the head of the queue holds up others: the dead in front of it go, those further behind in their turn.
@@ -83,7 +83,9 @@ local function bury(s)
     local member = call('ZRANGE', s.Q, 0, 0)[1]
     if not member then return end
     local _, client = waiter(member)
-    if client == me or (call('HGET', s.K, '~' .. client) or 0) + DEAD_MS > now then return end
+    local seen = client == me and now or call('HGET', s.H, '~' .. client)
+    if not seen then alive(s, client) end
+    if not seen or seen + DEAD_MS > now then return end
     call('ZREM', s.Q, member)
   end
 end

@@ -1,0 +1,87 @@
+-- Reads and writes what Redis keeps of one semaphore.
+local function load(text, K, H, Q)
+  if not text then
+    return { K = K, H = H, Q = Q, limit = 0, used = 0, token = 0, place = 0, next = ENDLESS, ttl = 0 }
+  end
+  local pinned, limit, used, token, place, waiting, next, ttl, inH, id, record =
+    match(text, '^(p?)(%d+) (%d+) (%d+) (%d+) (%d) (%d+) (%d+) (%d) ?(%S*) ?(.*)$')
+  return {
+    K = K, H = H, Q = Q, pinned = pinned == 'p', limit = tonumber(limit), used = tonumber(used),
+    token = tonumber(token), place = tonumber(place), waiting = waiting == '1', waited = waiting == '1',
+    next = tonumber(next), ttl = tonumber(ttl), inH = inH == '1', id = id ~= '' and id, record = record,
+  }
+end
+
+local function holder(s, id)
+  if s.id then return s.id == id and s.record end
+  return s.inH and s.used > 0 and call('HGET', s.H, '@' .. id)
+end
+
+-- Clients that wait know when the next lease ends; only an earlier end is news to them. They find out about
+-- a provisional grant that lapsed when they ask next, which is soon enough.
+local function hold(s, id, expiry, weight, token, acquired, state, owner)
+  -- Not with %s: it would end a label at a NUL.
+  local record = format('%.0f %d %.0f %.0f ', expiry, weight, token, acquired) .. state .. ' ' .. owner
+  if s.id == id or s.used == 0 then
+    s.id, s.record = id, record
+  elseif s.id then
+    call('HSET', s.H, '@' .. s.id, s.record, '@' .. id, record)
+    s.id, s.inH, s.moved = false, true, true
+  else
+    call('HSET', s.H, '@' .. id, record)
+  end
+  if expiry < s.next then
+    s.next = expiry
+    s.news = s.waited and state ~= 'p'
+  end
+  -- Twice as long as needed: then not every grant has to move it.
+  if expiry + IDLE_TTL_MS > s.ttl then
+    s.ttl = expiry == ENDLESS and ENDLESS or 2 * expiry - now + IDLE_TTL_MS
+    s.moved = true
+  end
+  s.changed = true
+end
+
+local function alive(s, client)
+  call('HSET', s.H, '~' .. client, format('%.0f', now))
+  s.inH, s.moved, s.changed = true, true, true
+end
+
+local function send(command, key, list)
+  for i = 1, #list, CHUNK do
+    call(command, key, unpack(list, i, math.min(i + CHUNK - 1, #list)))
+  end
+end
+
+-- The write that a full memory refuses comes before those that take something away.
+local function save(s)
+  local idle = s.used == 0 and not s.waiting
+  if idle then
+    s.place, s.next, s.ttl = 0, ENDLESS, now + (s.pinned and PINNED_TTL_MS or IDLE_TTL_MS)
+  elseif s.waiting and now + WAITING_TTL_MS > s.ttl then
+    s.ttl = now + 2 * WAITING_TTL_MS
+    s.moved = true
+  end
+  local text = format('%s%d %d %.0f %.0f %d %.0f %.0f %d', s.pinned and 'p' or '', s.limit, s.used, s.token, s.place,
+    s.waiting and 1 or 0, s.next, s.ttl, s.inH and not idle and 1 or 0)
+  if s.id then text = text .. ' ' .. s.id .. ' ' .. s.record end
+  if s.ttl == ENDLESS then
+    call('SET', s.K, text)
+  else
+    call('SET', s.K, text, 'PXAT', format('%.0f', s.ttl))
+  end
+  if not s.inH then return end
+  if idle then
+    call('DEL', s.H)
+    return
+  end
+  if s.gone then call('HDEL', s.H, s.gone) end
+  if s.moved then
+    if s.ttl == ENDLESS then call('PERSIST', s.H) else call('PEXPIREAT', s.H, format('%.0f', s.ttl)) end
+  end
+  if s.news then
+    for _, field in ipairs(call('HKEYS', s.H)) do
+      if string.sub(field, 1, 1) == '~' then call('PUBLISH', prefix .. ':@' .. string.sub(field, 2), '?' .. s.K) end
+    end
+  end
+end

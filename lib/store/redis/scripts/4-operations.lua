@@ -1,0 +1,175 @@
+-- Each takes its arguments from position a of ARGV and returns its answer.
+local operations = {}
+
+-- A  member permits room alive: acquire. room is how many may wait, -1 for any number, -2 not to wait; alive is 1 when
+--    the client's last sign of life is not a recent one
+-- returns { 1, token, expiry, acquired, previous } granted · { 0, score, next, previous } waiting
+--         { 2, next, previous } busy · { 3, next, previous } the queue is full
+--   previous  the limit before, when this changed it, otherwise -1
+operations.A = function(s, a)
+  local member, permits, room = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  local id, client, weight, lease, priority, label = waiter(member)
+  local record = holder(s, id)
+  if record then
+    local expiry, token, acquired, state = match(record, '^(%S+) %S+ (%S+) (%S+) (%S+)')
+    if state ~= 'k' then return { 1, tonumber(token), tonumber(expiry), tonumber(acquired), -1 } end
+  end
+
+  local previous = -1
+  local place = math.max(s.place + 1, math.floor(micros * PLACES_PER_MS / 1000))
+  local score = place - priority * PLACES_PER_PRIORITY
+  if not s.pinned and s.limit ~= permits then
+    if s.limit > 0 then previous = s.limit end
+    s.limit = permits
+    s.changed = true
+  end
+  weight = math.min(tonumber(weight), s.limit)
+  if s.used + weight <= s.limit then
+    local stands = s.waiting and call('ZSCORE', s.Q, member)
+    if s.waiting and not stands then admit(s) end
+    local first = s.waiting and call('ZRANGE', s.Q, 0, 0, 'WITHSCORES')[2]
+    if s.used + weight <= s.limit and not stands and (not first or score < tonumber(first)) then
+      local expiry = grant(s, id, client, weight, lease, label, 'h')
+      return { 1, s.token, expiry, now, previous }
+    end
+    if stands then return { 0, tonumber(stands), s.next, previous } end
+  end
+  if room == -2 then return { 2, s.next, previous } end
+  if room >= 0 and call('ZCARD', s.Q) >= room and not call('ZSCORE', s.Q, member) then
+    return { 3, s.next, previous }
+  end
+  if call('ZADD', s.Q, 'NX', format('%.0f', score), member) == 0 then
+    score = tonumber(call('ZSCORE', s.Q, member))
+  else
+    s.place = place
+  end
+  if ARGV[a + 3] == '1' or not s.inH then alive(s, client) end
+  if not s.waiting then call('PEXPIRE', s.Q, WAITING_TTL_MS) end
+  s.waiting = true
+  s.changed = true
+  return { 0, score, s.next, previous }
+end
+
+-- Takes a holder out. @return its client, when it held
+local function free(s, id, record)
+  local expiry, weight, client = match(record, '^(%S+) (%S+) %S+ %S+ %S+ (%S+)')
+  s.changed = true
+  if s.id then s.id = false else s.gone = '@' .. id end
+  s.used = s.used - weight
+  if tonumber(expiry) == ENDLESS and s.used > 0 then
+    -- K was to stay for ever: how long it has to now, the other holders tell.
+    call('HDEL', s.H, '@' .. id)
+    sweep(s)
+  end
+  return client
+end
+
+-- A holder's record, when it has not been released.
+local function held(s, id)
+  local record = holder(s, id)
+  if not record then return nil end
+  local expiry, weight, token, acquired, state, owner = match(record, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
+  if state == 'k' then return nil end
+  return record, weight, token, acquired, owner
+end
+
+-- R  id holdAtLeastMs: release · returns 1 when it held
+operations.R = function(s, a)
+  local id = ARGV[a]
+  local record, weight, token, acquired, owner = held(s, id)
+  if not record then return 0 end
+  local keptUntil = math.ceil(acquired + ARGV[a + 1])
+  if keptUntil > now then
+    hold(s, id, keptUntil, weight, token, acquired, 'k', owner)
+  else
+    free(s, id, record)
+  end
+  return 1
+end
+
+-- N  id lease: renew, and claim a provisional grant · returns the expiry, 0 when it holds no more
+operations.N = function(s, a)
+  local id, lease = ARGV[a], ARGV[a + 1]
+  local record, weight, token, acquired, owner = held(s, id)
+  if not record then return 0 end
+  local expiry = lease == '-' and ENDLESS or math.ceil(now + lease)
+  hold(s, id, expiry, weight, token, acquired, 'h', owner)
+  return expiry
+end
+
+-- C  id member: neither waits nor holds any more
+operations.C = function(s, a)
+  local id, member = ARGV[a], ARGV[a + 1]
+  local record = held(s, id)
+  if record then free(s, id, record) end
+  if member ~= '' and call('ZREM', s.Q, member) == 1 then s.changed = true end
+  return 1
+end
+
+-- P  count, then count times member score permits: the waiters of this client are alive; asks what became of them
+-- returns { next, index, token, expiry, acquired, ... } of those that hold; puts back those that are lost
+operations.P = function(s, a)
+  local answer = {}
+  local count = tonumber(ARGV[a])
+  for i = 0, count - 1 do
+    local member, score, permits = ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i], ARGV[a + 3 + 3 * i]
+    if not call('ZSCORE', s.Q, member) then
+      local record = holder(s, match(member, '^%S+'))
+      if record then
+        local expiry, token, acquired = match(record, '^(%S+) %S+ (%S+) (%S+)')
+        for _, value in ipairs({ i, tonumber(token), tonumber(expiry), tonumber(acquired) }) do
+          answer[#answer + 1] = value
+        end
+      else
+        call('ZADD', s.Q, score, member)
+        s.waiting, s.changed = true, true
+        if s.limit == 0 then s.limit = tonumber(permits) end
+      end
+    end
+  end
+  if s.waiting then
+    if count > 0 then
+      call('PEXPIRE', s.Q, WAITING_TTL_MS)
+      alive(s, me)
+    end
+    bury(s)
+    admit(s)
+  end
+  table.insert(answer, 1, s.next)
+  return answer
+end
+
+-- L  permits, or nothing to clear: pins the limit · returns the limit before, 0 for none
+operations.L = function(s, a)
+  local previous = s.limit
+  s.pinned = ARGV[a] ~= ''
+  if s.pinned then s.limit = tonumber(ARGV[a]) end
+  s.changed = true
+  return previous
+end
+
+-- F  id: takes a permit from its holder, or a waiter out of the queue · returns 1 when there was one
+operations.F = function(s, a)
+  local id, owner = ARGV[a], nil
+  local record = holder(s, id)
+  if record then
+    owner = free(s, id, record)
+  else
+    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
+      local other, client = waiter(member)
+      if other == id then
+        owner = client
+        call('ZREM', s.Q, member)
+        s.changed = true
+      end
+    end
+  end
+  if not owner then return 0 end
+  call('PUBLISH', prefix .. ':@' .. owner, '!' .. id .. ' ' .. s.K)
+  return 1
+end
+
+-- I: returns 1 when it has holders or waiters
+operations.I = function(s)
+  return (s.used > 0 or s.waiting) and 1 or 0
+end
