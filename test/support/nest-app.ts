@@ -3,7 +3,7 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { expect } from '@jest/globals';
-import { filter, firstValueFrom, type Subscription } from 'rxjs';
+import { firstValueFrom, type Subscription } from 'rxjs';
 import {
   type SemaphoreEvent,
   type SemaphoreEventType,
@@ -68,16 +68,16 @@ export class TestApp {
   }
 
   count(type: SemaphoreEventType, key: string): number {
-    return this.events.filter((event) => event.type === type && event.key === key).length;
+    return this.known(type, key).length;
   }
 
-  /** Resolves with the next event of this type and key, or with one that was there already. */
-  async happened(type: SemaphoreEventType, key: string): Promise<SemaphoreEvent> {
-    const known = this.events.find((event) => event.type === type && event.key === key);
-    if (known !== undefined) return known;
-    return firstValueFrom(
-      this.semaphores.events.pipe(filter((event) => event.type === type && event.key === key)),
-    );
+  /** Resolves with the last of so many events of this type and key, those that were there already included. */
+  async happened(type: SemaphoreEventType, key: string, times = 1): Promise<SemaphoreEvent> {
+    for (;;) {
+      const last = this.known(type, key)[times - 1];
+      if (last !== undefined) return last;
+      await firstValueFrom(this.semaphores.events);
+    }
   }
 
   async expectHeld(key: string): Promise<void> {
@@ -86,13 +86,15 @@ export class TestApp {
 
   /** Each call acquired once, and what it held is there for the next one. */
   async expectFreed(key: string, calls = 1): Promise<void> {
-    while (this.count('released', key) < calls) {
-      await firstValueFrom(this.semaphores.events);
-    }
+    if (calls > 0) await this.happened('released', key, calls);
     expect(this.count('acquired', key)).toBe(calls);
     const permit = await this.semaphores.tryAcquire(key, { label: PROBE });
     expect(permit).not.toBeNull();
     await permit?.release();
+  }
+
+  private known(type: SemaphoreEventType, key: string): SemaphoreEvent[] {
+    return this.events.filter((event) => event.type === type && event.key === key);
   }
 }
 

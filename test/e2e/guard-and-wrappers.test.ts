@@ -1,0 +1,250 @@
+import {
+  type CallHandler,
+  Controller,
+  type ExecutionContext,
+  Get,
+  Injectable,
+  type NestInterceptor,
+  RequestTimeoutException,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
+import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Observable, race } from 'rxjs';
+import {
+  type AcquireOptions,
+  CurrentPermit,
+  type Permit,
+  PermitUnavailableError,
+  Semaphore,
+  SemaphoreGuard,
+  SemaphoreInterceptor,
+} from 'nestjs-semaphore';
+import { adapters, Gate, TestApp } from '../support/nest-app.js';
+
+let gate: Gate;
+let timeOut: () => void;
+
+@Injectable()
+class TenantGuard extends SemaphoreGuard {
+  protected override shouldSkip(context: ExecutionContext): boolean {
+    return context.switchToHttp().getRequest<{ url: string }>().url.endsWith('?free');
+  }
+
+  protected override getKey(context: ExecutionContext): string {
+    return `tenant:${String(super.getKey(context))}`;
+  }
+
+  protected override getOptions(): AcquireOptions {
+    return { permits: 2, waitMs: 0, label: 'guard' };
+  }
+
+  protected override onUnavailable(
+    _context: ExecutionContext,
+    error: PermitUnavailableError,
+  ): never {
+    throw new RequestTimeoutException(error.reason);
+  }
+}
+
+class TimesOut implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const timeout = new Observable<never>((subscriber) => {
+      timeOut = () => subscriber.error(new RequestTimeoutException());
+    });
+    return race(next.handle(), timeout);
+  }
+}
+
+/** Another library's decorator, which replaces the method by a function with the same metadata. */
+function Wrapped(target: object, _property: string, descriptor: PropertyDescriptor): void {
+  const method = descriptor.value as (...args: unknown[]) => unknown;
+  function wrapper(this: unknown, ...args: unknown[]): unknown {
+    return Reflect.apply(method, this, args);
+  }
+  for (const key of Reflect.getMetadataKeys(method) as string[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, method), wrapper);
+  }
+  Object.defineProperty(wrapper, 'name', { value: method.name });
+  descriptor.value = wrapper;
+  void target;
+}
+
+@Controller()
+class Handlers {
+  @UseGuards(TenantGuard)
+  @Semaphore()
+  @Get('tenant')
+  async tenant(@CurrentPermit() permit: Permit): Promise<string> {
+    await gate.stop();
+    return `${permit.key} ${String(permit.label)}`;
+  }
+
+  @UseGuards(SemaphoreGuard)
+  @Semaphore()
+  @Get('guarded')
+  async guarded(): Promise<string> {
+    await gate.stop();
+    return 'done';
+  }
+
+  @Semaphore()
+  @Get('held')
+  async held(): Promise<string> {
+    await gate.stop();
+    return 'done';
+  }
+
+  @Semaphore({ key: 'Handlers.held' })
+  @UseInterceptors(TimesOut)
+  @Get('late')
+  late(): string {
+    return 'never';
+  }
+
+  @Wrapped
+  @Semaphore()
+  @Get('wrapper-above')
+  wrapperAbove(): string {
+    return 'done';
+  }
+
+  @Semaphore()
+  @Wrapped
+  @Get('wrapper-below')
+  wrapperBelow(): string {
+    return 'done';
+  }
+
+  @Semaphore({ permits: 2 })
+  @Semaphore({ label: 'inner' })
+  @Get('twice')
+  twice(@CurrentPermit() permit: Permit): string {
+    return String(permit.label);
+  }
+
+  @Get('plain')
+  plain(): string {
+    return 'done';
+  }
+}
+
+@Semaphore({ label: 'class' })
+@Controller('class')
+class WrappedInClass {
+  @Wrapped
+  @Semaphore({ label: 'method' })
+  @Get()
+  handle(@CurrentPermit() permit: Permit): string {
+    return String(permit.label);
+  }
+}
+
+describe.each(adapters)('guards and wrappers on $platform', ({ createAdapter }) => {
+  let app: TestApp;
+
+  beforeEach(async () => {
+    gate = new Gate();
+    app = await TestApp.start(createAdapter, {
+      controllers: [Handlers, WrappedInClass],
+      providers: [
+        { provide: APP_GUARD, useClass: SemaphoreGuard },
+        { provide: APP_INTERCEPTOR, useClass: SemaphoreInterceptor },
+      ],
+    });
+  });
+
+  afterEach(async () => {
+    gate.pass();
+    await app.close();
+  });
+
+  async function text(path: string): Promise<string> {
+    const response = await app.fetch(path);
+    expect(response.status).toBe(200);
+    return response.text();
+  }
+
+  it('acquires once, with guard and interceptor bound globally too', async () => {
+    gate.pass();
+    expect(await text('/guarded')).toBe('done');
+    await app.expectFreed('Handlers.guarded');
+    expect(await text('/plain')).toBe('done');
+    expect(app.events.filter(({ key }) => key === 'Handlers.plain')).toEqual([]);
+  });
+
+  it('leaves the queue when the client disconnects while the guard waits', async () => {
+    const first = text('/guarded');
+    await gate.reached;
+    const client = new AbortController();
+    const second = app.fetch('/guarded', { signal: client.signal });
+    await app.happened('waiting', 'Handlers.guarded');
+    client.abort();
+    await expect(second).rejects.toThrow('abort');
+    expect(await app.happened('rejected', 'Handlers.guarded')).toMatchObject({ reason: 'aborted' });
+    gate.pass();
+    expect(await first).toBe('done');
+    await app.expectFreed('Handlers.guarded');
+  });
+
+  it.each(['wrapper-above', 'wrapper-below'])('acquires once with a %s', async (path) => {
+    expect(await text(`/${path}`)).toBe('done');
+    const method = path === 'wrapper-above' ? 'wrapperAbove' : 'wrapperBelow';
+    await app.expectFreed(`Handlers.${method}`);
+  });
+
+  it('acquires once when a method is decorated twice, or in a class that is', async () => {
+    expect(await text('/twice')).toBe('inner');
+    await app.expectFreed('Handlers.twice');
+    expect(await text('/class')).toBe('method');
+    await app.expectFreed('WrappedInClass.handle');
+  });
+});
+
+describe.each(adapters)('a guard of the application on $platform', ({ createAdapter }) => {
+  let app: TestApp;
+
+  beforeEach(async () => {
+    gate = new Gate();
+    app = await TestApp.start(createAdapter, { controllers: [Handlers] });
+  });
+
+  afterEach(async () => {
+    gate.pass();
+    await app.close();
+  });
+
+  it('overrides key, options and answer', async () => {
+    const key = 'tenant:Handlers.tenant';
+    const working = [app.fetch('/tenant'), app.fetch('/tenant')];
+    await gate.reached;
+    await app.happened('acquired', key, 2);
+    const refused = await app.fetch('/tenant');
+    expect(refused.status).toBe(408);
+    expect(await refused.json()).toMatchObject({ message: 'busy' });
+    gate.pass();
+    for (const response of working) expect(await (await response).text()).toBe(`${key} guard`);
+    await app.expectFreed(key, 2);
+  });
+
+  it('leaves out what it should skip: the handler acquires by itself', async () => {
+    gate.pass();
+    const response = await app.fetch('/tenant?free');
+    expect(await response.text()).toBe('Handlers.tenant undefined');
+    await app.expectFreed('Handlers.tenant');
+  });
+
+  it('leaves the queue when an interceptor answers a timeout while the request waits', async () => {
+    const first = app.fetch('/held');
+    await gate.reached;
+    const second = app.fetch('/late');
+    await app.happened('waiting', 'Handlers.held');
+    timeOut();
+    expect((await second).status).toBe(408);
+    expect(await app.happened('rejected', 'Handlers.held')).toMatchObject({ reason: 'aborted' });
+    gate.pass();
+    expect(await (await first).text()).toBe('done');
+    await app.expectFreed('Handlers.held');
+  });
+});
