@@ -1,0 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { describeSemaphoreStore } from 'nestjs-semaphore/testing';
+import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
+
+let server: RedisServer;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+afterAll(() => server.stop());
+
+describeSemaphoreStore(
+  'RedisSemaphoreStore on one server',
+  {
+    createStore: () =>
+      new RedisSemaphoreStore({ redis: server.url, keyPrefix: uniquePrefix('conformance') }),
+    advance: (ms) => sleep(ms),
+  },
+  { describe, it },
+);
