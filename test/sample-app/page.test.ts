@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { mostAtOnce, PREPARE_TIMEOUT_MS, prepareSampleApp, SampleApp } from './sample-app.js';
+
+const executablePath = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].find((path) => existsSync(path));
+
+const args = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+const TIMEOUT_MS = 60_000;
+
+/** Without a browser there is nothing to see: `npm run ensure-redis` installs one where it can. */
+const describeWithBrowser = executablePath === undefined ? describe.skip : describe;
+
+describeWithBrowser('the start page', () => {
+  let app: SampleApp;
+  let browser: Browser;
+
+  beforeAll(async () => {
+    await prepareSampleApp();
+    app = await SampleApp.start();
+    browser = await chromium.launch({ executablePath, args, timeout: TIMEOUT_MS });
+  }, PREPARE_TIMEOUT_MS);
+
+  afterAll(async () => {
+    await browser?.close();
+    await app?.stop('SIGKILL');
+  });
+
+  test.each([
+    { device: 'a desktop', width: 1280, height: 900, colorScheme: 'light' as const },
+    { device: 'a phone', width: 375, height: 812, colorScheme: 'dark' as const },
+  ])(
+    'draws 30 requests of which 3 run at once, on $device',
+    async ({ width, height, colorScheme }) => {
+      const before = (await app.runs()).length;
+      const page = await browser.newPage({ viewport: { width, height }, colorScheme });
+      try {
+        const problems = watch(page, app.url);
+        await page.goto(app.url);
+        await page.getByRole('button', { name: 'Send 30 requests' }).click();
+
+        // While it goes on.
+        await until(page, `${count('running')} === 3 && ${count('waiting')} > 10`);
+        expect(await page.getByRole('button', { name: 'Send 30 requests' }).isDisabled()).toBe(
+          true,
+        );
+        await expectNoSidewaysScroll(page, width);
+
+        await until(page, `/^30 of 30 finished/.test(${textOf('status')})`);
+        expect(await page.locator('#status').textContent()).toBe(
+          '30 of 30 finished, none rejected. Never more than 3 at once.',
+        );
+        const counters = { waiting: 0, running: 0, most: 3, finished: 30, rejected: 0 };
+        for (const [id, value] of Object.entries(counters)) {
+          expect(await page.locator(`#${id}`).textContent()).toBe(`${value}`);
+        }
+        expect(await page.getByRole('button', { name: 'Send 30 requests' }).isEnabled()).toBe(true);
+        await expectNoSidewaysScroll(page, width);
+
+        const bars = await runningBars(page);
+        expect(bars).toHaveLength(30);
+        expect(mostAtOnce(bars)).toBe(3);
+        expect(problems).toEqual([]);
+      } finally {
+        await page.close();
+      }
+      const runs = (await app.runs()).slice(before);
+      expect(runs).toHaveLength(30);
+      expect(mostAtOnce(runs)).toBe(3);
+    },
+    2 * TIMEOUT_MS,
+  );
+
+  test(
+    'says so when the server cannot be reached',
+    async () => {
+      const page = await browser.newPage();
+      try {
+        await page.goto(app.url);
+        await page.route('**/demo/bursts*', (route) => route.abort());
+        await page.getByRole('button', { name: 'Send 30 requests' }).click();
+        await page.getByRole('alert').filter({ hasText: 'The burst did not end well' }).waitFor();
+        expect(await page.getByRole('button', { name: 'Send 30 requests' }).isEnabled()).toBe(true);
+      } finally {
+        await page.close();
+      }
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** What the browser complains about, and whatever it loads from elsewhere. */
+function watch(page: Page, url: string): string[] {
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) problems.push(message.text());
+  });
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('requestfailed', (request) => problems.push(`${request.url()} failed`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(url)) problems.push(`${request.url()} is elsewhere`);
+  });
+  return problems;
+}
+
+function until(page: Page, expression: string): Promise<unknown> {
+  return page.waitForFunction(expression, undefined, { timeout: TIMEOUT_MS });
+}
+
+function textOf(id: string): string {
+  return `document.getElementById('${id}').textContent`;
+}
+
+function count(id: string): string {
+  return `Number(${textOf(id)})`;
+}
+
+async function expectNoSidewaysScroll(page: Page, width: number): Promise<void> {
+  const scrollWidth = await page.evaluate<number>('document.documentElement.scrollWidth');
+  expect(scrollWidth).toBeLessThanOrEqual(width);
+}
+
+/** Where the running parts of the bars begin and end, in percent of the axis. */
+async function runningBars(page: Page): Promise<{ enteredAt: number; leftAt: number }[]> {
+  const bars = await page.evaluate<[left: string, width: string][]>(
+    `[...document.querySelectorAll('#bars .ran')].map(({ style }) => [style.left, style.width])`,
+  );
+  return bars.map(([left, width]) => {
+    const from = Number.parseFloat(left);
+    // Both are rounded to 0.01: by that much two that follow each other may overlap.
+    return { enteredAt: from, leftAt: from + Number.parseFloat(width) - 0.02 };
+  });
+}
