@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { describe, it } from '@jest/globals';
+import { VirtualClock } from 'nestjs-semaphore/testing';
+
+describe('VirtualClock', () => {
+  it('stands still until it is advanced', async () => {
+    const clock = new VirtualClock(1_000);
+    assert.deepEqual([clock.now(), clock.wallTime()], [0, 1_000]);
+    await clock.advance(250);
+    assert.deepEqual([clock.now(), clock.wallTime()], [250, 1_250]);
+  });
+
+  it('fires timers in the order of their times, at their times', async () => {
+    const clock = new VirtualClock();
+    const fired: [string, number][] = [];
+    for (const [name, delay] of [
+      ['c', 30],
+      ['a', 10],
+      ['b', 10],
+      ['now', 0],
+    ] as const) {
+      clock.schedule(() => fired.push([name, clock.now()]), delay);
+    }
+    await clock.advance(29);
+    assert.deepEqual(fired, [
+      ['now', 0],
+      ['a', 10],
+      ['b', 10],
+    ]);
+    await clock.advance(1);
+    assert.deepEqual(fired.at(-1), ['c', 30]);
+    assert.equal(clock.pendingTimers, 0);
+  });
+
+  it('does not fire timers that were stopped', async () => {
+    const clock = new VirtualClock();
+    let fired = 0;
+    const stop = clock.schedule(() => fired++, 10);
+    const stopByTimer = clock.schedule(() => fired++, 20);
+    clock.schedule(stopByTimer, 15);
+    stop();
+    stop();
+    await clock.advance(100);
+    assert.equal(fired, 0);
+  });
+
+  it('lets promises settle before the next timer fires', async () => {
+    const clock = new VirtualClock();
+    const seen: string[] = [];
+    clock.schedule(() => {
+      void Promise.resolve()
+        .then(() => undefined)
+        .then(() => seen.push('promise'));
+    }, 10);
+    clock.schedule(() => seen.push('timer'), 10);
+    await clock.advance(10);
+    assert.deepEqual(seen, ['promise', 'timer']);
+  });
+
+  it('fires timers that are set while it goes on', async () => {
+    const clock = new VirtualClock();
+    const times: number[] = [];
+    const tick = (): void => {
+      times.push(clock.now());
+      clock.schedule(tick, 10);
+    };
+    clock.schedule(tick, 10);
+    await clock.advance(35);
+    assert.deepEqual(times, [10, 20, 30]);
+    assert.equal(clock.now(), 35);
+  });
+
+  it('never fires a timer with an infinite delay', async () => {
+    const clock = new VirtualClock();
+    let fired = 0;
+    clock.schedule(() => fired++, Infinity);
+    await clock.advance(1e12);
+    assert.equal(fired, 0);
+  });
+});
