@@ -13,6 +13,10 @@ import { isBody, isThenable, whenOver } from './when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
 
+// Made once: an error of its own for each call would cost more than the rest of the call.
+const DISCONNECTED = new Error('The client disconnected while its request waited.');
+const UNREAD = new Error('Nobody waits for the result any more.');
+
 /** The handler call in whose async context this runs. */
 export function currentCall(): HandlerCall | undefined {
   return calls.getStore();
@@ -44,7 +48,7 @@ export class HandlerCall {
     const connection = connectionOf(context);
     if (connection !== undefined) {
       this.stopWatching = onceSentOrClosed(connection, () => {
-        this.abandoned.abort(new Error('The client disconnected while its request waited.'));
+        this.abandoned.abort(DISCONNECTED);
       });
     }
   }
@@ -79,7 +83,7 @@ export class HandlerCall {
     subscriber.add(() => {
       this.stopWatching();
       subscription.unsubscribe();
-      this.abandoned.abort();
+      this.abandoned.abort(UNREAD);
       done();
     });
   }
@@ -87,7 +91,7 @@ export class HandlerCall {
   /** Nobody listens any more: leaves the queue, if it still stands there. */
   abandon(): void {
     this.stopWatching();
-    this.abandoned.abort();
+    this.abandoned.abort(UNREAD);
   }
 
   /**

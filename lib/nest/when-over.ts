@@ -2,8 +2,7 @@ import { StreamableFile } from '@nestjs/common';
 import { finished, type Readable } from 'node:stream';
 import { defer, finalize, isObservable, type Observable } from 'rxjs';
 
-type Step = IteratorResult<unknown>;
-const DONE: Step = { done: true, value: undefined };
+const STEPS: ReadonlySet<string | symbol> = new Set(['next', 'return', 'throw']);
 
 /** Work that goes on after the method has returned: it ends when somebody has read it all, or stops reading. */
 export function isOngoing(value: unknown): boolean {
@@ -58,26 +57,41 @@ function whenUnsubscribed(
   }).pipe(finalize(over));
 }
 
-/** `return` must reach the source while a `next` is pending, so this cannot be an async generator. */
+/** Everything else about the object stays as it is: it may be more than an iterable. */
 function whenReturned(source: AsyncIterable<unknown>, over: () => void): AsyncIterable<unknown> {
-  const iterator = source[Symbol.asyncIterator]();
-  const watch = async (step: Promise<Step> | undefined, last: Step): Promise<Step> => {
-    try {
-      const result = (await step) ?? last;
-      if (result.done === true) over();
-      return result;
-    } catch (error) {
-      over();
-      throw error;
-    }
-  };
+  return new Proxy(source, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
+      if (name === Symbol.asyncIterator) {
+        return () => watchSteps(target[Symbol.asyncIterator](), over);
+      }
+      return STEPS.has(name) ? (value: unknown) => watchStep(call(value), over) : call;
+    },
+  });
+}
+
+/** `return` must reach the source while a `next` is pending, so this cannot be an async generator. */
+function watchSteps(iterator: AsyncIterator<unknown>, over: () => void): AsyncIterator<unknown> {
   const watched = {
-    next: (value?: unknown) => watch(iterator.next(value), DONE),
-    return: (value?: unknown) => watch(iterator.return?.(value), { done: true, value }),
-    throw: (error?: unknown) => watch(iterator.throw?.(error) ?? Promise.reject(error), DONE),
+    next: (value?: unknown) => watchStep(iterator.next(value), over),
+    return: (value?: unknown) => watchStep(iterator.return?.(value) ?? { done: true, value }, over),
+    throw: (error?: unknown) => watchStep(iterator.throw?.(error) ?? Promise.reject(error), over),
     [Symbol.asyncIterator]: () => watched,
   };
   return watched;
+}
+
+async function watchStep(step: unknown, over: () => void): Promise<IteratorResult<unknown>> {
+  try {
+    const result = (await step) as IteratorResult<unknown>;
+    if (result.done === true) over();
+    return result;
+  } catch (error) {
+    over();
+    throw error;
+  }
 }
 
 function isStream(value: unknown): value is Readable {

@@ -1,0 +1,144 @@
+import { StreamableFile } from '@nestjs/common';
+import { describe, expect, it, jest } from '@jest/globals';
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
+import { isOngoing, whenOver } from '../../../lib/nest/when-over.js';
+
+class Paged {
+  readonly #pages = [1, 2];
+  readonly size = 2;
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<number> {
+    yield* this.#pages;
+  }
+
+  total(): number {
+    return this.#pages.length;
+  }
+}
+
+async function* numbers(): AsyncGenerator<number, string> {
+  yield 1;
+  yield 2;
+  return 'end';
+}
+
+/** An iterator like that of a queue: `next` waits for ever, until `return` ends it. */
+function queue(): AsyncIterableIterator<number> {
+  let end: (result: IteratorResult<number>) => void = () => undefined;
+  return {
+    next: () => new Promise((resolve) => (end = resolve)),
+    return: async () => {
+      end({ done: true, value: undefined });
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
+
+describe('whenOver()', () => {
+  const over = jest.fn();
+
+  function watch<T>(value: T, unread?: AbortSignal): T {
+    over.mockClear();
+    return whenOver(value, over, unread) as T;
+  }
+
+  it.each([undefined, null, 0, '', 'text', [1], { a: 1 }, Promise.resolve()])(
+    'is at once for %p, which stays what it is',
+    (value) => {
+      expect(watch(value)).toBe(value);
+      expect(over).toHaveBeenCalledTimes(1);
+      expect(isOngoing(value)).toBe(false);
+    },
+  );
+
+  it('is when an Observable completes', async () => {
+    const watched = watch(of(1));
+    expect(isObservable(watched)).toBe(true);
+    expect(over).not.toHaveBeenCalled();
+    await firstValueFrom(watched);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when an Observable is unsubscribed from', () => {
+    const subscription = watch<Observable<never>>(NEVER).subscribe();
+    expect(over).not.toHaveBeenCalled();
+    subscription.unsubscribe();
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when nobody is going to subscribe to an Observable any more', () => {
+    const unread = new AbortController();
+    watch(NEVER, unread.signal);
+    expect(over).not.toHaveBeenCalled();
+    unread.abort();
+    expect(over).toHaveBeenCalledTimes(1);
+    watch(NEVER, unread.signal);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is not when an Observable that is read is also reported unread', () => {
+    const unread = new AbortController();
+    const subscription = watch<Observable<never>>(NEVER, unread.signal).subscribe();
+    unread.abort();
+    expect(over).not.toHaveBeenCalled();
+    subscription.unsubscribe();
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when a stream is closed', async () => {
+    const stream = Readable.from(['a']);
+    expect(watch(stream)).toBe(stream);
+    expect(isOngoing(stream)).toBe(true);
+    expect(over).not.toHaveBeenCalled();
+    stream.resume();
+    await once(stream, 'close');
+    expect(over).toHaveBeenCalled();
+  });
+
+  it("is when a file's stream is closed", async () => {
+    const stream = Readable.from(['a']);
+    watch(new StreamableFile(stream));
+    stream.destroy();
+    await once(stream, 'close');
+    expect(over).toHaveBeenCalled();
+  });
+
+  it('is when an iterator ends, and passes on what it returns', async () => {
+    const watched = watch(numbers());
+    expect(await watched.next()).toEqual({ done: false, value: 1 });
+    expect(await watched.next()).toEqual({ done: false, value: 2 });
+    expect(over).not.toHaveBeenCalled();
+    expect(await watched.next()).toEqual({ done: true, value: 'end' });
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when an iterator is returned, also while it waits', async () => {
+    const iterator = watch(queue())[Symbol.asyncIterator]();
+    const next = iterator.next();
+    await iterator.return?.();
+    expect(await next).toEqual({ done: true, value: undefined });
+    expect(over).toHaveBeenCalled();
+  });
+
+  it('is when an iterator throws', async () => {
+    const watched = watch(numbers());
+    await expect(watched.throw(new Error('from outside'))).rejects.toThrow('from outside');
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('leaves the rest of an iterable object alone', async () => {
+    const paged = watch(new Paged());
+    expect(paged).toBeInstanceOf(Paged);
+    expect([paged.size, paged.total()]).toEqual([2, 2]);
+    expect(over).not.toHaveBeenCalled();
+    const pages = [];
+    for await (const page of paged) pages.push(page);
+    expect(pages).toEqual([1, 2]);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+});
