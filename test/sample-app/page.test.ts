@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { pollUntil } from '../support/redis-admin.js';
 import { mostAtOnce, PREPARE_TIMEOUT_MS, prepareSampleApp, SampleApp } from './sample-app.js';
 
 const executablePath = [
@@ -110,15 +111,18 @@ function watch(page: Page, url: string): string[] {
     if (['error', 'warning'].includes(message.type())) problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(error.message));
-  page.on('requestfailed', (request) => problems.push(`${request.url()} failed`));
+  page.on('requestfailed', (request) =>
+    problems.push(`${request.url()} failed: ${request.failure()?.errorText}`),
+  );
   page.on('request', (request) => {
     if (!request.url().startsWith(url)) problems.push(`${request.url()} is elsewhere`);
   });
   return problems;
 }
 
-function until(page: Page, expression: string): Promise<unknown> {
-  return page.waitForFunction(expression, undefined, { timeout: TIMEOUT_MS });
+/** The page's Content-Security-Policy lets nobody evaluate text inside of it, so it is asked from outside. */
+function until(page: Page, expression: string): Promise<void> {
+  return pollUntil(expression, () => page.evaluate<boolean>(expression), TIMEOUT_MS);
 }
 
 function textOf(id: string): string {
