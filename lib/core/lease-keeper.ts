@@ -5,7 +5,13 @@ import type { Grant, Lease, ReleaseOutcome, StoreSession } from '../store/semaph
 import type { Alarm } from './alarm.js';
 import type { GiveBackList } from './give-back-list.js';
 import { type Entry, HeldPermit, type PermitKeeper } from './held-permit.js';
-import { nextRenewal, retryRenewal, safely } from './lease-times.js';
+import {
+  CONFIRM_WITHIN_MS,
+  isConfirmed,
+  nextRenewal,
+  retryRenewal,
+  safely,
+} from './lease-times.js';
 import type { Reporter } from './reporter.js';
 import type { Waiter } from './waiter.js';
 
@@ -43,6 +49,17 @@ export class LeaseKeeper implements PermitKeeper {
     else if (now >= permit.renewAt) {
       // A failure has been planned for already, and was not asked for by anybody.
       this.renew(permit, permit.options.leaseMs).catch(() => undefined);
+    }
+  }
+
+  /** The store was away and may have lost what it knew: its holders shall not learn that at the next renewal only. */
+  confirm(): void {
+    const now = this.now();
+    const confirmAt = now + Math.random() * CONFIRM_WITHIN_MS;
+    for (const entry of this.parts.entries.values()) {
+      if (entry instanceof HeldPermit && isConfirmed(entry, now)) {
+        this.plan(entry, Math.min(entry.renewAt, confirmAt));
+      }
     }
   }
 

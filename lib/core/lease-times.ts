@@ -8,6 +8,9 @@ const CLAIM_WITHIN_MS = 1000;
 
 const MAX_RETRY_MS = 1000;
 
+/** After the store was away, each process asks for its permits at some moment within this time. */
+export const CONFIRM_WITHIN_MS = 500;
+
 /** The time at which a permit counts as lost, so that its holder knows before the store gives it to another. */
 export function safely(deadline: number, now: number): number {
   return deadline - Math.min(AHEAD_MS, Math.max(0, deadline - now) / 20);
@@ -28,6 +31,13 @@ export function nextRenewal(permit: HeldPermit, now: number): number {
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
   const renewAt = onGrid(due, leaseMs / 6, now);
   return renewAt - permit.heldSince <= maxHoldMs ? renewAt : Infinity;
+}
+
+/** Whether to ask, when the store was away, if it still knows the permit: a renewal must not prolong more than it would. */
+export function isConfirmed(permit: HeldPermit, now: number): boolean {
+  const { leaseMs, renew, maxHoldMs } = permit.options;
+  if (leaseMs === Infinity) return true;
+  return renew && now - permit.heldSince <= maxHoldMs && permit.deadline - now <= leaseMs;
 }
 
 /** When to try again after a renewal that failed. */

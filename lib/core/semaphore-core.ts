@@ -142,6 +142,7 @@ export class SemaphoreCore implements StoreClient {
   up(): void {
     const downMs = this.outage.end();
     this.giveBacks.retry();
+    this.keeper.confirm();
     if (this.isClosed || downMs === undefined) return;
     this.reporter.report({ type: 'store-up', downMs });
   }
