@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,6 +6,9 @@ import { pollUntil, withRedis } from '../redis-admin.js';
 import { uniquePrefix } from '../unique-prefix.js';
 import { FaultWorker, type FaultWorkerOptions, type Load } from './fault-worker.js';
 import { Journal } from './journal.js';
+
+// Starting processes and servers takes its time on a busy machine.
+jest.setTimeout(90_000);
 
 export interface CrewOptions {
   service: FaultWorkerOptions;

@@ -154,7 +154,9 @@ const methods = {
 
 const exit = () => process.exit();
 process.on('disconnect', exit);
-process.on('message', async ({ call, method, args }) => {
+process.on('message', ({ call, method, args }) => void answer(call, method, args));
+
+async function answer(call, method, args) {
   let reply;
   try {
     reply = { call, value: await methods[method](...args) };
@@ -162,7 +164,7 @@ process.on('message', async ({ call, method, args }) => {
     reply = { call, error };
   }
   if (process.connected) process.send(reply);
-});
+}
 
 for (const sign of ['unhandledRejection', 'uncaughtException', 'warning']) {
   process.on(sign, (error) => write('bug', { sign, text: String(error?.stack ?? error) }));

@@ -57,6 +57,7 @@ interface Pending {
 
 const SCRIPT = fileURLToPath(new URL('./fault-worker.mjs', import.meta.url));
 const EXIT_WITHIN_MS = 10_000;
+const ANSWER_WITHIN_MS = 40_000;
 
 /** A real process with a service of its own, made from the built package. */
 export class FaultWorker {
@@ -95,7 +96,20 @@ export class FaultWorker {
   ): Promise<ReturnType<FaultWorkerMethods[M]>> {
     return new Promise((resolve, reject) => {
       const call = ++this.calls;
-      this.pending.set(call, { resolve: resolve as (value: unknown) => void, reject });
+      const timer = setTimeout(
+        () => reject(new Error(`${this.name} did not answer: ${method}`)),
+        ANSWER_WITHIN_MS,
+      );
+      const settle = <T>(how: (value: T) => void): ((value: T) => void) => {
+        return (value) => {
+          clearTimeout(timer);
+          how(value);
+        };
+      };
+      this.pending.set(call, {
+        resolve: settle(resolve as (value: unknown) => void),
+        reject: settle(reject),
+      });
       this.child.send({ call, method, args });
     });
   }
