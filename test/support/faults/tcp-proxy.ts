@@ -70,7 +70,7 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   private pass(pair: Pair, from: Socket, to: Socket, isReply: boolean): void {
-    let last = Promise.resolve();
+    let last = connected(to);
     from.setNoDelay(true);
     from.on('data', (data) => {
       const { delayMs = 0, dropReplies, isHalfOpen } = this.fault;
@@ -93,6 +93,13 @@ export class TcpProxy implements AsyncDisposable {
       else to.destroy();
     });
   }
+}
+
+function connected(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.connecting) socket.once('connect', () => resolve());
+    else resolve();
+  });
 }
 
 function wait(ms: number): Promise<void> {
