@@ -1,0 +1,143 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { AcquireOptions, Permit, SemaphoreService } from 'nestjs-semaphore';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { readCounts } from '../support/redis-watch.js';
+import { nextEvents, Semaphores } from '../support/semaphores.js';
+
+const KEY = 'hand-off';
+type Two = readonly [SemaphoreService, SemaphoreService];
+
+const HAND_OFFS = 21;
+const IDLE_MS = 4_000;
+
+let server: RedisServer;
+let redis: Redis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.port);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+/** Puts waiters into the queue, one after the other from each service in turn. */
+async function enqueue(
+  from: readonly SemaphoreService[],
+  count: number,
+  options: AcquireOptions = {},
+): Promise<Promise<Permit>[]> {
+  const waiters: Promise<Permit>[] = [];
+  for (let i = 0; i < count; i++) {
+    const service = from[i % from.length] as SemaphoreService;
+    const waiting = nextEvents(service, 'waiting', 1);
+    const waiter = service.acquire(KEY, { waitMs: Infinity, ...options });
+    // Those that are left over are sent away when the service closes.
+    waiter.catch(() => undefined);
+    waiters.push(waiter);
+    await waiting;
+  }
+  return waiters;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
+
+/** Passes the permit from waiter to waiter: what each time costs, without the INFO that counts it. */
+async function costOfHandOffs(
+  holder: Permit,
+  waiters: readonly Promise<Permit>[],
+): Promise<{ commands: number; messages: number; last: Permit }> {
+  const commands: number[] = [];
+  const messages: number[] = [];
+  let last = holder;
+  for (const waiter of waiters.slice(0, HAND_OFFS)) {
+    const before = await readCounts(redis);
+    await last.release();
+    last = await waiter;
+    const after = await readCounts(redis);
+    commands.push(after.total - before.total - 1);
+    messages.push(after.of('publish') - before.of('publish'));
+  }
+  // Now and then the waiters' sign of life is counted too: not in most hand-offs.
+  return { commands: median(commands), messages: median(messages), last };
+}
+
+describe.each([
+  { where: 'to another process', select: (services: Two) => services.toReversed(), messages: 1 },
+  { where: 'within a process', select: (services: Two) => [services[0]], messages: 0 },
+])('A hand-off $where', ({ select, messages }) => {
+  test('costs the same number of commands with 500 waiters as with 30', async () => {
+    const costs: number[] = [];
+    for (const count of [30, 500]) {
+      await using semaphores = new Semaphores({ redis: server.url });
+      const services = [semaphores.open(), semaphores.open()] as const;
+      const holder = await services[0].acquire(KEY);
+      const waiters = await enqueue(select(services), count);
+      const cost = await costOfHandOffs(holder, waiters);
+      expect(cost.messages).toBe(messages);
+      costs.push(cost.commands);
+    }
+    const [few, many] = costs as [number, number];
+    expect(few).toBeGreaterThan(0);
+    expect(many / few).toBeLessThanOrEqual(1.1);
+    expect(many).toBeLessThanOrEqual(12);
+  });
+});
+
+test('while 1,000 wait nothing happens but a sign of life of their processes', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const services: Two = [semaphores.open(), semaphores.open()];
+  const holder = await services[0].acquire(KEY);
+  await enqueue(services, 1000);
+  const before = await readCounts(redis);
+  await delay(IDLE_MS);
+  const after = await readCounts(redis);
+  expect(after.scripts - before.scripts).toBeLessThanOrEqual((services.length * IDLE_MS) / 1000);
+  await holder.release();
+});
+
+test('a release wakes exactly as many as fit, and tells each process once', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const options = { permits: 3 };
+  const holder = await owner.acquire(KEY, { ...options, weight: 3 });
+  const light = await enqueue([other], 3, options);
+  const heavy = await enqueue([other], 1, { ...options, weight: 2 });
+  const acquired: string[] = [];
+  other.events.subscribe((event) => {
+    if (event.type === 'acquired') acquired.push(event.permitId);
+  });
+  const before = await readCounts(redis);
+  await holder.release();
+  const permits = await Promise.all(light);
+  const after = await readCounts(redis);
+  expect(after.of('publish') - before.of('publish')).toBe(1);
+  expect(acquired).toEqual(permits.map(({ id }) => id));
+  const { held, waiters } = await owner.inspect(KEY);
+  expect({ held, waiting: waiters.map(({ weight }) => weight) }).toEqual({ held: 3, waiting: [2] });
+  for (const permit of permits) await permit.release();
+  await (await heavy[0])?.release();
+});
+
+test('a release that is not enough for the first in the queue wakes nobody', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const options = { permits: 3 };
+  const one = await owner.acquire(KEY, options);
+  const two = await owner.acquire(KEY, { ...options, weight: 2 });
+  const [heavy] = await enqueue([other], 1, { ...options, weight: 3 });
+  const [light] = await enqueue([other], 1, options);
+  const before = await readCounts(redis);
+  await one.release();
+  const after = await readCounts(redis);
+  expect(after.of('publish') - before.of('publish')).toBe(0);
+  expect(await other.tryAcquire(KEY, options)).toBeNull();
+  await two.release();
+  await (await heavy)?.release();
+  await (await light)?.release();
+});
