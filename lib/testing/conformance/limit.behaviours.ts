@@ -50,6 +50,17 @@ export const limitBehaviours: Behaviours = {
     assert.equal(other.changes.length, 1);
   },
 
+  'takes no limit from a request that is asked again': async ({ key, join }) => {
+    const peer = join();
+    const holder = await peer.hold(key, { permits: 3 });
+    const waiter = await peer.wait(key, { permits: 3, weight: 3 });
+    await peer.wait(key, { permits: 1 });
+    await peer.hold(key, { id: holder.id, permits: 3 });
+    assert.equal((await peer.session.inspect(key)).permits, 1);
+    await peer.wait(key, { id: waiter, permits: 3, weight: 3 });
+    assert.equal((await peer.session.inspect(key)).permits, 1);
+  },
+
   'pins a limit, whatever callers pass': async ({ key, join }) => {
     const [one, other] = [join(), join()];
     await one.session.setPermits(key, 2);

@@ -144,7 +144,10 @@ export const releaseBehaviours: Behaviours = {
     assert.equal(await peer.isFree(`endless:${tag}`), true);
   },
 
-  'does not let a kept permit be renewed, released, cancelled or had again': async ({ key, join }) => {
+  'does not let a kept permit be renewed, released, cancelled or had again': async ({
+    key,
+    join,
+  }) => {
     const peer = join();
     const { id } = await peer.hold(key);
     await peer.session.release(key, id, 60_000);
