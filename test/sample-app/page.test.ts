@@ -111,9 +111,11 @@ function watch(page: Page, url: string): string[] {
     if (['error', 'warning'].includes(message.type())) problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(error.message));
-  page.on('requestfailed', (request) =>
-    problems.push(`${request.url()} failed: ${request.failure()?.errorText}`),
-  );
+  page.on('requestfailed', (request) => {
+    const reason = request.failure()?.errorText;
+    // Chromium may call a stream aborted that was read to its end; one that was not makes the page complain.
+    if (reason !== 'net::ERR_ABORTED') problems.push(`${request.url()} failed: ${reason}`);
+  });
   page.on('request', (request) => {
     if (!request.url().startsWith(url)) problems.push(`${request.url()} is elsewhere`);
   });

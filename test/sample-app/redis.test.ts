@@ -13,7 +13,7 @@ const DIGEST_EVERY_MS = 5_000;
 
 interface LoadAnswer {
   status: number;
-  retryAfter: unknown;
+  retryAfter: string | undefined;
 }
 
 interface Load {
@@ -33,7 +33,7 @@ async function load(urls: string[]): Promise<Load> {
     duration: LOAD_SECONDS,
     timeout: 60,
     setupClient: (client) => {
-      let retryAfter: unknown;
+      let retryAfter: string | undefined;
       client.on('headers', (headers) => {
         retryAfter = headerOf(headers, 'retry-after');
       });
@@ -43,11 +43,10 @@ async function load(urls: string[]): Promise<Load> {
   return { answers, result };
 }
 
-/** Autocannon hands over the headers as they came: names and values in turn, or as an object. */
-function headerOf(headers: object, name: string): unknown {
-  if (!Array.isArray(headers)) return new Map(Object.entries(headers)).get(name);
-  const list = headers as unknown[];
-  return list[list.findIndex((entry) => String(entry).toLowerCase() === name) + 1];
+/** Autocannon hands over what its parser made of the headers: names and values in turn. */
+function headerOf(head: object, name: string): string | undefined {
+  const { headers } = head as { headers: string[] };
+  return headers[headers.findIndex((entry) => entry.toLowerCase() === name) + 1];
 }
 
 function keysWithoutTtl(port: number): Promise<string[]> {
@@ -74,9 +73,9 @@ test(
     const { errors, timeouts } = result;
     expect({ errors, timeouts }).toEqual({ errors: 0, timeouts: 0 });
     expect(result.requests.sent - answers.length).toBeLessThanOrEqual(CONNECTIONS);
-    expect(new Set(answers.map(({ status }) => status))).toEqual(
-      new Set(LOAD_SECONDS * 1000 > WAIT_MS + 2_000 ? [200, 429] : [200]),
-    );
+    const statuses = new Set(answers.map(({ status }) => status));
+    expect([200, 429]).toEqual(expect.arrayContaining([...statuses]));
+    if (LOAD_SECONDS * 1000 > WAIT_MS + 2_000) expect(statuses).toEqual(new Set([200, 429]));
     for (const { status, retryAfter } of answers) {
       if (status === 429) expect(Number(retryAfter)).toBeGreaterThanOrEqual(1);
     }
