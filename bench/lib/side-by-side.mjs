@@ -1,0 +1,87 @@
+import { loadPeer } from '../peers/registry.mjs';
+import { Contestant } from './contestants.mjs';
+import { analyse } from './sections.mjs';
+import { takeTurns } from './turns.mjs';
+
+const WARM_UP = { seconds: 0.5, sections: 500 };
+const EXTRA_TIME_MS = 20_000;
+
+/**
+ * Puts the same load on several contenders, in turns.
+ * @param {object} run settings of this run
+ * @param {{ title: string, main?: string, contenders: object[] }} group each contender says `peer`, `load`, `options`
+ */
+export async function sideBySide(run, { contenders, ...group }) {
+  const wanted = contenders.filter(({ peer }) => run.includes(peer));
+  return takeTurns(run, {
+    ...group,
+    turners: await Promise.all(wanted.map((one) => turnerOf(one, run))),
+  });
+}
+
+/** @param {{ peer: string, id?: string, label?: string, load: string, options?: object, processes?: number, masters?: number }} wanted */
+async function turnerOf(wanted, run) {
+  const { name, settings } = await loadPeer(wanted.peer);
+  const problems = new Set();
+  let contestant;
+  return {
+    id: wanted.id ?? wanted.peer,
+    name: wanted.label ?? name,
+    peer: name,
+    settings,
+    problems,
+    open: async () => {
+      contestant = await Contestant.open(wanted, run);
+    },
+    measure: (repeat) => {
+      const isWarmUp = repeat === 'warm';
+      const key = isWarmUp ? 'warm' : `k${repeat}`;
+      const options = { seconds: run.seconds, ...wanted.options, ...(isWarmUp && WARM_UP), key };
+      return measure(contestant, wanted.load, options, problems);
+    },
+    close: async () => contestant?.close(),
+  };
+}
+
+async function measure(contestant, load, options, problems) {
+  const before = await contestant.stats();
+  const results = await contestant.run(
+    load,
+    options,
+    ((options.leadSeconds ?? 0) + options.seconds) * 1000 + EXTRA_TIME_MS,
+  );
+  const after = await contestant.stats();
+  for (const { failed, error } of results) {
+    if (error !== undefined) problems.add(`${failed} calls failed: ${error}`);
+  }
+  const figures = figuresOf(results, { permits: 1, ...options });
+  return { ...figures, ...costs(before, after, figures.sections), failed: failures(results) };
+}
+
+function figuresOf(results, options) {
+  if (results[0].log === undefined) return { ...results[0] };
+  const { workers, permits, workMs, sections } = options;
+  const startedAt = Math.max(...results.map((result) => result.startedAt));
+  const { wallMs } = results[0];
+  const seconds = wallMs === undefined ? options.seconds : wallMs / 1000;
+  const figures = analyse(
+    results.map(({ log }) => log),
+    { workers: workers * results.length, permits, startedAt, seconds },
+  );
+  if (wallMs === undefined) return figures;
+  return { ...figures, wallToIdeal: wallMs / ((sections * workMs) / permits) };
+}
+
+/** What the contender's own Redis had to do for one section. */
+function costs(before, after, sections) {
+  if (!(sections > 0) || before.commands === undefined) return {};
+  return {
+    commandsPerSection: (after.commands - before.commands) / sections,
+    cpuUsPerSection: (after.cpuUs - before.cpuUs) / sections,
+    redisMb: after.bytes / 1e6,
+  };
+}
+
+function failures(results) {
+  return results.reduce((total, { failed = 0 }) => total + failed, 0);
+}
