@@ -84,8 +84,10 @@ local function bury(s)
     if not member then return end
     local _, client = waiter(member)
     local seen = client == me and now or call('HGET', s.H, '~' .. client)
-    if not seen then alive(s, client) end
-    if not seen or seen + DEAD_MS > now then return end
+    -- A sign of life from the future: the clock was set back.
+    local isUnknown = not seen or tonumber(seen) > now
+    if isUnknown then alive(s, client) end
+    if isUnknown or seen + DEAD_MS > now then return end
     call('ZREM', s.Q, member)
   end
 end

@@ -78,7 +78,8 @@ operations.R = function(s, a)
   local id = ARGV[a]
   local record, weight, token, acquired, owner = held(s, id)
   if not record then return 0 end
-  local keptUntil = math.ceil(acquired + ARGV[a + 1])
+  -- Acquired in the future: the clock was set back.
+  local keptUntil = math.ceil(math.min(acquired, now) + ARGV[a + 1])
   if keptUntil > now then
     hold(s, id, keptUntil, weight, token, acquired, 'k', owner)
   else
