@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
-import { inspectScript, semaphoreScript } from './scripts/embedded.js';
+import { semaphoreScript } from './scripts/embedded.js';
 
 export interface LinkEvents {
   /** Commands can be sent (again). */
@@ -13,6 +13,8 @@ export interface LinkEvents {
 }
 
 const PING_EVERY_MS = 5000;
+/** Commands go out without a subscription after this time: waiters then find their grants by asking. */
+const LISTEN_WITHIN_MS = 1000;
 
 /** The connections of one process: one for commands, one that listens to its channel. */
 export class RedisLink {
@@ -20,10 +22,14 @@ export class RedisLink {
   private subscriber?: Connection;
   private isUp = false;
   private isClosed = false;
+  /** A message sent before would be missed. */
+  private isListening = false;
+  private closing: Promise<void> | undefined;
   private downSince: number;
   private lastError: Error | undefined;
   private readonly waiting = new Set<(error?: Error) => void>();
   private stopPing: StopTimer = () => undefined;
+  private stopListenTimer: StopTimer = () => undefined;
 
   constructor(
     private readonly connector: Connector,
@@ -67,7 +73,10 @@ export class RedisLink {
   /** The connection does not answer, or speaks with a server that takes no writes: look for a better one. */
   suspect(error: Error): void {
     this.lastError = error;
-    if (!this.isCluster && this.isUp) this.commands?.disconnect(true);
+    if (this.isCluster || !this.isUp) return;
+    // Many calls may suspect it before it is closed.
+    this.fell(error);
+    this.commands?.disconnect(true);
   }
 
   /** Waits for replicas to have what was written on the command connection (in Cluster: to the slot's node). */
@@ -88,12 +97,18 @@ export class RedisLink {
     return this.isCluster ? (commands as ClusterConnection).nodes('master') : [commands];
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.closing ??= this.end());
+  }
+
+  private async end(): Promise<void> {
     this.isClosed = true;
     this.isUp = false;
     this.stopPing();
-    for (const settle of [...this.waiting])
+    this.stopListenTimer();
+    for (const settle of [...this.waiting]) {
       settle(new StoreUnavailableError('the store is closed'));
+    }
     const connections = new Set([this.commands, this.subscriber]);
     await Promise.all([...connections].map((connection) => ended(connection)));
   }
@@ -110,33 +125,38 @@ export class RedisLink {
     }
     commands.on('error', (error: Error) => (this.lastError = error));
     commands.on('close', () => this.fell(this.lastError));
-    commands.on('ready', () => this.rose());
+    commands.on('ready', () => this.connected());
     subscriber.on('message', (channel: string, text: string) => {
       if (channel === this.channel) this.events.message(text);
     });
+    subscriber.on('close', () => (this.isListening = false));
     if (subscriber !== commands) {
       subscriber.on('error', (error: Error) => (this.lastError = error));
       subscriber.on('ready', () => this.subscribe());
       if (subscriber.status === 'ready') this.subscribe();
       this.pingSubscriber();
     }
-    if (commands.status === 'ready') this.rose();
+    if (commands.status === 'ready') this.connected();
+  }
+
+  private connected(): void {
+    // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
+    if (!this.isCluster) this.commands?.script('LOAD', semaphoreScript).catch(() => undefined);
+    else if (!this.isListening) this.subscribe();
+    if (this.isListening) this.rose();
+    else this.stopListenTimer = this.clock.schedule(() => this.rose(), LISTEN_WITHIN_MS);
   }
 
   private rose(): void {
-    if (this.isClosed || this.commands === undefined) return;
-    // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
-    for (const script of [semaphoreScript, inspectScript]) {
-      if (!this.isCluster) this.commands.script('LOAD', script).catch(() => undefined);
-    }
-    if (this.isCluster) this.subscribe();
-    if (this.isUp) return;
+    this.stopListenTimer();
+    if (this.isClosed || this.isUp || this.commands?.status !== 'ready') return;
     this.isUp = true;
     this.events.up();
     for (const settle of [...this.waiting]) settle();
   }
 
   private fell(error: Error | undefined): void {
+    this.stopListenTimer();
     if (this.isClosed) return;
     if (this.isUp) this.downSince = this.clock.now();
     this.isUp = false;
@@ -145,9 +165,13 @@ export class RedisLink {
 
   private subscribe(): void {
     this.subscriber?.subscribe(this.channel).then(
-      () => this.events.subscribed(),
+      () => {
+        this.isListening = true;
+        this.rose();
+        this.events.subscribed();
+      },
       // The connection closed meanwhile: its next 'ready' subscribes.
-      () => undefined,
+      (error: Error) => (this.lastError = error),
     );
   }
 

@@ -19,20 +19,23 @@ operations.A = function(s, a)
   local place = math.max(s.place + 1, math.floor(micros * PLACES_PER_MS / 1000))
   local score = place - priority * PLACES_PER_PRIORITY
   if not s.pinned and s.limit ~= permits then
+    -- Who asks again has told its limit before, and others may have told theirs since.
+    local stands = s.waiting and call('ZSCORE', s.Q, member)
+    if stands then return { 0, tonumber(stands), s.next, -1 } end
     if s.limit > 0 then previous = s.limit end
     s.limit = permits
     s.changed = true
+    if s.waiting then admit(s) end
   end
   weight = math.min(tonumber(weight), s.limit)
   if s.used + weight <= s.limit then
     local stands = s.waiting and call('ZSCORE', s.Q, member)
-    if s.waiting and not stands then admit(s) end
+    if stands then return { 0, tonumber(stands), s.next, previous } end
     local first = s.waiting and call('ZRANGE', s.Q, 0, 0, 'WITHSCORES')[2]
-    if s.used + weight <= s.limit and not stands and (not first or score < tonumber(first)) then
+    if not first or score < tonumber(first) then
       local expiry = grant(s, id, client, weight, lease, label, 'h')
       return { 1, s.token, expiry, now, previous }
     end
-    if stands then return { 0, tonumber(stands), s.next, previous } end
   end
   if room == -2 then return { 2, s.next, previous } end
   if room >= 0 and call('ZCARD', s.Q) >= room and not call('ZSCORE', s.Q, member) then
