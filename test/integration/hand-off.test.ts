@@ -55,7 +55,7 @@ async function costOfHandOffs(
   const commands: number[] = [];
   const messages: number[] = [];
   let last = holder;
-  for (const waiter of waiters.slice(0, HAND_OFFS)) {
+  for (const waiter of waiters.slice(0, HAND_OFFS).slice(0, waiters.length - 1)) {
     const before = await readCounts(redis);
     await last.release();
     last = await waiter;
@@ -71,9 +71,9 @@ describe.each([
   { where: 'to another process', select: (services: Two) => services.toReversed(), messages: 1 },
   { where: 'within a process', select: (services: Two) => [services[0]], messages: 0 },
 ])('A hand-off $where', ({ select, messages }) => {
-  test('costs the same number of commands with 500 waiters as with 30', async () => {
+  test('costs the same number of commands with 500 waiters as with 5', async () => {
     const costs: number[] = [];
-    for (const count of [30, 500]) {
+    for (const count of [5, 500]) {
       await using semaphores = new Semaphores({ redis: server.url });
       const services = [semaphores.open(), semaphores.open()] as const;
       const holder = await services[0].acquire(KEY);
@@ -93,11 +93,12 @@ test('while 1,000 wait nothing happens but a sign of life of their processes', a
   await using semaphores = new Semaphores({ redis: server.url });
   const services: Two = [semaphores.open(), semaphores.open()];
   const holder = await services[0].acquire(KEY);
-  await enqueue(services, 1000);
+  const waiters = await enqueue(services, 1000);
   const before = await readCounts(redis);
   await delay(IDLE_MS);
   const after = await readCounts(redis);
   expect(after.scripts - before.scripts).toBeLessThanOrEqual((services.length * IDLE_MS) / 1000);
+  expect(waiters).toHaveLength((await services[0].inspect(KEY)).waiters.length);
   await holder.release();
 });
 

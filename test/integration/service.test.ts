@@ -54,14 +54,14 @@ describe('acquire', () => {
     withServices(async (one, other) => {
       const holder = await one.acquire('k');
       const order: string[] = [];
-      const outcomes = [];
+      const outcomes: Promise<void>[] = [];
       for (const [label, priority] of [
         ['a', 0],
         ['b', 0],
         ['c', 5],
         ['d', 5],
       ] as const) {
-        const service = outcomes.length % 2 === 0 ? one : other;
+        const service: SemaphoreService = outcomes.length % 2 === 0 ? one : other;
         const task = (): void => void order.push(label);
         const start = () => service.withPermit('k', task, { label, priority });
         outcomes.push((await queued(service, start)).outcome);

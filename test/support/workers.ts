@@ -34,6 +34,7 @@ export interface WorkerMethods {
   /** Does not wait for the outcome; resolves when the store has put it into the queue. */
   enqueue(key: string, options?: AcquireOptions): void;
   release(id: string): string;
+  isHeld(id: string): boolean;
   load(options: LoadOptions): LoadResult;
   close(): void;
 }
@@ -53,8 +54,11 @@ export class Worker implements AsyncDisposable {
     child.on('message', (reply: Reply) => this.settle(reply));
   }
 
-  static async start(options: SemaphoreModuleOptions): Promise<Worker> {
-    const child = fork(SCRIPT, [], { execArgv: [], serialization: 'advanced' });
+  /** @param wallClockAheadMs how wrong the process's wall clock is */
+  static async start(options: SemaphoreModuleOptions, wallClockAheadMs = 0): Promise<Worker> {
+    const wrongClock = `const right = Date.now; Date.now = () => right() + ${wallClockAheadMs}`;
+    const execArgv = ['--import', `data:text/javascript,${wrongClock}`];
+    const child = fork(SCRIPT, [], { execArgv, serialization: 'advanced' });
     const worker = new Worker(child);
     try {
       await worker.call('open', options);
@@ -114,8 +118,8 @@ export class Workers implements AsyncDisposable {
 
   constructor(private readonly options: SemaphoreModuleOptions) {}
 
-  async start(): Promise<Worker> {
-    const worker = await Worker.start(this.options);
+  async start(wallClockAheadMs = 0): Promise<Worker> {
+    const worker = await Worker.start(this.options, wallClockAheadMs);
     this.started.push(worker);
     return worker;
   }

@@ -26,15 +26,18 @@ const methods = {
     await waiting;
   },
   release: (id) => permits.get(id).release(),
+  isHeld: (id) => permits.get(id).isHeld,
   load: (options) => runLoad(semaphores, options),
   close: () => semaphores.close(),
 };
 
-process.on('message', async ({ call, method, args }) => {
+async function answer({ call, method, args }) {
   try {
     process.send({ call, value: await methods[method](...args) });
   } catch (error) {
     process.send({ call, error });
   }
-});
+}
+
+process.on('message', (request) => void answer(request));
 process.on('disconnect', () => process.exit());
