@@ -4,6 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 const CHILD = fileURLToPath(new URL('child.mjs', import.meta.url));
 
+let profiles = 0;
+
+function profileTo(folder, name) {
+  const file = `${name}.${++profiles}.cpuprofile`;
+  return ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${file}`];
+}
+
 /** One process of one contender. Whatever it does, each call ends within its time bound. */
 export class ContenderProcess {
   #child;
@@ -13,8 +20,8 @@ export class ContenderProcess {
 
   /** @param {{ cpuProf?: string, name: string }} options */
   constructor({ cpuProf, name }) {
-    const execArgv = cpuProf === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${cpuProf}`];
-    const env = { ...process.env, NODE_ENV: 'production', BENCH_CONTENDER: name };
+    const execArgv = cpuProf === undefined ? [] : profileTo(cpuProf, name);
+    const env = { ...process.env, NODE_ENV: 'production' };
     this.#child = fork(CHILD, { execArgv, env, serialization: 'advanced' });
     this.#child.on('message', (message) => this.#receive(message));
     this.#child.on('exit', (code, signal) => this.#fail(`the process ended (${code ?? signal})`));
