@@ -1,7 +1,7 @@
 import { ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import assert from 'node:assert/strict';
 import { CleanupJob } from '../dist/cleanup.job.js';
-import { all, job, redisUrl, startApp } from './support.mjs';
+import { all, eventually, job, redisUrl, startApp } from './support.mjs';
 
 const start = () =>
   startApp({
@@ -12,12 +12,20 @@ const start = () =>
 const instances = await Promise.all([start(), start(), start()]);
 const [one, two, late] = instances;
 
-// What cron does when the time has come; a timer's callback may not reject.
+const events = [];
+for (const { service } of instances) service.events.subscribe(({ type }) => events.push(type));
+const happened = (type, times) =>
+  eventually(`${type} ${times} times`, () => events.filter((e) => e === type).length >= times);
+
+// What cron does when the time has come.
 const fire = ({ app }) => app.get(SchedulerRegistry).getCronJob('cleanup').fireOnTick();
-const fired = [fire(one), fire(two)];
+void fire(one);
+void fire(two);
+await happened('rejected', 1);
 (await job('cleanUp')).end();
-await Promise.all(fired);
-await fire(late);
+await happened('released', 1);
+void fire(late);
+await happened('rejected', 2);
 
 assert.equal(all('cleanUp').length, 1);
 const { holders } = await late.service.inspect('CleanupJob.run');

@@ -5,16 +5,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { handler } from '../dist/thumbnails.function.js';
 import { job, occupied, free, redisUrl } from './support.mjs';
 
-const observer = new SemaphoreService({ redis: redisUrl, log: 'none' });
+const observe = () => new SemaphoreService({ redis: redisUrl, log: 'none' });
+const before = observe();
 const first = handler({ image: 'cat' });
 (await job('makeThumbnail', 1)).end('small cat');
 assert.equal(await first, 'small cat');
-await free(observer, 'thumbnails');
+await free(before, 'thumbnails');
+await before.close();
 
 // While a function is frozen its connections may be cut.
 const admin = new Redis(redisUrl);
 await admin.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
 await admin.client('KILL', 'TYPE', 'pubsub');
+const observer = observe();
 const second = handler({ image: 'dog' });
 const running = await job('makeThumbnail', 2);
 await occupied(observer, 'thumbnails', 1);
