@@ -40,6 +40,9 @@ export interface Connector {
 
 const RECONNECT_AT_MOST_MS = 500;
 
+/** Imported once, and not by who gives an instance: Jest refuses an import between two tests, as in `beforeEach`. */
+let ioredis: Promise<Pick<typeof import('ioredis'), 'Redis'>> | undefined;
+
 /**
  * A call that cannot be sent fails at once and a call without an answer is never sent again behind our back: the store
  * does both itself, within its time limit.
@@ -87,7 +90,7 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
     isCluster: false,
     keyPrefix: typeof redis === 'string' ? '' : ((redis as { keyPrefix?: string }).keyPrefix ?? ''),
     async open() {
-      const { Redis } = await import('ioredis');
+      const { Redis } = await (ioredis ??= import('ioredis'));
       const connection =
         typeof redis === 'string'
           ? new Redis(redis, settings)
