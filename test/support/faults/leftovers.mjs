@@ -6,6 +6,7 @@ const OTHERS = new Set([
   'context',
   'defaults',
   'events',
+  'lastError',
   'logger',
   'options',
   'reporter',

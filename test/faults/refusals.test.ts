@@ -1,0 +1,144 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SemaphoreService } from 'nestjs-semaphore';
+import { ALL_IS_WELL, Crew } from '../support/faults/crew.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
+import { freePort } from '../support/redis-ports.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { queued } from '../support/semaphores.js';
+
+const STORE_TIMEOUT_MS = 1500;
+const REFUSALS = ['SEMAPHORE_STORE_UNAVAILABLE'];
+
+function startCrew(redis: RedisServer): Promise<Crew> {
+  return Crew.start({ service: { redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS } });
+}
+
+/** How often the server has answered with an error. */
+async function errors(port: number, name: string): Promise<number> {
+  const info = await withRedis(port, (admin) => admin.info('errorstats'));
+  return Number(new RegExp(`errorstat_${name}:count=(\\d+)`).exec(info)?.[1] ?? 0);
+}
+
+describe('Redis refuses', () => {
+  test.each<
+    [string, string, (admin: Redis) => Promise<unknown>, (admin: Redis) => Promise<unknown>]
+  >([
+    [
+      'writes, because its memory is full',
+      'OOM',
+      (admin) => admin.config('SET', 'maxmemory', '1'),
+      (admin) => admin.config('SET', 'maxmemory', '0'),
+    ],
+    [
+      'writes, because it has become a replica',
+      'READONLY',
+      async (admin) => admin.replicaof('127.0.0.1', await freePort()),
+      (admin) => admin.replicaof('NO', 'ONE'),
+    ],
+    [
+      'writes, because its replicas are gone',
+      'NOREPLICAS',
+      (admin) => admin.config('SET', 'min-replicas-to-write', '1'),
+      (admin) => admin.config('SET', 'min-replicas-to-write', '0'),
+    ],
+  ])('%s', async (_, error, begin, end) => {
+    await using redis = await startRedis();
+    await using crew = await startCrew(redis);
+    await crew.contend({ options: { permits: 2, leaseMs: 1000 } });
+    for (const pauseMs of [300, 3 * STORE_TIMEOUT_MS]) {
+      await crew.progress();
+      await withRedis(redis.port, begin);
+      await pollUntil(
+        `calls fail with ${error}`,
+        async () => (await errors(redis.port, error)) > 0,
+      );
+      await delay(pauseMs);
+      await withRedis(redis.port, end);
+    }
+    await crew.progress();
+    const outcome = await crew.settle({ ports: [redis.port], refusals: REFUSALS });
+    expect(outcome).toEqual(ALL_IS_WELL);
+  });
+
+  test('everything, while it loads its data', async () => {
+    const args = ['--appendonly', 'yes', '--appendfsync', 'always'];
+    await using redis = await startRedis({ args });
+    await using crew = await startCrew(redis);
+    await withRedis(redis.port, async (admin) => {
+      const fill = admin.pipeline();
+      for (let i = 0; i < 2000; i++) fill.set(`other-${i}`, 'x'.repeat(100), 'EX', 600);
+      await fill.exec();
+    });
+    await crew.contend({ options: { permits: 2, leaseMs: 1000 } });
+    await crew.progress();
+    await redis.kill();
+    const slowly = ['--key-load-delay', '1000', '--loading-process-events-interval-bytes', '1024'];
+    await redis.restart([...args, ...slowly]);
+    expect(redis.log).toMatch(/DB loaded from append only file: [1-9]/);
+    await crew.progress();
+    const outcome = await crew.settle({ ports: [redis.port], refusals: REFUSALS });
+    expect(outcome).toEqual(ALL_IS_WELL);
+  });
+});
+
+/** As README lists them. */
+const COMMANDS_OF_SCRIPTS =
+  'time get set del hget hgetall hset hdel hkeys zadd zrange zrem zscore zcard zpopmin pexpire pexpireat persist publish';
+const COMMANDS_OF_CONNECTIONS = 'evalsha eval script|load subscribe ping info scan';
+
+test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
+  await using redis = await startRedis();
+  const commands = `${COMMANDS_OF_SCRIPTS} ${COMMANDS_OF_CONNECTIONS}`.split(' ');
+  const rules = ['on', '>secret', '~app:*', '&app:@*', ...commands.map((name) => `+${name}`)];
+  await withRedis(redis.port, (admin) => admin.call('ACL', 'SETUSER', 'semaphores', ...rules));
+  const url = `redis://semaphores:secret@${redis.host}:${redis.port}`;
+  await using crew = await Crew.start({ service: { redis: url, keyPrefix: 'app' } });
+
+  await crew.contend({ options: { permits: 2, leaseMs: 1000, maxWaiting: 100 } });
+  await crew.progress();
+  await withRedis(redis.port, (admin) => admin.script('FLUSH'));
+  await crew.progress();
+  await useEverything(url);
+  // The subscriber is pinged every 5 s.
+  await pollUntil(
+    'all commands are used',
+    async () => (await unused(redis, commands)).length === 0,
+  );
+
+  expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);
+  const denied = (await withRedis(redis.port, (admin) => admin.call('ACL', 'LOG'))) as unknown[];
+  expect(denied).toEqual([]);
+});
+
+async function useEverything(redis: string): Promise<void> {
+  const options = { redis, keyPrefix: 'app', log: 'none' as const };
+  const [one, other] = [new SemaphoreService(options), new SemaphoreService(options)];
+  const heavy = { permits: 3, weight: 3 };
+  const [first, second] = [
+    await one.acquire('all', { permits: 3 }),
+    await one.acquire('all', { permits: 3 }),
+  ];
+  const { outcome } = await queued(other, () => other.acquire('all', heavy));
+  await first.renew(500);
+  expect((await one.inspect('all')).waiters).toHaveLength(1);
+  const used: string[] = [];
+  for await (const key of one.list()) used.push(key);
+  expect(used).toContain('all');
+  await one.forceRelease('all', second.id);
+  await first.release();
+  await (await outcome).release();
+  const endless = await Promise.all(
+    [one, other].map((service) => service.acquire('endless', { permits: 2, leaseMs: Infinity })),
+  );
+  await one.setPermits('endless', 5);
+  await one.setPermits('endless', null);
+  await Promise.all(endless.map((permit) => permit.release()));
+  await Promise.all([one.close(), other.close()]);
+}
+
+async function unused(redis: RedisServer, commands: readonly string[]): Promise<string[]> {
+  const info = await withRedis(redis.port, (admin) => admin.info('commandstats'));
+  return commands.filter((name) => !info.includes(`cmdstat_${name}:`));
+}
