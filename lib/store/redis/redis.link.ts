@@ -39,7 +39,7 @@ export class RedisLink {
     private readonly events: LinkEvents,
   ) {
     this.downSince = clock.now();
-    this.open().catch((error: unknown) => this.fell(asError(error)));
+    this.open().catch((error: unknown) => this.fell((this.lastError = asError(error))));
   }
 
   get isCluster(): boolean {
@@ -189,7 +189,7 @@ export class RedisLink {
 
   private unavailable(downMs: number): StoreUnavailableError {
     return new StoreUnavailableError(
-      `no connection to Redis for ${Math.round(downMs)} ms`,
+      `no connection to Redis for ${Math.round(downMs)} ms${this.lastError ? ` (${this.lastError.message})` : ''}`,
       undefined,
       this.lastError,
     );
