@@ -87,13 +87,23 @@ export class AcquireAbortedError extends SemaphoreError {
 export class StoreUnavailableError extends SemaphoreError {
   readonly code = 'SEMAPHORE_STORE_UNAVAILABLE';
 
-  constructor(what: string, key?: string, cause?: unknown) {
+  /** @param detail what happened, as a part of the message */
+  constructor(
+    readonly detail: string,
+    key?: string,
+    cause?: unknown,
+  ) {
     super(
-      `The store of the semaphores is not available${key === undefined ? '' : ` (semaphore "${key}")`}: ${what}. ` +
+      `The store of the semaphores is not available${key === undefined ? '' : ` (semaphore "${key}")`}: ${detail}. ` +
         'Check the connection to it, or choose `onStoreFailure`.',
       key,
       cause === undefined ? undefined : { cause },
     );
+  }
+
+  /** The same error for one of the keys that it is about: calls of many keys fail together. */
+  of(key: string): StoreUnavailableError {
+    return this.key === key ? this : new StoreUnavailableError(this.detail, key, this.cause);
   }
 }
 

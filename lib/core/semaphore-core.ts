@@ -290,10 +290,7 @@ export class SemaphoreCore implements StoreClient {
 }
 
 function asStoreError(key: string, cause: unknown): StoreUnavailableError {
-  if (cause instanceof StoreUnavailableError) return cause;
-  return new StoreUnavailableError(
-    cause instanceof Error ? cause.message : String(cause),
-    key,
-    cause,
-  );
+  if (cause instanceof StoreUnavailableError) return cause.of(key);
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new StoreUnavailableError(detail, key, cause);
 }

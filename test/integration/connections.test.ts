@@ -48,6 +48,15 @@ async function expectHandOff(options: SemaphoreModuleOptions): Promise<void> {
   await (await next).release();
 }
 
+test('names the key that an unreachable Redis could not serve', async () => {
+  await using semaphores = new Semaphores({ redis: 'redis://127.0.0.1:1', storeTimeoutMs: 200 });
+  const service = semaphores.open();
+  const failed = { code: 'SEMAPHORE_STORE_UNAVAILABLE', key: 'far:{away}%' };
+  await expect(service.acquire(failed.key)).rejects.toMatchObject(failed);
+  await expect(service.setPermits(failed.key, 3)).rejects.toMatchObject(failed);
+  await expect(service.inspect(failed.key)).rejects.toMatchObject(failed);
+});
+
 describe('Connects', () => {
   test('to a URL', () => expectHandOff({ redis: server.url }));
 

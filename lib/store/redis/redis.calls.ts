@@ -72,8 +72,13 @@ export class RedisCalls {
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
   async read(script: string, state: string): Promise<unknown> {
-    const connection = await this.link.ready(this.timeoutMs);
-    return this.inTime(connection.eval(script, 3, ...this.keys.all(state)));
+    const run = async (): Promise<unknown> => {
+      const connection = await this.link.ready(this.timeoutMs);
+      return this.inTime(connection.eval(script, 3, ...this.keys.all(state)));
+    };
+    return run().catch((error: StoreUnavailableError) => {
+      throw error.of(this.keys.keyOf(state));
+    });
   }
 
   /** What comes of any other command, within the time limit. @throws {StoreUnavailableError} */
@@ -122,7 +127,7 @@ export class RedisCalls {
     let failure: unknown;
     for (;;) {
       const leftMs = end - this.clock.now();
-      if (leftMs <= 0) return fail(group, this.unavailable(failure));
+      if (leftMs <= 0) return this.fail(group, this.unavailable(failure));
       try {
         const ready = this.link.ready(leftMs);
         const connection = ready instanceof Promise ? await ready : ready;
@@ -131,10 +136,10 @@ export class RedisCalls {
       } catch (error) {
         failure = error;
       }
-      if (failure instanceof StoreUnavailableError) return fail(group, failure);
+      if (failure instanceof StoreUnavailableError) return this.fail(group, failure);
       if (isReply(failure) && !TRANSIENT.test(failure.message)) {
         // One bad key must not fail the others that travelled with it.
-        if (group.length === 1) return fail(group, this.unavailable(failure));
+        if (group.length === 1) return this.fail(group, this.unavailable(failure));
         await Promise.all(group.map((operation) => this.run([operation])));
         return;
       }
@@ -195,6 +200,10 @@ export class RedisCalls {
     });
   }
 
+  private fail(group: readonly Pending[], error: StoreUnavailableError): void {
+    for (const { state, reject } of group) reject(error.of(this.keys.keyOf(state)));
+  }
+
   private pause(): Promise<void> {
     return new Promise((resolve) => this.clock.schedule(resolve, RETRY_AFTER_MS));
   }
@@ -206,10 +215,6 @@ export class RedisCalls {
       cause,
     );
   }
-}
-
-function fail(group: readonly Pending[], error: Error): void {
-  for (const operation of group) operation.reject(error);
 }
 
 async function evaluate(
