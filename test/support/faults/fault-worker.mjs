@@ -90,11 +90,12 @@ const methods = {
   open,
   contend(load) {
     isStopping = false;
-    fibers = Array.from({ length: load.fibers }, () => fiber(load));
+    for (let i = 0; i < load.fibers; i++) fibers.push(fiber(load));
   },
   async stop() {
     isStopping = true;
     await Promise.all(fibers);
+    fibers = [];
   },
   /** Takes a permit and works under it until `give`. */
   async take(as, key, options) {
