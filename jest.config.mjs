@@ -38,5 +38,10 @@ export default {
       displayName: 'package',
       testMatch: ['<rootDir>/test/package/**/*.test.ts'],
     },
+    {
+      ...shared,
+      displayName: 'soak',
+      testMatch: ['<rootDir>/test/soak/**/*.test.ts'],
+    },
   ],
 };

@@ -45,6 +45,7 @@ export const ALL_IS_WELL = {
 /** Several processes that contend for a semaphore while something breaks. */
 export class Crew implements AsyncDisposable {
   readonly workers: FaultWorker[] = [];
+  private load: Load | undefined;
 
   private constructor(
     readonly prefix: string,
@@ -89,7 +90,13 @@ export class Crew implements AsyncDisposable {
   async contend(load: Partial<Load> = {}): Promise<void> {
     const complete = { key: KEY, fibers: 3, holdMs: 10, ...load };
     const options = { permits: 1, waitMs: 20_000, ...load.options };
-    await Promise.all(this.alive.map((worker) => worker.call('contend', { ...complete, options })));
+    this.load = { ...complete, options };
+    await Promise.all(this.alive.map((worker) => this.contendAlso(worker)));
+  }
+
+  /** A process that was hired later does as the others do. */
+  async contendAlso(worker: FaultWorker): Promise<void> {
+    if (this.load !== undefined) await worker.call('contend', this.load);
   }
 
   /** Resolves when every process that is alive has entered `count` times more. */
@@ -107,17 +114,23 @@ export class Crew implements AsyncDisposable {
 
   /** Ends the contention and tells how it went: to be compared with {@link ALL_IS_WELL}. */
   async settle(expected: Expectations): Promise<typeof ALL_IS_WELL> {
+    const verdict = await this.judge(expected);
+    const exits = await Promise.all(this.alive.map((worker) => worker.close()));
+    return { ...verdict, exits: [...new Set(exits)] } as unknown as typeof ALL_IS_WELL;
+  }
+
+  /** Ends the contention and tells how it went; the processes live on. */
+  async judge(expected: Expectations): Promise<Record<string, unknown[]>> {
     const { refusals = [], isFenced = false, keys = [KEY], settleWithinMs = 20_000 } = expected;
     await Promise.all(this.alive.map((worker) => worker.call('stop')));
     const leftInProcesses = await this.leftovers(settleWithinMs);
     const keysWithoutEnd = await Promise.all(
       expected.ports.map((port) => this.keysWithoutEnd(port)),
     );
-    const exits = await Promise.all(this.alive.map((worker) => worker.close()));
     const journal = this.journal.read();
     const calls = journal.calls();
     const killed = new Set(this.workers.filter(({ isKilled }) => isKilled).map(({ name }) => name));
-    const result = {
+    return {
       wrongInHistory: keys.flatMap((key) => journal.faults(key, isFenced)),
       unforeseenRefusals: journal
         .of('refused')
@@ -128,9 +141,7 @@ export class Crew implements AsyncDisposable {
       bugs: journal.of('bug'),
       leftInProcesses,
       keysWithoutEnd: keysWithoutEnd.flat(),
-      exits: [...new Set(exits)],
     };
-    return result as unknown as typeof ALL_IS_WELL;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

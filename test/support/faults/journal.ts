@@ -65,6 +65,11 @@ export class Journal {
     return this;
   }
 
+  /** Forgets what was read: a long test judges one round after another. */
+  forget(): void {
+    this.lines.length = 0;
+  }
+
   of(event: JournalLine['event']): JournalLine[] {
     return this.lines.filter((line) => line.event === event);
   }
