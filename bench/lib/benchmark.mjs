@@ -35,7 +35,7 @@ export async function runBenchmark({ only, peers, json, svg, cpuProf, ...options
   const startedAt = Date.now();
   for (const scenario of scenarios.filter(({ id }) => only?.includes(id) ?? true)) {
     const groups = await scenario.run(run);
-    groups.forEach(printGroup);
+    groups.filter(({ rows }) => rows.length > 0).forEach(printGroup);
     const goals = scenario.goals(groups).map((goal) => ({ scenario: scenario.id, ...goal }));
     results.push({ scenario: scenario.id, groups, goals });
   }

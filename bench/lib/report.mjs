@@ -29,6 +29,9 @@ const columns = {
   failed: ['failed calls', count],
 };
 
+/** A row of round trips among others is there to be compared by its hand-off. */
+const FLOORS = ['pingUs', 'evalshaUs', 'evalshaP99Us', 'publishUs'];
+
 function count(value) {
   return Math.abs(value) >= 100 || Number.isInteger(value)
     ? Math.round(value).toLocaleString('en-US')
@@ -63,6 +66,7 @@ function has({ figures }, name) {
 
 /** Some are of interest only where they are not zero; memory only where the size grows. */
 function isWorthAColumn(name, rows) {
+  if (FLOORS.includes(name)) return rows.every((row) => has(row, name));
   if (name === 'redisMb') return rows.every(({ id }) => id.startsWith('ours'));
   if (name !== 'failed' && name !== 'starved') return true;
   return rows.some(({ figures }) => figures[name]?.max > 0);

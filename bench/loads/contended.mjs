@@ -2,7 +2,7 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { now } from '../lib/clock.mjs';
 import { SectionLog } from '../lib/sections.mjs';
 
-const DRAIN_MS = 8000;
+const DRAIN_MS = 3000;
 const HOPELESS = 200;
 
 /**

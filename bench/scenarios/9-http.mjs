@@ -7,6 +7,7 @@ import { takeTurns } from '../lib/turns.mjs';
 const CONNECTIONS = 20;
 const HANDLERS = {
   none: 'empty handler',
+  interceptor: 'with an interceptor that does nothing',
   memory: 'with @Semaphore() on memory',
   redis: 'with @Semaphore() on Redis',
 };
