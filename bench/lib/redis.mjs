@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,8 @@ import { Redis } from 'ioredis';
 const SLOTS = 16_384;
 const ATTEMPTS = 5;
 
-/** The server ends with this process, however that one ends: the shell waits for its standard input to close. */
-const GUARDED = 'redis-server "$@" & pid=$!; read -r line; kill $pid; wait $pid';
+/** Server and folder go with this process, however that one ends: the shell waits for its standard input to close. */
+const GUARDED = 'redis-server "$@" & pid=$!; read -r line; kill $pid; wait $pid; rm -rf "$0"';
 
 /** Starts a Redis without persistence on a free loopback port. Every contender gets one of its own. */
 export async function startRedis(extra = []) {
@@ -27,14 +27,13 @@ export async function startRedis(extra = []) {
 async function start(port, extra) {
   const dir = await mkdtemp(join(tmpdir(), 'nestjs-semaphore-bench-'));
   const options = ['--port', port, '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...extra];
-  const args = ['-c', GUARDED, 'redis', ...options.map(String)];
+  const args = ['-c', GUARDED, dir, ...options.map(String)];
   const child = spawn('/bin/sh', args, { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
   const exited = once(child, 'exit');
   try {
     await untilReady(child, exited);
   } catch (error) {
     child.stdin.end();
-    await rm(dir, { recursive: true, force: true });
     throw error;
   }
   child.stdout.resume();
@@ -48,7 +47,6 @@ async function start(port, extra) {
       admin.disconnect();
       child.stdin.end();
       await exited;
-      await rm(dir, { recursive: true, force: true });
     },
   };
 }

@@ -9,10 +9,11 @@ const EXTRA_TIME_MS = 20_000;
 /**
  * Puts the same load on several contenders, in turns.
  * @param {object} run settings of this run
- * @param {{ title: string, main?: string, contenders: object[] }} group each contender says `peer`, `load`, `options`
+ * @param {{ title: string, main?: string, contenders: object[] }} group each contender says `peer`, `load`, `options`,
+ *   and `always` when it stays in whatever peers were asked for
  */
 export async function sideBySide(run, { contenders, ...group }) {
-  const wanted = contenders.filter(({ peer }) => run.includes(peer));
+  const wanted = contenders.filter(({ peer, always }) => always || run.includes(peer));
   return takeTurns(run, {
     ...group,
     turners: await Promise.all(wanted.map((one) => turnerOf(one, run))),
@@ -22,7 +23,7 @@ export async function sideBySide(run, { contenders, ...group }) {
 /** @param {{ peer: string, id?: string, label?: string, load: string, options?: object, processes?: number, masters?: number }} wanted */
 async function turnerOf(wanted, run) {
   const { name, settings } = await loadPeer(wanted.peer);
-  const problems = new Set();
+  const problems = new Map();
   let contestant;
   return {
     id: wanted.id ?? wanted.peer,
@@ -52,7 +53,7 @@ async function measure(contestant, load, options, problems) {
   );
   const after = await contestant.stats();
   for (const { failed, error } of results) {
-    if (error !== undefined) problems.add(`${failed} calls failed: ${error}`);
+    if (error !== undefined) problems.set(error, (problems.get(error) ?? 0) + failed);
   }
   const figures = figuresOf(results, { permits: 1, ...options });
   return { ...figures, ...costs(before, after, figures.sections), failed: failures(results) };

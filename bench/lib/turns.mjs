@@ -10,7 +10,7 @@ const OPENED_AT_ONCE = 2;
  * @property {() => Promise<unknown>} open
  * @property {(repeat: number | 'warm') => Promise<Record<string, number>>} measure the figures of one repeat
  * @property {() => Promise<unknown>} close
- * @property {Set<string>} [problems] what went wrong although there are figures
+ * @property {Map<string, number>} [problems] errors of calls, and how often each came
  */
 
 /**
@@ -69,7 +69,7 @@ async function attempt(entry, step) {
 }
 
 function toRow({ turner, repeats, failure }) {
-  const { id, name, peer = name, settings = '', problems = [] } = turner;
+  const { id, name, peer = name, settings = '', problems = new Map() } = turner;
   const measured = repeats.filter(Boolean);
   return {
     id,
@@ -79,6 +79,6 @@ function toRow({ turner, repeats, failure }) {
     repeats,
     figures: summarise(measured),
     failure,
-    problems: [...problems],
+    problems: [...problems].map(([error, count]) => `${count} calls failed: ${error}`),
   };
 }

@@ -32,6 +32,7 @@ const ROUND_TRIP = {
   id: 'round-trip',
   label: 'raw EVALSHA and its reply',
   load: 'floors',
+  always: true,
   options: { asHandOff: true },
 };
 
@@ -63,7 +64,7 @@ export const scenario = {
     const floors = await sideBySide(run, {
       title: '3  Round trips: the floor of a hand-off',
       main: 'evalshaUs',
-      contenders: [{ peer: 'raw-evalsha', load: 'floors' }],
+      contenders: [{ peer: 'raw-evalsha', load: 'floors', always: true }],
     });
     return [
       floors,
