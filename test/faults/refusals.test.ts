@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
+import { COMMANDS, rules } from '../support/faults/acl.js';
 import { ALL_IS_WELL, Crew } from '../support/faults/crew.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
@@ -83,16 +84,10 @@ describe('Redis refuses', () => {
   });
 });
 
-/** As README lists them. */
-const COMMANDS_OF_SCRIPTS =
-  'time get set del hget hgetall hset hdel hkeys zadd zrange zrem zscore zcard zpopmin pexpire pexpireat persist publish';
-const COMMANDS_OF_CONNECTIONS = 'evalsha eval script|load subscribe ping info scan';
-
 test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
   await using redis = await startRedis();
-  const commands = `${COMMANDS_OF_SCRIPTS} ${COMMANDS_OF_CONNECTIONS}`.split(' ');
-  const rules = ['on', '>secret', '~app:*', '&app:@*', ...commands.map((name) => `+${name}`)];
-  await withRedis(redis.port, (admin) => admin.call('ACL', 'SETUSER', 'semaphores', ...rules));
+  const user = rules(COMMANDS, 'app', 'secret');
+  await withRedis(redis.port, (admin) => admin.call('ACL', 'SETUSER', 'semaphores', ...user));
   const url = `redis://semaphores:secret@${redis.host}:${redis.port}`;
   await using crew = await Crew.start({ service: { redis: url, keyPrefix: 'app' } });
 
@@ -104,7 +99,7 @@ test('a user with only the commands and the keys that README lists is enough, an
   // The subscriber is pinged every 5 s.
   await pollUntil(
     'all commands are used',
-    async () => (await unused(redis, commands)).length === 0,
+    async () => (await unused(redis, COMMANDS)).length === 0,
   );
 
   expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);

@@ -24,8 +24,8 @@ let isStopping = false;
 let fibers = [];
 const taken = new Map();
 
-function open({ cluster, ...options }) {
-  if (cluster) options.redis = new Cluster(cluster, { lazyConnect: true });
+function open({ cluster, user, ...options }) {
+  if (cluster) options.redis = new Cluster(cluster, { lazyConnect: true, redisOptions: user });
   semaphores = new SemaphoreService({ log: 'none', ...options });
   semaphores.events.subscribe((event) => {
     if (event.type === 'store-down' || event.type === 'store-up') write(event.type);

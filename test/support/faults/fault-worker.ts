@@ -6,6 +6,8 @@ import type { AcquireOptions, SemaphoreModuleOptions, SemaphoreSnapshot } from '
 export type FaultWorkerOptions = SemaphoreModuleOptions & {
   /** Nodes of a Redis Cluster, instead of `redis`. */
   cluster?: readonly { host: string; port: number }[];
+  /** Who logs in there. */
+  user?: { username: string; password: string };
 };
 
 export interface Load {

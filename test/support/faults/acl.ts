@@ -1,0 +1,21 @@
+/** The commands of an ACL user, as README lists them. */
+const SCRIPTS =
+  'time get set del hget hgetall hset hdel hkeys zadd zrange zrem zscore zcard zpopmin pexpire pexpireat persist publish';
+const CONNECTIONS = 'evalsha eval subscribe ping info';
+
+/** On one server, and behind Sentinel. */
+export const COMMANDS = `${SCRIPTS} ${CONNECTIONS} script|load scan`.split(' ');
+
+/** In Cluster; without what only `list()` needs. */
+export const CLUSTER_COMMANDS =
+  `${SCRIPTS} ${CONNECTIONS} cluster|slots cluster|info client|setname`.split(' ');
+
+/** Rules for ACL SETUSER: nothing but these commands, and the keys and channels of one prefix. */
+export function rules(
+  commands: readonly string[],
+  prefix: string,
+  password: string,
+): [string, ...string[]] {
+  const allowed = commands.map((name) => `+${name}`);
+  return ['reset', 'on', `>${password}`, `~${prefix}:*`, `&${prefix}:@*`, ...allowed];
+}
