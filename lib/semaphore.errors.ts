@@ -87,11 +87,15 @@ export class AcquireAbortedError extends SemaphoreError {
 export class StoreUnavailableError extends SemaphoreError {
   readonly code = 'SEMAPHORE_STORE_UNAVAILABLE';
 
-  /** @param detail what happened, as a part of the message */
+  /**
+   * @param detail what happened, as a part of the message
+   * @param nothingDone the store has certainly not done what it was asked for
+   */
   constructor(
     readonly detail: string,
     key?: string,
     cause?: unknown,
+    readonly nothingDone = false,
   ) {
     super(
       `The store of the semaphores is not available${key === undefined ? '' : ` (semaphore "${key}")`}: ${detail}. ` +
@@ -103,7 +107,8 @@ export class StoreUnavailableError extends SemaphoreError {
 
   /** The same error for one of the keys that it is about: calls of many keys fail together. */
   of(key: string): StoreUnavailableError {
-    return this.key === key ? this : new StoreUnavailableError(this.detail, key, this.cause);
+    if (this.key === key) return this;
+    return new StoreUnavailableError(this.detail, key, this.cause, this.nothingDone);
   }
 }
 

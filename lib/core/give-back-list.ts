@@ -11,6 +11,7 @@ export class GiveBackList {
   private readonly failed = new Map<string, () => Promise<unknown>>();
   private inFlight = 0;
   private isRetryDue = false;
+  private isPaused = false;
   private isStopped = false;
   private onEmpty: (() => void) | undefined;
 
@@ -21,6 +22,7 @@ export class GiveBackList {
 
   /** Gives a held permit back. When that fails it goes on in the background. */
   release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    if (this.isStopped) return Promise.resolve('expired');
     const release = (): Promise<ReleaseOutcome> => this.session.release(key, id, holdAtLeastMs);
     return this.attempt(id, release, 'released');
   }
@@ -28,12 +30,19 @@ export class GiveBackList {
   /** Makes certain that the id neither waits nor holds. */
   cancel(key: string, id: string): void {
     // A release that is still to be done does it too, and knows how long the permit stays taken.
-    if (this.failed.has(id)) return;
-    void this.attempt(id, () => this.session.cancel(key, id), undefined);
+    if (this.failed.has(id) || this.isStopped) return;
+    if (this.isPaused) this.failed.set(id, () => this.session.cancel(key, id));
+    else void this.attempt(id, () => this.session.cancel(key, id), undefined);
+  }
+
+  /** The store is away: what fails from now on waits for {@link retry}. */
+  pause(): void {
+    this.isPaused = true;
   }
 
   /** Tries again at once what failed so far. */
   retry(): void {
+    this.isPaused = false;
     const tasks = [...this.failed];
     this.failed.clear();
     for (const [id, task] of tasks) void this.attempt(id, task, undefined);
@@ -77,11 +86,11 @@ export class GiveBackList {
 
   private tryLater(id: string, task: () => Promise<unknown>): void {
     this.failed.set(id, task);
-    if (this.isRetryDue) return;
+    if (this.isRetryDue || this.isPaused) return;
     this.isRetryDue = true;
     this.clock.schedule(() => {
       this.isRetryDue = false;
-      this.retry();
+      if (!this.isPaused) this.retry();
     }, RETRY_MS);
   }
 }

@@ -40,6 +40,8 @@ export class LeaseKeeper implements PermitKeeper {
     const permit = new HeldPermit(waiter, grant, now, safely(grant.deadline, now), this);
     this.parts.entries.set(permit.id, permit);
     this.plan(permit, nextRenewal(permit, now));
+    // Sent before its holder gets to run, who may keep the event loop busy for longer than a provisional lease.
+    if (permit.provisional) this.attend(permit, now);
     return permit;
   }
 
@@ -113,11 +115,12 @@ export class LeaseKeeper implements PermitKeeper {
 
   private renewed(permit: HeldPermit, lease: Lease): void {
     const now = this.now();
+    const isClaim = permit.provisional;
     permit.provisional = false;
     permit.expiresAt = lease.expiresAt;
     permit.deadline = safely(lease.deadline, now);
     this.plan(permit, nextRenewal(permit, now));
-    if (this.parts.reporter.isVerbose) {
+    if (this.parts.reporter.isVerbose && !isClaim) {
       this.parts.reporter.report({ type: 'renewed', ...facts(permit), expiresAt: lease.expiresAt });
     }
   }

@@ -3,9 +3,6 @@ import type { HeldPermit } from './held-permit.js';
 /** The holder is told this long before its lease ends, or a twentieth of what is left: a timer may fire late. */
 const AHEAD_MS = 5;
 
-/** A grant that came by a message is claimed within this time: a shorter hold needs no claim. */
-const CLAIM_WITHIN_MS = 1000;
-
 const MAX_RETRY_MS = 1000;
 
 /** After the store was away, each process asks for its permits at some moment within this time. */
@@ -21,11 +18,7 @@ export function nextRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, renew, maxHoldMs } = permit.options;
   const isKeptAlive = renew && leaseMs !== Infinity;
   const remaining = permit.deadline - now;
-  if (permit.provisional) {
-    return isKeptAlive
-      ? onGrid(now + Math.min(CLAIM_WITHIN_MS, remaining / 3), CLAIM_WITHIN_MS / 2, now)
-      : now;
-  }
+  if (permit.provisional) return now;
   if (!isKeptAlive) return Infinity;
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);

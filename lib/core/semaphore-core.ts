@@ -135,6 +135,7 @@ export class SemaphoreCore implements StoreClient {
   }
 
   down(error: Error): void {
+    this.giveBacks.pause();
     if (this.isClosed || !this.outage.begin(error)) return;
     this.reporter.report({ type: 'store-down', error });
   }
@@ -222,11 +223,13 @@ export class SemaphoreCore implements StoreClient {
     // Who is over was cancelled, or its grant came by a message although the reply was lost.
     if (waiter.state === 'over' || waiter.state === 'local') return;
     const isOther = cause instanceof SemaphoreError && !(cause instanceof StoreUnavailableError);
+    const nothingDone = cause instanceof StoreUnavailableError && cause.nothingDone;
+    const isUnknown = waiter.state === 'waiting' || waiter.asked > 1 || !nothingDone;
+    if (isUnknown) this.giveBacks.cancel(key, id);
     if (isOther || options.onStoreFailure === 'reject') {
-      this.giveUp(waiter, 'store-unavailable', isOther ? cause : asStoreError(key, cause));
+      this.refuse(waiter, 'store-unavailable', isOther ? cause : asStoreError(key, cause));
       return;
     }
-    this.giveBacks.cancel(key, id);
     if (options.onStoreFailure === 'allow') this.degrade(waiter, () => undefined);
     else this.enterLocally(waiter);
   }

@@ -4,7 +4,7 @@ import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
-import type { RedisLink } from './redis.link.js';
+import { LinkDownError, type RedisLink } from './redis.link.js';
 import { semaphoreScript } from './scripts/embedded.js';
 
 /** One operation of the script: see the scripts for codes, arguments and answers. */
@@ -35,7 +35,9 @@ interface Pending extends Operation {
   reject(error: Error): void;
 }
 
+/** More would hold up Redis, and more arguments the stack of a call. */
 const MAX_OPERATIONS_A_CALL = 256;
+const MAX_ARGUMENTS_A_CALL = 10_000;
 const RETRY_AFTER_MS = 25;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
@@ -84,7 +86,7 @@ export class RedisCalls {
   /** What comes of any other command, within the time limit. @throws {StoreUnavailableError} */
   inTime<T>(reply: Promise<T>): Promise<T> {
     return this.limited(reply, this.timeoutMs).catch((error: unknown) => {
-      throw error instanceof StoreUnavailableError ? error : this.unavailable(error);
+      throw this.unavailable(error);
     });
   }
 
@@ -101,11 +103,7 @@ export class RedisCalls {
     const operations = this.queue;
     this.queue = [];
     for (const group of this.grouped(operations)) {
-      for (let i = 0; i < group.length; i += MAX_OPERATIONS_A_CALL) {
-        const part =
-          group.length <= MAX_OPERATIONS_A_CALL ? group : group.slice(i, i + MAX_OPERATIONS_A_CALL);
-        void this.run(part);
-      }
+      for (const part of inParts(group)) void this.run(part);
     }
   }
 
@@ -122,30 +120,34 @@ export class RedisCalls {
   }
 
   /** Settles every operation of the group, whatever happens. */
-  private async run(group: Pending[]): Promise<void> {
+  private async run(group: readonly Pending[]): Promise<void> {
     const end = (group[0] as Pending).issuedAt + this.timeoutMs;
+    let left = group;
+    let nothingDone = true;
     let failure: unknown;
-    for (;;) {
-      const leftMs = end - this.clock.now();
-      if (leftMs <= 0) return this.fail(group, this.unavailable(failure));
+    while (left.length > 0) {
       try {
-        const ready = this.link.ready(leftMs);
-        const connection = ready instanceof Promise ? await ready : ready;
-        if (await this.attempt(connection, group, end)) return;
+        const connection = await this.link.ready(end - this.clock.now());
+        if (await this.attempt(connection, left, end)) return;
         continue;
       } catch (error) {
         failure = error;
       }
-      if (failure instanceof StoreUnavailableError) return this.fail(group, failure);
-      if (isReply(failure) && !TRANSIENT.test(failure.message)) {
+      if (failure instanceof LinkDownError) break;
+      if (!isReply(failure)) nothingDone = false;
+      else if (!TRANSIENT.test(failure.message)) {
+        if (left.length === 1) break;
         // One bad key must not fail the others that travelled with it.
-        if (group.length === 1) return this.fail(group, this.unavailable(failure));
-        await Promise.all(group.map((operation) => this.run([operation])));
+        await Promise.all(left.map((operation) => this.run([operation])));
         return;
-      }
-      if (isReply(failure) && failure.message.startsWith('READONLY')) this.link.suspect(failure);
+      } else if (failure.message.startsWith('READONLY')) this.link.suspect(failure);
+      if (failure instanceof StoreUnavailableError || this.clock.now() >= end) break;
+      // By then a waiter that is asked about may have been given up: the next round asks for those that are left.
+      this.fail(left.filter(isPoll), failure, nothingDone);
+      left = left.filter((operation) => !isPoll(operation));
       await this.pause();
     }
+    this.fail(left, failure, nothingDone);
   }
 
   /** @returns false when the server refused the call because it came too late by its clock */
@@ -200,8 +202,11 @@ export class RedisCalls {
     });
   }
 
-  private fail(group: readonly Pending[], error: StoreUnavailableError): void {
-    for (const { state, reject } of group) reject(error.of(this.keys.keyOf(state)));
+  private fail(group: readonly Pending[], cause: unknown, nothingDone: boolean): void {
+    for (const { state, reject } of group) {
+      const { detail, cause: origin } = this.unavailable(cause);
+      reject(new StoreUnavailableError(detail, this.keys.keyOf(state), origin, nothingDone));
+    }
   }
 
   private pause(): Promise<void> {
@@ -209,12 +214,29 @@ export class RedisCalls {
   }
 
   private unavailable(cause: unknown): StoreUnavailableError {
-    return new StoreUnavailableError(
-      cause instanceof Error ? cause.message : `no answer within ${this.timeoutMs} ms`,
-      undefined,
-      cause,
-    );
+    if (cause instanceof StoreUnavailableError) return cause;
+    const detail = cause instanceof Error ? cause.message : `no answer in ${this.timeoutMs} ms`;
+    return new StoreUnavailableError(detail, undefined, cause);
   }
+}
+
+function isPoll({ code }: Operation): boolean {
+  return code === 'P';
+}
+
+function* inParts(group: Pending[]): Generator<Pending[]> {
+  let part: Pending[] = [];
+  let size = 0;
+  for (const operation of group) {
+    size += operation.args.length;
+    if (part.length === MAX_OPERATIONS_A_CALL || (size > MAX_ARGUMENTS_A_CALL && part.length > 0)) {
+      yield part;
+      part = [];
+      size = operation.args.length;
+    }
+    part.push(operation);
+  }
+  yield part;
 }
 
 async function evaluate(

@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
+import { ReplicaConfirmations } from './replica-confirmations.js';
 import { semaphoreScript } from './scripts/embedded.js';
 
 export interface LinkEvents {
@@ -11,6 +12,9 @@ export interface LinkEvents {
   subscribed(): void;
   message(text: string): void;
 }
+
+/** There is no connection: what was to be sent was not. */
+export class LinkDownError extends StoreUnavailableError {}
 
 const PING_EVERY_MS = 5000;
 /** Commands go out without a subscription after this time: waiters then find their grants by asking. */
@@ -28,6 +32,7 @@ export class RedisLink {
   private downSince: number;
   private lastError: Error | undefined;
   private readonly waiting = new Set<(error?: Error) => void>();
+  private readonly confirmations = new ReplicaConfirmations();
   private stopPing: StopTimer = () => undefined;
   private stopListenTimer: StopTimer = () => undefined;
 
@@ -52,7 +57,7 @@ export class RedisLink {
    */
   ready(withinMs: number): Connection | Promise<Connection> {
     if (this.isUp && this.commands !== undefined) return this.commands;
-    if (this.isClosed) return Promise.reject(new StoreUnavailableError('the store is closed'));
+    if (this.isClosed) return Promise.reject(new LinkDownError('the store is closed'));
     const downMs = this.clock.now() - this.downSince;
     if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
     return new Promise((resolve, reject) => {
@@ -79,16 +84,18 @@ export class RedisLink {
     this.commands?.disconnect(true);
   }
 
-  /** Waits for replicas to have what was written on the command connection (in Cluster: to the slot's node). */
+  /** How many replicas have what was written on the command connection (in Cluster: on the slot's node) so far. */
   async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
     const commands = await this.ready(this.timeoutMs);
-    if (!this.isCluster) return commands.wait(replicas, timeoutMs);
-    const cluster = commands as ClusterConnection;
-    const name = cluster.slots[slot]?.[0];
-    const node = cluster
-      .nodes('master')
-      .find(({ options }) => `${options.host}:${options.port}` === name);
-    return node === undefined ? 0 : node.wait(replicas, timeoutMs);
+    let node: Connection | undefined = commands;
+    if (this.isCluster) {
+      const cluster = commands as ClusterConnection;
+      const name = cluster.slots[slot]?.[0];
+      node = cluster
+        .nodes('master')
+        .find(({ options }) => `${options.host}:${options.port}` === name);
+    }
+    return node === undefined ? 0 : this.confirmations.of(node, replicas, timeoutMs);
   }
 
   /** Every master. */
@@ -107,7 +114,7 @@ export class RedisLink {
     this.stopPing();
     this.stopListenTimer();
     for (const settle of [...this.waiting]) {
-      settle(new StoreUnavailableError('the store is closed'));
+      settle(new LinkDownError('the store is closed'));
     }
     const connections = new Set([this.commands, this.subscriber]);
     await Promise.all([...connections].map((connection) => ended(connection)));
@@ -131,6 +138,8 @@ export class RedisLink {
     });
     subscriber.on('close', () => (this.isListening = false));
     if (subscriber !== commands) {
+      this.limitHandshake(commands);
+      this.limitHandshake(subscriber);
       subscriber.on('error', (error: Error) => (this.lastError = error));
       subscriber.on('ready', () => this.subscribe());
       if (subscriber.status === 'ready') this.subscribe();
@@ -175,6 +184,19 @@ export class RedisLink {
     );
   }
 
+  /** The other side may accept a connection and then say nothing: then another one is tried. */
+  private limitHandshake(connection: Connection): void {
+    let stop: StopTimer = () => undefined;
+    const start = (): void => {
+      stop();
+      stop = this.clock.schedule(() => connection.disconnect(true), this.timeoutMs);
+    };
+    connection.on('connect', start);
+    connection.on('ready', () => stop());
+    connection.on('close', () => stop());
+    if (connection.status === 'connect') start();
+  }
+
   /** A subscriber only listens: a connection that died without a word would go unnoticed. */
   private pingSubscriber(): void {
     this.stopPing = this.clock.schedule(() => {
@@ -187,8 +209,8 @@ export class RedisLink {
     }, PING_EVERY_MS);
   }
 
-  private unavailable(downMs: number): StoreUnavailableError {
-    return new StoreUnavailableError(
+  private unavailable(downMs: number): LinkDownError {
+    return new LinkDownError(
       `no connection to Redis for ${Math.round(downMs)} ms${this.lastError ? ` (${this.lastError.message})` : ''}`,
       undefined,
       this.lastError,

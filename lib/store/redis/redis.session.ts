@@ -69,9 +69,15 @@ export class RedisSession implements StoreSession {
       timeoutMs,
       (grants, sample) => this.onOwnGrants(grants, sample),
     );
-    this.waiting = new RedisWaiting(this.calls, clock, (waiting, grant) =>
-      this.onGrant(waiting, grant),
-    );
+    this.waiting = new RedisWaiting(this.calls, clock, {
+      granted: (waiting, grant) => this.onGrant(waiting, grant),
+      dropped: ({ request }) => client.revoked(request.key, request.id),
+      undead: (waiting) => this.uncertain.cancel(waiting),
+      unknown: (id) => {
+        const waiting = this.uncertain.get(id);
+        if (waiting !== undefined) this.uncertain.cancel(waiting);
+      },
+    });
     this.uncertain = new RedisUncertain(this.calls, clock, timeoutMs);
   }
 
@@ -81,6 +87,7 @@ export class RedisSession implements StoreSession {
       request,
       state: this.keys.state(key),
       member: this.memberOf(request),
+      isAsking: true,
     };
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
     const alive = wait && !this.waiting.isKnownAlive(waiting.state) ? 1 : 0;
@@ -92,14 +99,18 @@ export class RedisSession implements StoreSession {
         args: [waiting.member, permits, wait ? room : NOT_TO_WAIT, alive],
       });
       this.reportLimit(key, value.at(-1), permits);
-      if (value[0] === 0) {
-        // A repeated call may have been overtaken by its own cancel.
+      waiting.isAsking = false;
+      if (value[0] === 0 && waiting.isGranted !== true && waiting.isCancelled !== true) {
         const [, score, next] = value;
-        if (waiting.isCancelled) this.uncertain.cancel(waiting);
-        else this.waiting.queued(waiting, score, next, sample);
+        this.waiting.queued(waiting, score, next, sample);
         return { status: 'waiting' };
       }
       this.waiting.remove(id);
+      if (value[0] === 0) {
+        // A call that was repeated may have run after the cancel or the release.
+        if (waiting.isCancelled === true) this.uncertain.cancel(waiting);
+        return { status: 'waiting' };
+      }
       if (value[0] === 1) {
         const [, token, expiry, acquired] = value;
         const grant = toGrant({ token, expiry, acquired }, false, sample);
@@ -107,24 +118,38 @@ export class RedisSession implements StoreSession {
         if (this.options.minReplicas > 0) await this.replicated(waiting);
         return { status: 'granted', grant };
       }
-      const retryAfterMs = Math.max(1, value[1] >= ENDLESS ? 0 : value[1] - sample.serverNow);
+      const retryAfterMs =
+        value[1] >= ENDLESS ? Infinity : Math.max(1, value[1] - sample.serverNow);
       return { status: value[0] === 2 ? 'busy' : 'queue-full', retryAfterMs };
     } catch (error) {
       this.waiting.remove(id);
-      this.uncertain.add(waiting);
+      const isHeld = waiting.isGranted === true && waiting.isCancelled !== true;
+      const isKnown = isHeld || isNothingDone(error);
+      if (!isKnown) this.uncertain.add(waiting);
       throw error;
     }
   }
 
   async cancel(key: string, id: string): Promise<void> {
-    const waiting = this.waiting.remove(id) ?? this.uncertain.get(id);
-    if (waiting !== undefined) waiting.isCancelled = true;
+    const waiting = this.waiting.get(id) ?? this.uncertain.get(id);
     const state = this.keys.state(key);
-    await this.calls.send({ state, code: 'C', args: [id, waiting?.member ?? ''] });
+    if (waiting !== undefined) {
+      waiting.isCancelled = true;
+      if (!waiting.isAsking) this.waiting.remove(id);
+    }
+    try {
+      await this.calls.send({ state, code: 'C', args: [id, waiting?.member ?? ''] });
+    } catch (error) {
+      // The next attempt has to know what to take out of the queue.
+      if (waiting !== undefined) this.uncertain.add(waiting);
+      throw error;
+    }
   }
 
   async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
     const state = this.keys.state(key);
+    const asking = this.waiting.get(id);
+    if (asking?.isGranted === true) asking.isCancelled = true;
     const { value } = await this.calls.send<number>({
       state,
       code: 'R',
@@ -284,6 +309,10 @@ export class RedisSession implements StoreSession {
     this.isDown = true;
     this.client.down(error);
   }
+}
+
+function isNothingDone(error: unknown): boolean {
+  return error instanceof StoreUnavailableError && error.nothingDone;
 }
 
 function leaseText(leaseMs: number): string {

@@ -21,6 +21,7 @@ export class RedisUncertain {
   }
 
   add(waiting: Waiting): void {
+    if (this.byId.has(waiting.request.id)) return;
     this.byId.set(waiting.request.id, waiting);
     this.cancelLater(waiting);
   }

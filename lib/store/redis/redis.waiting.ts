@@ -13,7 +13,11 @@ export interface Waiting {
   sample?: Sample;
   /** Its grant came by a message before the reply that tells its place. */
   early?: Granted;
-  /** It was given up; its grant may have come before the reply too, and must then stay. */
+  /** The reply to its acquire is still to come. */
+  isAsking: boolean;
+  /** Its grant was handed on. */
+  isGranted?: boolean;
+  /** It was given up, or released: a repeated call that puts it back must be undone. */
   isCancelled?: boolean;
 }
 
@@ -53,7 +57,15 @@ export class RedisWaiting {
   constructor(
     private readonly calls: RedisCalls,
     private readonly clock: Clock,
-    private readonly onGrant: (waiting: Waiting, grant: Grant) => void,
+    private readonly on: {
+      granted(waiting: Waiting, grant: Grant): void;
+      /** A waiter was dropped by force. */
+      dropped(waiting: Waiting): void;
+      /** A waiter that was given up may be back in the queue. */
+      undead(waiting: Waiting): void;
+      /** A grant for nobody who waits here. */
+      unknown(id: string): void;
+    },
   ) {}
 
   get(id: string): Waiting | undefined {
@@ -73,13 +85,8 @@ export class RedisWaiting {
   /** The server told its place in the queue. */
   queued(waiting: Waiting, score: number, next: number, sample: Sample): void {
     const { id } = waiting.request;
-    if (this.byId.get(id) !== waiting) return;
     waiting.score = score;
     waiting.sample = sample;
-    if (waiting.early !== undefined) {
-      this.granted(id, waiting.early, true);
-      return;
-    }
     let watched = this.byKey.get(waiting.state);
     if (watched === undefined) {
       watched = {
@@ -93,6 +100,7 @@ export class RedisWaiting {
     watched.entries.set(id, waiting);
     this.wakeAt(waiting.state, watched, next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
+    if (waiting.early !== undefined) this.granted(id, waiting.early, true);
   }
 
   remove(id: string): Waiting | undefined {
@@ -110,7 +118,11 @@ export class RedisWaiting {
   /** @param provisional whether the server wants to hear that somebody is there to take the grant */
   granted(id: string, granted: Granted, provisional: boolean, sample?: Sample): void {
     const waiting = this.byId.get(id);
-    if (waiting === undefined) return;
+    if (waiting === undefined) {
+      this.on.unknown(id);
+      return;
+    }
+    if (waiting.isGranted === true) return;
     const base = sample ?? waiting.sample;
     if (base === undefined) {
       waiting.early = granted;
@@ -122,8 +134,9 @@ export class RedisWaiting {
       this.poll(waiting.state);
       return;
     }
-    this.remove(id);
-    this.onGrant(waiting, grant);
+    waiting.isGranted = true;
+    if (!waiting.isAsking) this.remove(id);
+    this.on.granted(waiting, grant);
   }
 
   pollAll(): void {
@@ -161,7 +174,10 @@ export class RedisWaiting {
       .send<number[]>({ state, code: 'P', args: [entries.length, ...args] })
       .then(({ value, sample }: Answer<number[]>) => {
         const watched = this.byKey.get(state);
-        for (const entry of entries) entry.sample = sample;
+        for (const entry of entries) {
+          entry.sample = sample;
+          if (entry.isCancelled === true) this.on.undead(entry);
+        }
         if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
         for (let i = 1; i < value.length; i += 4) {
           const [index, token, expiry, acquired] = value.slice(i, i + 4) as [
@@ -170,8 +186,11 @@ export class RedisWaiting {
             number,
             number,
           ];
-          const { id } = (entries[index] as Waiting).request;
-          this.granted(id, { token, expiry, acquired }, true, sample);
+          const entry = entries[index] as Waiting;
+          const { id } = entry.request;
+          if (entry.isCancelled === true) continue;
+          if (token !== 0) this.granted(id, { token, expiry, acquired }, true, sample);
+          else if (this.remove(id) !== undefined) this.on.dropped(entry);
         }
         if (watched !== undefined) this.wakeAt(state, watched, value[0] as number, sample);
       })

@@ -194,6 +194,9 @@ describe('when the store fails', () => {
     store.client.down(new Error('gone again'));
     await store.clock.advance(1000);
     await expect(permit).rejects.toMatchObject({ cause: new Error('gone') });
+    await store.clock.advance(5000);
+    expect(store.count('cancel')).toBe(0);
+    store.client.up();
     expect((await store.take('cancel')).id).toBe(call.id);
   });
 

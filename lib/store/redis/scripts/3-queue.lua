@@ -18,7 +18,7 @@ local function admit(s)
     local alone = s.used == 0
     local member = (alone and call('ZPOPMIN', s.Q) or call('ZRANGE', s.Q, 0, 0))[1]
     if not member then
-      s.waiting = false
+      s.waiting = 0
       s.changed = true
       return
     end
@@ -26,6 +26,7 @@ local function admit(s)
     weight = math.min(tonumber(weight), s.limit)
     if s.used + weight > s.limit then return end
     if not alone then call('ZREM', s.Q, member) end
+    s.waiting = s.waiting - 1
     local own = client == me
     local expiry = grant(s, id, client, weight, lease, label, own and 'h' or 'p')
     if own then
@@ -37,13 +38,28 @@ local function admit(s)
   end
 end
 
+-- @param fresh whether its client may be the first to wait for long
+local function join(s, score, member, fresh)
+  if call('ZADD', s.Q, 'NX', score, member) == 0 then return false end
+  if s.waiting <= 0 or fresh then call('PEXPIRE', s.Q, WAITING_TTL_MS) end
+  s.waiting = s.waiting + 1
+  s.changed = true
+  return true
+end
+
+local function leave(s, members)
+  if send('ZREM', s.Q, members) == 0 then return end
+  s.waiting = call('ZCARD', s.Q)
+  s.changed = true
+end
+
 local function forget(s, dead)
   local members = {}
   for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
     local _, client = waiter(member)
     if dead[client] then members[#members + 1] = member end
   end
-  send('ZREM', s.Q, members)
+  leave(s, members)
 end
 
 -- Ends the leases that are over. A client that let a provisional one lapse is dead: all its waiters go.
@@ -77,17 +93,29 @@ local function sweep(s)
   if next(dead) then forget(s, dead) end
 end
 
--- Only the head of the queue holds up others: the dead in front of it go, those further behind in their turn.
+-- Lets nobody wait any longer whose client is dead.
 local function bury(s)
-  while true do
-    local member = call('ZRANGE', s.Q, 0, 0)[1]
-    if not member then return end
-    local _, client = waiter(member)
-    local seen = client == me and now or call('HGET', s.H, '~' .. client)
-    -- A sign of life from the future: the clock was set back.
-    local isUnknown = not seen or tonumber(seen) > now
-    if isUnknown then alive(s, client) end
-    if isUnknown or seen + DEAD_MS > now then return end
-    call('ZREM', s.Q, member)
+  local first = call('ZRANGE', s.Q, 0, 0)[1]
+  if not first then return end
+  local seen, dead, over = { [me] = now }, {}, {}
+  local all = call('HGETALL', s.H)
+  for i = 1, #all, 2 do
+    local kind, name, at = string.sub(all[i], 1, 1), string.sub(all[i], 2), tonumber(all[i + 1])
+    if kind == '!' and at + DROPPED_MS < now then
+      over[#over + 1] = all[i]
+    elseif kind == '~' and name ~= me then
+      seen[name] = at
+      -- A sign of life from the future: the clock was set back.
+      if at > now then
+        alive(s, name)
+      elseif at + DEAD_MS <= now then
+        dead[name] = true
+        over[#over + 1] = all[i]
+      end
+    end
   end
+  send('HDEL', s.H, over)
+  if next(dead) then forget(s, dead) end
+  local _, client = waiter(first)
+  if not seen[client] then alive(s, client) end
 end

@@ -2,7 +2,7 @@ return function(code, text, k, a)
   local s = load(text, KEYS[k], KEYS[k + 1], KEYS[k + 2])
   if now >= s.next then sweep(s) end
   local answer = operations[code](s, a)
-  if s.waiting and s.changed then admit(s) end
+  if s.waiting > 0 and s.changed then admit(s) end
   if s.changed then save(s) end
   return answer
 end
@@ -16,6 +16,7 @@ local perform
 for k = 1, #KEYS, 3 do
   local code = ARGV[a]
   local text = call('GET', KEYS[k])
+  essential = code ~= 'A' and code ~= 'L'
   local answer = code == 'A' and take(KEYS[k], text, a + 1) or code == 'R' and giveBack(KEYS[k], text, a + 1)
   if not answer then
     perform = perform or prepare()
