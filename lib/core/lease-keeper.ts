@@ -50,7 +50,7 @@ export class LeaseKeeper implements PermitKeeper {
     if (now >= permit.deadline) this.lose(permit, 'expired');
     else if (now >= permit.renewAt) {
       // A failure has been planned for already, and was not asked for by anybody.
-      this.renew(permit, permit.options.leaseMs).catch(() => undefined);
+      this.renew(permit, permit.options.leaseMs, permit.provisional).catch(() => undefined);
     }
   }
 
@@ -65,7 +65,8 @@ export class LeaseKeeper implements PermitKeeper {
     }
   }
 
-  async renew(permit: HeldPermit, leaseMs: number): Promise<void> {
+  /** @param isClaim a part of the acquisition, and no event */
+  async renew(permit: HeldPermit, leaseMs: number, isClaim = false): Promise<void> {
     validateLease(leaseMs, permit.key);
     if (!permit.isHeld) throw permit.lostError();
     const renewal = ++permit.renewals;
@@ -82,7 +83,7 @@ export class LeaseKeeper implements PermitKeeper {
     }
     if (lease === null) this.lose(permit, 'expired');
     if (permit.over !== undefined) throw permit.lostError();
-    if (lease !== null && isLatest(permit, renewal)) this.renewed(permit, lease);
+    if (lease !== null && isLatest(permit, renewal)) this.renewed(permit, lease, isClaim);
   }
 
   release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome> {
@@ -113,9 +114,8 @@ export class LeaseKeeper implements PermitKeeper {
     this.isStopped = true;
   }
 
-  private renewed(permit: HeldPermit, lease: Lease): void {
+  private renewed(permit: HeldPermit, lease: Lease, isClaim: boolean): void {
     const now = this.now();
-    const isClaim = permit.provisional;
     permit.provisional = false;
     permit.expiresAt = lease.expiresAt;
     permit.deadline = safely(lease.deadline, now);
