@@ -1,0 +1,205 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { AcquireOptions, Permit, SemaphoreService } from 'nestjs-semaphore';
+import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import type {
+  AcquireRequest,
+  Grant,
+  StoreClient,
+  StoreSession,
+} from '../../lib/store/semaphore-store.js';
+import { ReplyGate } from '../support/faults/reply-gate.js';
+import { pollUntil } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { queued, rejection, Semaphores } from '../support/semaphores.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
+import { Worker } from '../support/workers.js';
+
+const KEY = 'regressions';
+/** A grant that was told by a message lapses when nobody claims it for so long. */
+const CLAIM_WITHIN_MS = 2000;
+/** How often a process asks for its waiters, at least. */
+const ASKING_MS = 1500;
+
+let server: RedisServer;
+let admin: Redis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.port);
+});
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+
+async function waiterIds(service: SemaphoreService): Promise<string[]> {
+  return (await service.inspect(KEY)).waiters.map(({ id }) => id);
+}
+
+function waiting(
+  service: SemaphoreService,
+  options: AcquireOptions,
+): Promise<{ outcome: Promise<Permit> }> {
+  return queued(service, () => service.acquire(KEY, { waitMs: 60_000, ...options }));
+}
+
+function codeOf(outcome: Promise<unknown>): Promise<unknown> {
+  return outcome.then(
+    () => 'granted',
+    (error: { code: string }) => error.code,
+  );
+}
+
+test('a grant that lapsed before the late reply to its acquire arrived is made again', async () => {
+  await using gate = await ReplyGate.start(server.port);
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [holder, late] = [semaphores.open(), semaphores.open({ redis: gate.url })];
+  const held = await holder.acquire(KEY, { leaseMs: 60_000 });
+  await (await late.acquire('other')).release();
+  gate.shut();
+  const permit = late.acquire(KEY, { waitMs: 60_000, leaseMs: 60_000 });
+  await pollUntil('it waits', async () => (await waiterIds(holder)).length === 1);
+  await held.release();
+  await pollUntil('its grant was sent', async () => (await waiterIds(holder)).length === 0);
+  await delay(CLAIM_WITHIN_MS + 200);
+  gate.open();
+  const openedAt = performance.now();
+  expect((await permit).isHeld).toBe(true);
+  expect(performance.now() - openedAt).toBeLessThan(1000);
+  await (await permit).release();
+});
+
+test('waiters that give up while Redis refuses for a moment leave no ghost in the queue', async () => {
+  await using own = await startRedis({ args: ['--busy-reply-threshold', '5'] });
+  const busy = new Redis(own.port);
+  const control = new Redis(own.port);
+  try {
+    await using semaphores = new Semaphores({ redis: own.url });
+    const [crowd, holder] = [semaphores.open(), semaphores.open()];
+    const held = await holder.acquire(KEY, { leaseMs: 60_000, renew: false });
+    const { outcome: last } = await waiting(crowd, { leaseMs: 60_000 });
+    const impatient = Array.from({ length: 40 }, (_, i) =>
+      codeOf(crowd.acquire(KEY, { waitMs: 1700 + i * 40, leaseMs: 60_000, priority: 1 })),
+    );
+    await pollUntil('all wait', async () => (await waiterIds(holder)).length === 41);
+    await delay(1000);
+    const endless = rejection(busy.eval('while true do end', 0));
+    await Promise.all(impatient.slice(0, 38));
+    await control.script('KILL');
+    await endless;
+    expect(new Set(await Promise.all(impatient))).toEqual(new Set(['SEMAPHORE_TIMEOUT']));
+    await pollUntil('only one waits', async () => (await waiterIds(holder)).length === 1, 5000);
+    await delay(ASKING_MS + 200);
+    expect(await waiterIds(holder)).toHaveLength(1);
+    const releasedAt = performance.now();
+    await held.release();
+    await (await last).release();
+    expect(performance.now() - releasedAt).toBeLessThan(1000);
+  } finally {
+    busy.disconnect();
+    control.disconnect();
+  }
+});
+
+describe('a grant that came by a message', () => {
+  test('is claimed by asking again under its id', async () => {
+    const store = new RedisSemaphoreStore({ redis: server.url, keyPrefix: uniquePrefix() });
+    const grants: Grant[] = [];
+    const [one, other] = [connect(store, []), connect(store, grants)];
+    await one.acquire(request('first'));
+    expect(await other.acquire(request('second'))).toEqual({ status: 'waiting' });
+    await one.release(KEY, 'first', 0);
+    await pollUntil('the grant came', () => Promise.resolve(grants.length === 1));
+    expect(grants).toMatchObject([{ provisional: true }]);
+    const again = await other.acquire(request('second'));
+    expect(again).toMatchObject({
+      status: 'granted',
+      grant: { fencingToken: grants[0]?.fencingToken, provisional: false, deadline: Infinity },
+    });
+    expect((await one.inspect(KEY)).holders).toMatchObject([{ id: 'second', expiresAt: Infinity }]);
+    await other.release(KEY, 'second', 0);
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  test('goes on within its short lease and 250 ms when its process dies at once', async () => {
+    await using semaphores = new Semaphores({ redis: server.url });
+    const [first, next] = [semaphores.open(), semaphores.open()];
+    const took: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      const held = await first.acquire(KEY);
+      await using worker = await Worker.start({ redis: server.url, keyPrefix: semaphores.prefix });
+      const victim = worker.call('acquire', KEY, { leaseMs: 400, waitMs: 20_000 });
+      await pollUntil('the victim waits', async () => (await waiterIds(first)).length === 1);
+      const { outcome } = await waiting(next, { leaseMs: 30_000 });
+      await held.release();
+      const { at } = await victim;
+      await worker.kill();
+      const permit = await outcome;
+      took.push(Number(process.hrtime.bigint()) / 1e6 - at);
+      await permit.release();
+    }
+    expect(Math.max(...took)).toBeLessThan(400 + 250);
+  });
+});
+
+test('the dead behind a waiter that lives do not keep the queue full for longer than 5 s', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [holder, living] = [semaphores.open(), semaphores.open()];
+  const held = await holder.acquire(KEY);
+  const { outcome } = await waiting(living, {});
+  const worker = await Worker.start({ redis: server.url, keyPrefix: semaphores.prefix });
+  for (let i = 0; i < 9; i++) await worker.call('enqueue', KEY, { waitMs: 100_000 });
+  const ask = (): Promise<unknown> => codeOf(holder.acquire(KEY, { waitMs: 10, maxWaiting: 10 }));
+  expect(await ask()).toBe('SEMAPHORE_QUEUE_FULL');
+  await worker.kill();
+  await pollUntil('there is room', async () => (await ask()) === 'SEMAPHORE_TIMEOUT', 5000);
+  await pollUntil('one is left', async () => (await waiterIds(holder)).length === 1, 1000);
+  await held.release();
+  await (await outcome).release();
+});
+
+test('a waiter that was dropped by force stays dropped although its process missed the message', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const held = await owner.acquire(KEY);
+  const { outcome } = await waiting(other, {});
+  const [id] = (await waiterIds(owner)) as [string];
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  expect(await owner.forceRelease(KEY, id)).toBe(true);
+  expect(await rejection(outcome)).toMatchObject({
+    code: 'SEMAPHORE_PERMIT_LOST',
+    permitId: id,
+    reason: 'forced',
+  });
+  expect(await waiterIds(owner)).toEqual([]);
+  await held.release();
+  expect((await owner.inspect(KEY)).holders).toEqual([]);
+});
+
+function connect(store: RedisSemaphoreStore, grants: Grant[]): StoreSession {
+  const ignore = (): void => undefined;
+  const client: StoreClient = {
+    granted: (_key, _id, grant) => void grants.push(grant),
+    failed: ignore,
+    revoked: ignore,
+    permitsChanged: ignore,
+    down: ignore,
+    up: ignore,
+  };
+  return store.connect(client);
+}
+
+function request(id: string): AcquireRequest {
+  return {
+    key: KEY,
+    id,
+    permits: 1,
+    weight: 1,
+    priority: 0,
+    leaseMs: Infinity,
+    wait: true,
+    maxWaiting: Infinity,
+  };
+}
