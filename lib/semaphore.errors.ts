@@ -61,7 +61,8 @@ export class PermitLostError extends SemaphoreError {
     super(
       reason === 'forced'
         ? `Permit ${permitId} of semaphore "${key}" was released by force. Stop the work that it protects.`
-        : `The lease of permit ${permitId} of semaphore "${key}" ended before it was renewed: another caller may hold it now. ` +
+        : `Permit ${permitId} of semaphore "${key}" is not held any more: its lease ended before it was renewed, or the store ` +
+            'lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
             'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
       key,
     );
@@ -112,6 +113,11 @@ export class StoreUnavailableError extends SemaphoreError {
   }
 }
 
+/** What an error says, to stand within another message. */
+export function detailOf(error: Error): string {
+  return error instanceof StoreUnavailableError ? error.detail : error.message;
+}
+
 /** The service shuts down: it takes no new acquisitions, and its waiters get this error. */
 export class SemaphoreClosedError extends SemaphoreError {
   readonly code = 'SEMAPHORE_CLOSED';
@@ -129,19 +135,27 @@ export class SemaphoreClosedError extends SemaphoreError {
 export class InvalidOptionsError extends SemaphoreError {
   readonly code = 'SEMAPHORE_INVALID_OPTIONS';
 
+  /** The value it was given; the user and the password of a URL are left out. */
+  readonly value: unknown;
+
   /**
    * @param option name of the option
-   * @param value the value it was given
    * @param rule what it must be, to follow "Expected `option` to be"
    */
   constructor(
     readonly option: string,
-    readonly value: unknown,
+    value: unknown,
     readonly rule: string,
     key?: string,
   ) {
-    super(`Expected \`${option}\` to be ${rule}, got ${describe(value)}`, key);
+    const shown = withoutSecrets(value);
+    super(`Expected \`${option}\` to be ${rule}, got ${describe(shown)}`, key);
+    this.value = shown;
   }
+}
+
+function withoutSecrets(value: unknown): unknown {
+  return typeof value === 'string' ? value.replace(/\/\/[^/@]*@/, '//***@') : value;
 }
 
 function describe(value: unknown): string {

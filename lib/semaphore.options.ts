@@ -259,13 +259,24 @@ const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
+/** What ioredis would take without a word, and connect to its default instead. */
+function isRedisConnection(value: unknown): boolean {
+  if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
+  if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
+  const { port } = value as { port?: unknown };
+  return (
+    port === undefined ||
+    port === null ||
+    PORT.holds(typeof port === 'string' ? Number(port) : port)
+  );
+}
+
+const PORT = wholeNumber(0, 65_535);
+
 const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
   redis: {
-    text: 'a Redis URL (redis:// or rediss://), ioredis options, or an ioredis instance',
-    holds: (value) =>
-      typeof value === 'string'
-        ? /^rediss?:\/\/./.test(value)
-        : isObject(value) && !Array.isArray(value),
+    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance',
+    holds: isRedisConnection,
   },
   store: {
     text: 'a SemaphoreStore',
@@ -307,6 +318,13 @@ export function resolveOptions(
  */
 export function validateOptions(options: SemaphoreOptions): void {
   merge(DEFAULTS, OPTION_RULES, [options]);
+  if ('signal' in options) {
+    throw new InvalidOptionsError(
+      'signal',
+      options.signal,
+      'left out: it is of a single call only',
+    );
+  }
   if (options.permits !== undefined) resolveOptions(options);
 }
 

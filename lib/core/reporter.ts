@@ -1,4 +1,5 @@
 import { type Observable, Subject } from 'rxjs';
+import { detailOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent } from '../semaphore.events.js';
 import type { LogLevel } from '../semaphore.options.js';
 import { GuardedObservable } from './guarded-observable.js';
@@ -81,7 +82,7 @@ function severityOf(event: SemaphoreEvent): 'log' | 'warn' | 'error' {
 function describe(event: SemaphoreEvent): string {
   switch (event.type) {
     case 'store-down':
-      return `The store of the semaphores cannot be reached: ${event.error.message}`;
+      return `The store of the semaphores cannot be reached: ${detailOf(event.error)}`;
     case 'store-up':
       return `The store of the semaphores can be reached again after ${Math.round(event.downMs)} ms`;
     case 'permits-changed':
@@ -92,7 +93,7 @@ function describe(event: SemaphoreEvent): string {
     case 'lost':
       return (
         `Permit ${event.permitId} of semaphore "${event.key}" was lost after ${Math.round(event.heldMs)} ms: ` +
-        (event.reason === 'forced' ? 'released by force' : 'its lease ended')
+        (event.reason === 'forced' ? 'released by force' : 'its lease ended, or the store lost it')
       );
     case 'rejected':
       return `Semaphore "${event.key}" rejected ${event.permitId}: ${event.reason} after ${Math.round(event.waitedMs)} ms`;

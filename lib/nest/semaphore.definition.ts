@@ -79,11 +79,20 @@ export function keyOf(
 ): string | string[] {
   const { key } = definition;
   if (typeof key === 'string') return key;
-  if (key instanceof KeyByArgs) return key.of(args);
-  if (context !== undefined) return key(context);
+  if (key instanceof KeyByArgs) return checked(definition, key.of(args));
+  if (context !== undefined) return checked(definition, key(context));
   throw new InvalidOptionsError(
     'key',
     key,
     `a string or byArgs(…) on ${definition.name}: it was called outside of a request, where there is no ExecutionContext`,
+  );
+}
+
+function checked({ name }: SemaphoreDefinition, key: unknown): string | string[] {
+  if (typeof key === 'string' || Array.isArray(key)) return key as string | string[];
+  throw new InvalidOptionsError(
+    'key',
+    key,
+    `a string or several, as the key function of ${name} should return`,
   );
 }

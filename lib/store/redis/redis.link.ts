@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../semaphore.errors.js';
+import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
@@ -210,11 +210,9 @@ export class RedisLink {
   }
 
   private unavailable(downMs: number): LinkDownError {
-    return new LinkDownError(
-      `no connection to Redis for ${Math.round(downMs)} ms${this.lastError ? ` (${this.lastError.message})` : ''}`,
-      undefined,
-      this.lastError,
-    );
+    const why = this.lastError === undefined ? '' : ` (${detailOf(this.lastError)})`;
+    const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
+    return new LinkDownError(detail, undefined, this.lastError);
   }
 }
 

@@ -1,0 +1,71 @@
+import { describe, expect, test } from '@jest/globals';
+import { InvalidOptionsError } from '../../lib/semaphore.errors.js';
+import {
+  resolveModuleOptions,
+  resolveOptions,
+  validateOptions,
+} from '../../lib/semaphore.options.js';
+
+function errorOf(task: () => unknown): InvalidOptionsError {
+  try {
+    task();
+  } catch (error) {
+    if (error instanceof InvalidOptionsError) return error;
+  }
+  throw new Error('Expected an InvalidOptionsError');
+}
+
+describe('options', () => {
+  test('of later levels win, undefined says nothing, and no level is changed', () => {
+    const levels = [{ permits: 3, waitMs: 5 }, { permits: undefined, waitMs: 0 }, { label: 'x' }];
+    const before = structuredClone(levels);
+    expect(resolveOptions(...levels)).toMatchObject({ permits: 3, waitMs: 0, label: 'x' });
+    expect(levels).toEqual(before);
+  });
+
+  test('of a single call are refused where they would be for all', () => {
+    const { signal } = new AbortController();
+    expect(errorOf(() => validateOptions({ signal } as object)).option).toBe('signal');
+    expect(errorOf(() => resolveModuleOptions({ defaults: { signal } as object })).option).toBe(
+      'signal',
+    );
+    expect(resolveOptions({ signal }).signal).toBe(signal);
+  });
+
+  test('may not be a property that every object has', () => {
+    expect(errorOf(() => resolveOptions({ constructor: 1 } as object)).option).toBe('constructor');
+  });
+});
+
+describe('redis', () => {
+  test.each([
+    'redis://localhost:notaport',
+    'http://localhost',
+    'localhost:6379',
+    '',
+    { url: 'redis://other' },
+    { port: 'abc' },
+    { port: 1.5 },
+    ['redis://localhost'],
+    5,
+  ])('refuses %j', (redis) => {
+    const error = errorOf(() => resolveModuleOptions({ redis: redis as object }));
+    expect(error.option).toBe('redis');
+  });
+
+  test.each([
+    'redis://localhost',
+    'rediss://user:secret@localhost:6380/2',
+    { host: 'localhost', port: 6379 },
+    { port: '6379' },
+    { path: '/run/redis.sock' },
+  ])('takes %j', (redis) => {
+    expect(resolveModuleOptions({ redis }).redis).toBe(redis);
+  });
+
+  test('shows no password of a URL that it refuses', () => {
+    const error = errorOf(() => resolveModuleOptions({ redis: 'https://user:S3CRET@host/' }));
+    expect(`${error.message} ${String(error.value)}`).not.toContain('S3CRET');
+    expect(error.message).toContain('//***@host');
+  });
+});
