@@ -1,0 +1,174 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { SemaphoreService } from 'nestjs-semaphore';
+import { leftovers } from '../support/faults/leftovers.mjs';
+import { TcpProxy } from '../support/faults/tcp-proxy.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { readCounts } from '../support/redis-watch.js';
+import { nextEvent, nextEvents, queued, rejection, Semaphores } from '../support/semaphores.js';
+
+const KEY = 'regressions';
+const STORE_TIMEOUT_MS = 500;
+const UNAVAILABLE = { code: 'SEMAPHORE_STORE_UNAVAILABLE' };
+
+/** Redis does not answer for longer than anybody waits for it. */
+async function outage(redis: RedisServer, meanwhile: () => Promise<unknown>): Promise<void> {
+  redis.pause();
+  await meanwhile();
+  await delay(3 * STORE_TIMEOUT_MS);
+  redis.resume();
+}
+
+describe('a waiter that was given up while Redis did not answer', () => {
+  test('leaves the queue when Redis answers again', async () => {
+    await using redis = await startRedis();
+    await using semaphores = new Semaphores({ redis: redis.url });
+    const [holder, other] = [
+      semaphores.open(),
+      semaphores.open({ storeTimeoutMs: STORE_TIMEOUT_MS }),
+    ];
+    const held = await holder.acquire(KEY, { leaseMs: 600_000 });
+    const options = { waitMs: 1000, leaseMs: 60_000 };
+    const { outcome } = await queued(other, () => other.acquire(KEY, options));
+    await outage(redis, () => rejection(outcome));
+    const isEmpty = async (): Promise<boolean> => (await holder.inspect(KEY)).waiters.length === 0;
+    await pollUntil('the queue is empty', isEmpty, 5000);
+    await held.release();
+    expect(await holder.inspect(KEY)).toMatchObject({ holders: [], waiters: [] });
+  });
+
+  test('holds nothing for ever with an endless lease', async () => {
+    await using redis = await startRedis();
+    await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+    const service = semaphores.open();
+    const held = await service.acquire(KEY, { leaseMs: Infinity });
+    const options = { waitMs: 1000, leaseMs: Infinity };
+    const { outcome } = await queued(service, () => service.acquire(KEY, options));
+    const up = nextEvent(service, 'store-up');
+    await outage(redis, () => rejection(outcome));
+    await up;
+    expect(await held.release()).toBe('released');
+    const isFree = async (): Promise<boolean> => (await service.inspect(KEY)).held === 0;
+    await pollUntil('nobody holds', isFree, 5000);
+    const permit = await service.tryAcquire(KEY);
+    expect(await permit?.release()).toBe('released');
+  });
+});
+
+test('connections that were accepted and then met with silence are given up for new ones', async () => {
+  await using redis = await startRedis();
+  await using proxy = await TcpProxy.start(redis.port);
+  await using semaphores = new Semaphores({ redis: proxy.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+  const service = semaphores.open();
+  await (await service.acquire(KEY)).release();
+  proxy.fault = { isHalfOpen: true };
+  expect(await rejection(service.acquire(KEY))).toMatchObject(UNAVAILABLE);
+  await delay(3 * STORE_TIMEOUT_MS);
+  // The old connections stay silent.
+  proxy.fault = {};
+  const healedAt = performance.now();
+  await nextEvent(service, 'store-up');
+  expect(performance.now() - healedAt).toBeLessThan(2 * STORE_TIMEOUT_MS + 500);
+  expect(await (await service.acquire(KEY)).release()).toBe('released');
+});
+
+test('20,000 acquires that fail while Redis is away leave nothing behind and hold nothing up', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+  const service = semaphores.open();
+  await (await service.acquire(KEY)).release();
+  await redis.kill();
+  await rejection(service.acquire(KEY));
+  const blocked = monitorEventLoopDelay({ resolution: 5 });
+  blocked.enable();
+  const codes = new Set<unknown>();
+  for (let i = 0; i < 20; i++) {
+    const batch = Array.from({ length: 1000 }, (_, n) =>
+      rejection(service.acquire(`key-${n % 50}`)),
+    );
+    for (const error of await Promise.all(batch)) codes.add((error as { code: string }).code);
+  }
+  // What would be tried again would be by now.
+  await delay(1500);
+  blocked.disable();
+  expect(codes).toEqual(new Set([UNAVAILABLE.code]));
+  expect(blocked.max / 1e6).toBeLessThan(500);
+  const left = Object.values(leftovers(service)).reduce((sum, size) => sum + size, 0);
+  // The one whose call may have been under way when the connection broke.
+  expect(left).toBeLessThanOrEqual(2);
+});
+
+test('without its replicas, acquires fail in time and no permit that was there before is lost', async () => {
+  await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
+  const replica = await startRedis({ args: ['--replicaof', `${redis.host} ${redis.port}`] });
+  await pollUntil('the replica is in sync', () =>
+    withRedis(replica.port, async (admin) =>
+      (await admin.info('replication')).includes('master_link_status:up'),
+    ),
+  );
+  const replicaTimeoutMs = 500;
+  const leaseMs = 3000;
+  await using semaphores = new Semaphores({ redis: redis.url, minReplicas: 1, replicaTimeoutMs });
+  const service = semaphores.open();
+  const held = await service.acquire(KEY, { leaseMs });
+  await replica.stop();
+  const goneAt = performance.now();
+  while (performance.now() - goneAt < 2 * leaseMs) {
+    const askedAt = performance.now();
+    const acquires = Array.from({ length: 12 }, (_, i) => service.acquire(`other-${i}`));
+    const errors = await Promise.all(acquires.map((acquire) => rejection(acquire)));
+    expect(errors).toMatchObject(errors.map(() => UNAVAILABLE));
+    expect(performance.now() - askedAt).toBeLessThan(2 * replicaTimeoutMs + 700);
+  }
+  expect(held.isHeld).toBe(true);
+  expect((await service.inspect(KEY)).holders.map(({ id }) => id)).toEqual([held.id]);
+  expect(await held.release()).toBe('released');
+});
+
+test('acquires that fail because their key is something else cause no commands afterwards', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url });
+  const service = semaphores.open();
+  const admin = new Redis(redis.port);
+  try {
+    await admin.hset(`${semaphores.prefix}:{${KEY}}`, 'a', 1);
+    for (let i = 0; i < 200; i++) {
+      const error = await rejection(service.acquire(KEY));
+      expect(error).toMatchObject({ detail: expect.stringContaining('WRONGTYPE') });
+    }
+    const before = await readCounts(admin);
+    await delay(3000);
+    const after = await readCounts(admin);
+    expect(after.total - before.total - 1).toBeLessThanOrEqual(3);
+    expect(leftovers(service)).toEqual({});
+  } finally {
+    admin.disconnect();
+  }
+});
+
+test('while the memory of Redis is full, held permits are renewed and released', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url });
+  const [one, other] = [semaphores.open(), semaphores.open()];
+  const keys = ['alone', 'shared'];
+  const permits = await Promise.all(
+    keys.map((key) => one.acquire(key, { permits: 2, leaseMs: 1000 })),
+  );
+  const neighbour = await other.acquire('shared', { permits: 2, leaseMs: Infinity });
+  await withRedis(redis.port, (admin) =>
+    admin.config('SET', 'maxmemory', '1', 'maxmemory-policy', 'noeviction'),
+  );
+  expect(await rejection(one.acquire('new'))).toMatchObject(UNAVAILABLE);
+  // Three times the lease, and more.
+  await nextEvents(one, 'renewed', 2 * 9);
+  expect(permits.map(({ isHeld }) => isHeld)).toEqual([true, true]);
+  for (const permit of [...permits, neighbour]) expect(await permit.release()).toBe('released');
+  expect(await holdersOf(one, keys)).toEqual([[], []]);
+});
+
+function holdersOf(service: SemaphoreService, keys: readonly string[]): Promise<unknown[]> {
+  return Promise.all(keys.map(async (key) => (await service.inspect(key)).holders));
+}

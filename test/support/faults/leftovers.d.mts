@@ -1,0 +1,3 @@
+import type { SemaphoreService } from 'nestjs-semaphore';
+
+export function leftovers(service: SemaphoreService): Record<string, number>;
