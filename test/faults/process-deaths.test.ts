@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ALL_IS_WELL, Crew, KEY } from '../support/faults/crew.js';
 import type { FaultWorker } from '../support/faults/fault-worker.js';
-import { pollUntil } from '../support/redis-admin.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 
 /** How long the store may need beyond the end of a lease to grant it again. */
@@ -138,6 +138,27 @@ describe('a process that stands still', () => {
       await delay(1000);
       frozen.resume();
       await crew.progress(5);
+    }
+    expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);
+  });
+
+  test('a function that is frozen between its calls, with renew: false: the next call is served', async () => {
+    await using crew = await startCrew();
+    const [frozen, other] = crew.workers as [FaultWorker, FaultWorker];
+    const options = { leaseMs: 1500, renew: false, waitMs: 20_000 };
+    for (let round = 0; round < 3; round++) {
+      const first = `first-${round}`;
+      await frozen.call('take', first, KEY, options);
+      // Frozen in the middle of its work in one round, between two calls in the others.
+      if (round > 0) expect(await frozen.call('give', first)).toBe('released');
+      frozen.pause();
+      await other.call('take', `other-${round}`, KEY, options);
+      await withRedis(redis.port, (admin) => admin.call('CLIENT', 'KILL', 'SKIPME', 'yes'));
+      expect(await other.call('give', `other-${round}`)).toBe('released');
+      frozen.resume();
+      if (round === 0) expect(await frozen.call('give', first)).toBe('expired');
+      await frozen.call('take', `next-${round}`, KEY, options);
+      expect(await frozen.call('give', `next-${round}`)).toBe('released');
     }
     expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);
   });
