@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
-import { globMatcher } from '../glob.js';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -17,6 +16,7 @@ import { RedisCalls, type OwnGrants, type Sample } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisKeys } from './redis.keys.js';
 import { RedisLink } from './redis.link.js';
+import { listKeys } from './redis.listing.js';
 import { type InspectReply, toSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
 import { ENDLESS, RedisWaiting, toGrant, toLease, type Waiting } from './redis.waiting.js';
@@ -29,7 +29,6 @@ export interface RedisSessionOptions {
   replicaTimeoutMs: number;
 }
 
-const SCAN_COUNT = 500;
 /** How many may wait, as the script takes it. */
 const ANY_NUMBER = -1;
 const NOT_TO_WAIT = -2;
@@ -174,28 +173,8 @@ export class RedisSession implements StoreSession {
     return toSnapshot(key, reply as InspectReply);
   }
 
-  async *list(pattern: string): AsyncIterable<string> {
-    const matches = globMatcher(pattern);
-    const seen = new Set<string>();
-    for (const master of await this.link.masters()) {
-      let cursor = '0';
-      do {
-        const [next, found] = await this.calls.inTime(
-          master.scan(cursor, 'MATCH', this.keys.allStates, 'COUNT', SCAN_COUNT),
-        );
-        cursor = next;
-        const candidates = found.filter(
-          (state) => !seen.has(state) && matches(this.keys.keyOf(state)),
-        );
-        for (const state of candidates) seen.add(state);
-        const inUse = await Promise.all(
-          candidates.map((state) => this.calls.send<number>({ state, code: 'I', args: [] })),
-        );
-        for (const [i, state] of candidates.entries()) {
-          if (inUse[i]?.value === 1) yield this.keys.keyOf(state);
-        }
-      } while (cursor !== '0');
-    }
+  list(pattern: string): AsyncIterable<string> {
+    return listKeys(pattern, this.link, this.calls, this.keys);
   }
 
   async setPermits(key: string, permits: number | null): Promise<void> {

@@ -1,0 +1,34 @@
+import { globMatcher } from '../glob.js';
+import type { RedisCalls } from './redis.calls.js';
+import type { RedisKeys } from './redis.keys.js';
+import type { RedisLink } from './redis.link.js';
+
+const SCAN_COUNT = 500;
+
+/** The keys in use that match the pattern, each once: scanned in steps, so that Redis is never held up. */
+export async function* listKeys(
+  pattern: string,
+  link: RedisLink,
+  calls: RedisCalls,
+  keys: RedisKeys,
+): AsyncGenerator<string, void, undefined> {
+  const matches = globMatcher(pattern);
+  const seen = new Set<string>();
+  for (const master of await link.masters()) {
+    let cursor = '0';
+    do {
+      const [next, found] = await calls.inTime(
+        master.scan(cursor, 'MATCH', keys.allStates, 'COUNT', SCAN_COUNT),
+      );
+      cursor = next;
+      const candidates = found.filter((state) => !seen.has(state) && matches(keys.keyOf(state)));
+      for (const state of candidates) seen.add(state);
+      const inUse = await Promise.all(
+        candidates.map((state) => calls.send<number>({ state, code: 'I', args: [] })),
+      );
+      for (const [i, state] of candidates.entries()) {
+        if (inUse[i]?.value === 1) yield keys.keyOf(state);
+      }
+    } while (cursor !== '0');
+  }
+}
