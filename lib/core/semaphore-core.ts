@@ -113,8 +113,10 @@ export class SemaphoreCore implements StoreClient {
       return;
     }
     const now = this.clock.now();
-    if (grant.deadline > now) this.admit(waiter, grant, now);
-    else if (waiter.asked < MAX_ASKED) void this.ask(waiter);
+    const isHeld = grant.deadline > now;
+    if (isHeld && (!grant.provisional || waiter.isKeptAlive)) this.admit(waiter, grant, now);
+    // That claims a provisional grant too: a lease that nobody renews must not begin with a short one.
+    else if (isHeld || waiter.asked < MAX_ASKED) void this.ask(waiter);
     else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));
   }
 

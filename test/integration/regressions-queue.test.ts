@@ -144,6 +144,24 @@ describe('a grant that came by a message', () => {
   });
 });
 
+test.each([{ renew: false }, { leaseMs: Infinity }])(
+  'a grant is held although its holder keeps the event loop busy at once, with %j',
+  async (options) => {
+    await using semaphores = new Semaphores({ redis: server.url });
+    const [one, other] = [semaphores.open(), semaphores.open()];
+    const held = await one.acquire(KEY);
+    const { outcome } = await waiting(other, options);
+    await held.release();
+    const permit = await outcome;
+    const end = performance.now() + 2500;
+    while (performance.now() < end);
+    expect(permit.isHeld).toBe(true);
+    const { holders } = await one.inspect(KEY);
+    expect(holders.map(({ id }) => id)).toEqual([permit.id]);
+    expect(await permit.release()).toBe('released');
+  },
+);
+
 test('the dead behind a waiter that lives do not keep the queue full for longer than 5 s', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [holder, living] = [semaphores.open(), semaphores.open()];

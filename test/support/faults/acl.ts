@@ -8,7 +8,7 @@ export const COMMANDS = `${SCRIPTS} ${CONNECTIONS} script|load scan`.split(' ');
 
 /** In Cluster; without what only `list()` needs. */
 export const CLUSTER_COMMANDS =
-  `${SCRIPTS} ${CONNECTIONS} cluster|slots cluster|info client|setname`.split(' ');
+  `${SCRIPTS} ${CONNECTIONS} cluster|slots cluster|info client|setname readonly`.split(' ');
 
 /** Rules for ACL SETUSER: nothing but these commands, and the keys and channels of one prefix. */
 export function rules(

@@ -131,14 +131,29 @@ describe('a grant that came by a message', () => {
     expect(permit.remainingMs).toBeGreaterThan(29_000);
   });
 
-  test.each([{}, { renew: false }, { leaseMs: Infinity }])(
-    'is claimed before its holder runs, with %j',
-    async (options: { leaseMs?: number }) => {
-      await wait(options);
-      const call = await store.take('renew');
-      expect(call.args[1]).toBe(options.leaseMs ?? 30_000);
-      call.answer(store.lease(options.leaseMs ?? 30_000));
-      await store.clock.advance(2000);
+  test('is claimed when its holder gets it', async () => {
+    await wait({});
+    const call = await store.take('renew');
+    expect(call.args[1]).toBe(30_000);
+    call.answer(store.lease(30_000));
+    await store.clock.advance(2000);
+    expect(store.count('renew')).toBe(0);
+  });
+
+  test.each([{ renew: false }, { leaseMs: Infinity }])(
+    'is claimed before its holder gets it, with %j',
+    async (options) => {
+      const permit = semaphores.acquire('k', options);
+      const first = await store.take('acquire');
+      first.answer({ status: 'waiting' });
+      await store.clock.advance(0);
+      store.client.granted('k', first.id, store.grant(4000, true));
+      const call = await store.take('acquire');
+      expect(call.id).toBe(first.id);
+      expect(await Promise.race([permit, 'still waiting'])).toBe('still waiting');
+      call.answer({ status: 'granted', grant: store.grant(60_000) });
+      expect((await permit).remainingMs).toBeGreaterThan(50_000);
+      await store.clock.advance(10_000);
       expect(store.count('renew')).toBe(0);
     },
   );
