@@ -42,9 +42,10 @@ test('sees who was served out of turn', () => {
   expect(outOfTurn(history, arrivals('a', 'b', 'c'))).toEqual([]);
   expect(outOfTurn(history, arrivals('a', 'c', 'b'))).toHaveLength(1);
   expect(outOfTurn(history, arrivals('a', 'b'))).toHaveLength(1);
-  const urgent = [...history.slice(0, 2), entry('c', 20, 30, { priority: 1 })];
+  const waited = [entry('a', 500, 600), entry('b', 510, 600)];
+  const urgent = [...waited, entry('c', 520, 600, { priority: 1 })];
   expect(outOfTurn(urgent, arrivals('a', 'b', 'c'))).toHaveLength(2);
-  const late = new Map([...arrivals('a', 'b'), ['c', { order: 2, at: 15 }]] as const);
+  const late = new Map([...arrivals('a', 'b'), ['c', { order: 2, at: 505 }]] as const);
   expect(outOfTurn(urgent, late)).toEqual([]);
 });
 

@@ -26,6 +26,8 @@ export class RedisLink {
   private subscriber?: Connection;
   private isUp = false;
   private isClosed = false;
+  /** The script was sent ahead: calls that overtook it would have to be sent twice. */
+  private isConnected = false;
   /** A message sent before would be missed. */
   private isListening = false;
   private closing: Promise<void> | undefined;
@@ -152,13 +154,14 @@ export class RedisLink {
     // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
     if (!this.isCluster) this.commands?.script('LOAD', semaphoreScript).catch(() => undefined);
     else if (!this.isListening) this.subscribe();
+    this.isConnected = true;
     if (this.isListening) this.rose();
     else this.stopListenTimer = this.clock.schedule(() => this.rose(), LISTEN_WITHIN_MS);
   }
 
   private rose(): void {
     this.stopListenTimer();
-    if (this.isClosed || this.isUp || this.commands?.status !== 'ready') return;
+    if (this.isClosed || this.isUp || !this.isConnected) return;
     this.isUp = true;
     this.events.up();
     for (const settle of [...this.waiting]) settle();
@@ -169,6 +172,7 @@ export class RedisLink {
     if (this.isClosed) return;
     if (this.isUp) this.downSince = this.clock.now();
     this.isUp = false;
+    this.isConnected = false;
     this.events.down(error ?? new Error('the connection was closed'));
   }
 
