@@ -150,7 +150,7 @@ describe('a grant that came by a message', () => {
       store.client.granted('k', first.id, store.grant(4000, true));
       const call = await store.take('acquire');
       expect(call.id).toBe(first.id);
-      expect(await Promise.race([permit, 'still waiting'])).toBe('still waiting');
+      expect(await Promise.race([permit, Promise.resolve('still waiting')])).toBe('still waiting');
       call.answer({ status: 'granted', grant: store.grant(60_000) });
       expect((await permit).remainingMs).toBeGreaterThan(50_000);
       await store.clock.advance(10_000);
