@@ -104,10 +104,11 @@ test('20,000 acquires that fail while Redis is away leave nothing behind and hol
 test('without its replicas, acquires fail in time and no permit that was there before is lost', async () => {
   await using redis = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] });
   const replica = await startRedis({ args: ['--replicaof', `${redis.host} ${redis.port}`] });
-  await pollUntil('the replica is in sync', () =>
-    withRedis(replica.port, async (admin) =>
-      (await admin.info('replication')).includes('master_link_status:up'),
-    ),
+  await withRedis(redis.port, (admin) =>
+    pollUntil('the replica confirms what is written', async () => {
+      await admin.set('written', '1', 'PX', 1);
+      return (await admin.wait(1, 100)) === 1;
+    }),
   );
   const replicaTimeoutMs = 500;
   const leaseMs = 3000;

@@ -191,14 +191,22 @@ export class RedisCalls {
 
   private limited<T>(reply: Promise<T>, withinMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = this.clock.schedule(() => {
+      let isOver = false;
+      const giveUp = (): void => {
+        if (isOver) return;
         const error = new StoreUnavailableError(
           `Redis did not answer within ${Math.round(withinMs)} ms`,
         );
         this.link.suspect(error);
         reject(error);
-      }, withinMs);
-      reply.then(resolve, reject).finally(stop);
+      };
+      // When this process stood still the answer may lie there unread: it is read before an immediate.
+      const stop = this.clock.schedule(() => setImmediate(giveUp), withinMs);
+      const over = (): void => {
+        isOver = true;
+        stop();
+      };
+      reply.then(resolve, reject).finally(over);
     });
   }
 
