@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => redis.stop());
 
 function startCrew(workers = 2): Promise<Crew> {
-  return Crew.start({ workers, service: { redis: redis.url, storeTimeoutMs: 2000 } });
+  return Crew.start({ workers, service: { redis: redis.url, storeTimeoutMs: 5000 } });
 }
 
 describe('kill -9', () => {
