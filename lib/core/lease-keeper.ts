@@ -40,7 +40,7 @@ export class LeaseKeeper implements PermitKeeper {
     const permit = new HeldPermit(waiter, grant, now, safely(grant.deadline, now), this);
     this.parts.entries.set(permit.id, permit);
     this.plan(permit, nextRenewal(permit, now));
-    // Sent before its holder gets to run, who may keep the event loop busy for longer than a provisional lease.
+    // At once: its holder may keep the event loop busy for longer than a provisional lease.
     if (permit.provisional) this.attend(permit, now);
     return permit;
   }

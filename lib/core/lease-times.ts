@@ -13,13 +13,17 @@ export function safely(deadline: number, now: number): number {
   return deadline - Math.min(AHEAD_MS, Math.max(0, deadline - now) / 20);
 }
 
+/** Whether a permit is renewed by and by. */
+export function isKeptAlive({ renew, leaseMs }: HeldPermit['options']): boolean {
+  return renew && leaseMs !== Infinity;
+}
+
 /** When to renew next, if nothing goes wrong; Infinity: never. */
 export function nextRenewal(permit: HeldPermit, now: number): number {
-  const { leaseMs, renew, maxHoldMs } = permit.options;
-  const isKeptAlive = renew && leaseMs !== Infinity;
+  const { leaseMs, maxHoldMs } = permit.options;
   const remaining = permit.deadline - now;
   if (permit.provisional) return now;
-  if (!isKeptAlive) return Infinity;
+  if (!isKeptAlive(permit.options)) return Infinity;
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
   const renewAt = onGrid(due, leaseMs / 6, now);
@@ -36,8 +40,8 @@ export function isConfirmed(permit: HeldPermit, now: number): boolean {
 /** When to try again after a renewal that failed. */
 export function retryRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, renew, maxHoldMs } = permit.options;
-  const isKeptAlive = renew && now - permit.heldSince <= maxHoldMs;
-  if (!permit.provisional && !isKeptAlive) return Infinity;
+  const isStillRenewed = renew && now - permit.heldSince <= maxHoldMs;
+  if (!permit.provisional && !isStillRenewed) return Infinity;
   const delay = Math.min(MAX_RETRY_MS, leaseMs / 10);
   return onGrid(now + delay, delay / 2, now);
 }

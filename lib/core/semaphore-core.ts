@@ -21,6 +21,7 @@ import { DegradedPermit } from './degraded-permit.js';
 import { GiveBackList } from './give-back-list.js';
 import { type Entry, HeldPermit } from './held-permit.js';
 import { LeaseKeeper } from './lease-keeper.js';
+import { isKeptAlive } from './lease-times.js';
 import { LocalPermits } from './local-permits.js';
 import { Outage } from './outage.js';
 import type { Permit } from './permit.js';
@@ -114,7 +115,8 @@ export class SemaphoreCore implements StoreClient {
     }
     const now = this.clock.now();
     const isHeld = grant.deadline > now;
-    if (isHeld && (!grant.provisional || waiter.isKeptAlive)) this.admit(waiter, grant, now);
+    const mayBeginShort = !grant.provisional || isKeptAlive(waiter.options);
+    if (isHeld && mayBeginShort) this.admit(waiter, grant, now);
     // That claims a provisional grant too: a lease that nobody renews must not begin with a short one.
     else if (isHeld || waiter.asked < MAX_ASKED) void this.ask(waiter);
     else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));

@@ -31,11 +31,6 @@ export class Waiter implements Timed {
     readonly reject: (error: Error) => void,
   ) {}
 
-  /** Whether its permit will be renewed by and by. */
-  get isKeptAlive(): boolean {
-    return this.options.renew && this.options.leaseMs !== Infinity;
-  }
-
   request(): AcquireRequest {
     const { permits, weight, priority, leaseMs, waitMs, maxWaiting, label } = this.options;
     return {
