@@ -17,7 +17,7 @@ const shared = {
   transform: { '\\.ts$': ['@swc/jest', swc] },
   moduleNameMapper: {
     '^nestjs-semaphore$': '<rootDir>/lib/index.ts',
-    '^nestjs-semaphore/(testing)$': '<rootDir>/lib/$1/index.ts',
+    '^nestjs-semaphore/(client|dashboard|server|testing)$': '<rootDir>/lib/$1/index.ts',
     '^(\\.{1,2}/.*)\\.js$': ['$1.js', '$1.ts'],
   },
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/sample-app/(dist|node_modules)/'],
