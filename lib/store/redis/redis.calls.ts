@@ -6,13 +6,16 @@ import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
 import { semaphoreScript } from './scripts/embedded.js';
+import { TimeLimits } from './time-limits.js';
 
 /** One operation of the script: see the scripts for codes, arguments and answers. */
 export interface Operation {
   /** Name of the semaphore's state in Redis. */
   state: string;
-  code: 'A' | 'R' | 'N' | 'C' | 'P' | 'L' | 'F' | 'I';
-  args: readonly (string | number)[];
+  /** Its code and arguments. */
+  text: string;
+  /** Arguments apart from the text: of a poll, whose number is not known before. */
+  list?: readonly string[];
 }
 
 /** When a call was sent by the local clock, and what the server's clock said when it ran. */
@@ -29,10 +32,24 @@ export interface Answer<T> {
 /** id, token, expiry, acquired of waiters of this process which the call made state. */
 export type OwnGrants = readonly [string, number, number, number, ...unknown[]] | readonly [];
 
-interface Pending extends Operation {
-  issuedAt: number;
-  resolve(answer: Answer<never>): void;
-  reject(error: Error): void;
+/** An operation on its way, and who wants to know of it. */
+class Pending {
+  constructor(
+    readonly state: string,
+    readonly text: string,
+    readonly list: readonly string[] | undefined,
+    readonly resolve: (value: never, sample: Sample) => void,
+    readonly reject: (error: Error) => void,
+  ) {}
+}
+
+/** Operations that travel together. */
+interface Batch {
+  operations: readonly Pending[];
+  /** By the local clock: then whoever issued them has given up. */
+  end: number;
+  /** Every attempt so far was refused, or not sent. */
+  nothingDone: boolean;
 }
 
 /** More would hold up Redis, and more arguments the stack of a call. */
@@ -53,6 +70,7 @@ export class RedisCalls {
   private queue: Pending[] = [];
   /** A server's clock, as seen last, by slot in Cluster. */
   private readonly samples = new Map<number, Sample>();
+  private readonly limits: TimeLimits;
   private highestToken = 0;
 
   constructor(
@@ -62,14 +80,27 @@ export class RedisCalls {
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly onOwnGrants: (grants: OwnGrants, sample: Sample) => void,
-  ) {}
+  ) {
+    this.limits = new TimeLimits(clock);
+  }
 
   /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
-  send<T>(operation: Operation): Promise<Answer<T>> {
+  send<T>({ state, text, list }: Operation): Promise<Answer<T>> {
     return new Promise((resolve, reject) => {
-      if (this.queue.length === 0) process.nextTick(() => this.flush());
-      this.queue.push({ ...operation, issuedAt: this.clock.now(), resolve, reject });
+      this.issue<T>(state, text, (value, sample) => resolve({ value, sample }), reject, list);
     });
+  }
+
+  /** As {@link send}, without the cost of a promise. The callbacks must not throw. */
+  issue<T>(
+    state: string,
+    text: string,
+    resolve: (value: T, sample: Sample) => void,
+    reject: (error: Error) => void,
+    list?: readonly string[],
+  ): void {
+    if (this.queue.length === 0) process.nextTick(this.flush);
+    this.queue.push(new Pending(state, text, list, resolve, reject));
   }
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
@@ -99,13 +130,16 @@ export class RedisCalls {
     return this.link.isCluster ? calculateSlot(state) : 0;
   }
 
-  private flush(): void {
+  private readonly flush = (): void => {
     const operations = this.queue;
     this.queue = [];
+    const end = this.clock.now() + this.timeoutMs;
     for (const group of this.grouped(operations)) {
-      for (const part of inParts(group)) void this.run(part);
+      for (const part of inParts(group)) {
+        this.dispatch({ operations: part, end, nothingDone: true });
+      }
     }
-  }
+  };
 
   private grouped(operations: Pending[]): Iterable<Pending[]> {
     if (!this.link.isCluster) return [operations];
@@ -119,63 +153,92 @@ export class RedisCalls {
     return groups.values();
   }
 
-  /** Settles every operation of the group, whatever happens. */
-  private async run(group: readonly Pending[]): Promise<void> {
-    const end = (group[0] as Pending).issuedAt + this.timeoutMs;
-    let left = group;
-    let nothingDone = true;
-    let failure: unknown;
-    while (left.length > 0) {
-      try {
-        const connection = await this.link.ready(end - this.clock.now());
-        if (await this.attempt(connection, left, end)) return;
-        continue;
-      } catch (error) {
-        failure = error;
-      }
-      if (failure instanceof LinkDownError) break;
-      if (!isReply(failure)) nothingDone = false;
-      else if (!TRANSIENT.test(failure.message)) {
-        if (left.length === 1) break;
-        // One bad key must not fail the others that travelled with it.
-        await Promise.all(left.map((operation) => this.run([operation])));
-        return;
-      } else if (failure.message.startsWith('READONLY')) this.link.suspect(failure);
-      if (failure instanceof StoreUnavailableError || this.clock.now() >= end) break;
-      // By then a waiter that is asked about may have been given up: the next round asks for those that are left.
-      this.fail(left.filter(isPoll), failure, nothingDone);
-      left = left.filter((operation) => !isPoll(operation));
-      await this.pause();
+  private dispatch(batch: Batch): void {
+    const connection = this.link.ready(batch.end - this.clock.now());
+    if (!(connection instanceof Promise)) this.attempt(connection, batch);
+    else {
+      connection.then(
+        (ready) => this.attempt(ready, batch),
+        (error: Error) => this.failed(batch, error),
+      );
     }
-    this.fail(left, failure, nothingDone);
   }
 
-  /** @returns false when the server refused the call because it came too late by its clock */
-  private async attempt(
+  /** @param command 'eval' sends the script's text, when the server does not know it */
+  private attempt(
     connection: Connection,
-    group: readonly Pending[],
-    end: number,
-  ): Promise<boolean> {
+    batch: Batch,
+    command: 'evalsha' | 'eval' = 'evalsha',
+  ): void {
     const sentAt = this.clock.now();
-    const slot = this.slotOf((group[0] as Pending).state);
-    const args = this.build(group, this.notAfter(slot, end));
-    const reply = await this.limited(evaluate(connection, group.length * 3, args), end - sentAt);
-    const sample = { sentAt, serverNow: reply[0] as number };
-    this.samples.set(slot, sample);
-    if (reply.length === 1) return false;
-    group.forEach((operation, i) => operation.resolve({ value: reply[i + 1] as never, sample }));
-    const grants = reply[group.length + 1] as OwnGrants;
-    if (grants.length > 0) this.onOwnGrants(grants, sample);
-    return true;
+    const limit = this.limits.start(batch.end, () => {
+      const withinMs = Math.round(batch.end - sentAt);
+      const error = new StoreUnavailableError(`Redis did not answer within ${withinMs} ms`);
+      this.link.suspect(error);
+      this.failed(batch, error);
+    });
+    const script = command === 'eval' ? semaphoreScript : SHA;
+    connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
+      (reply) => {
+        if (this.limits.stop(limit)) this.answered(batch, reply as unknown[], sentAt);
+      },
+      (error: Error) => {
+        if (!this.limits.stop(limit)) return;
+        const isUnknown = command === 'evalsha' && error.message.startsWith('NOSCRIPT');
+        if (isUnknown && isReply(error)) this.attempt(connection, batch, 'eval');
+        else this.failed(batch, error);
+      },
+    );
   }
 
-  private build(group: readonly Pending[], notAfter: number): (string | number)[] {
-    const args: (string | number)[] = [];
-    for (const { state } of group) args.push(...this.keys.all(state));
-    args.push(this.keys.prefix, this.client, notAfter, this.highestToken);
-    for (const operation of group) {
-      args.push(operation.code);
-      for (const arg of operation.args) args.push(arg);
+  private answered(batch: Batch, reply: unknown[], sentAt: number): void {
+    const { operations } = batch;
+    const sample = { sentAt, serverNow: reply[0] as number };
+    this.samples.set(this.slotOf((operations[0] as Pending).state), sample);
+    // The server refused the call, because it came too late by its clock.
+    if (reply.length === 1) {
+      this.dispatch(batch);
+      return;
+    }
+    for (const [i, operation] of operations.entries()) {
+      operation.resolve(reply[i + 1] as never, sample);
+    }
+    const grants = reply[operations.length + 1] as OwnGrants;
+    if (grants.length > 0) this.onOwnGrants(grants, sample);
+  }
+
+  /** Tries again what may succeed in time. */
+  private failed(batch: Batch, error: Error): void {
+    if (error instanceof LinkDownError) {
+      this.fail(batch, batch.operations, error);
+      return;
+    }
+    if (!isReply(error)) batch.nothingDone = false;
+    else if (!TRANSIENT.test(error.message)) {
+      if (batch.operations.length === 1) this.fail(batch, batch.operations, error);
+      // One bad key must not fail the others that travelled with it.
+      else for (const one of batch.operations) this.dispatch({ ...batch, operations: [one] });
+      return;
+    } else if (error.message.startsWith('READONLY')) this.link.suspect(error);
+    if (error instanceof StoreUnavailableError || this.clock.now() >= batch.end) {
+      this.fail(batch, batch.operations, error);
+      return;
+    }
+    // By then a waiter that is asked about may have been given up: the next round asks for those that are left.
+    this.fail(batch, batch.operations.filter(isPoll), error);
+    const operations = batch.operations.filter((operation) => !isPoll(operation));
+    if (operations.length === 0) return;
+    this.clock.schedule(() => this.dispatch({ ...batch, operations }), RETRY_AFTER_MS);
+  }
+
+  private build({ operations, end }: Batch): string[] {
+    const args: string[] = [];
+    for (const { state } of operations) args.push(state, `${state}:h`, `${state}:q`);
+    const notAfter = this.notAfter(this.slotOf((operations[0] as Pending).state), end);
+    args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
+    for (const { text, list } of operations) {
+      args.push(text);
+      if (list !== undefined) args.push(...list);
     }
     return args;
   }
@@ -191,34 +254,22 @@ export class RedisCalls {
 
   private limited<T>(reply: Promise<T>, withinMs: number): Promise<T> {
     return new Promise((resolve, reject) => {
-      let isOver = false;
-      const giveUp = (): void => {
-        if (isOver) return;
+      const limit = this.limits.start(this.clock.now() + withinMs, () => {
         const error = new StoreUnavailableError(
           `Redis did not answer within ${Math.round(withinMs)} ms`,
         );
         this.link.suspect(error);
         reject(error);
-      };
-      // When this process stood still the answer may lie there unread: it is read before an immediate.
-      const stop = this.clock.schedule(() => setImmediate(giveUp), withinMs);
-      const over = (): void => {
-        isOver = true;
-        stop();
-      };
-      reply.then(resolve, reject).finally(over);
+      });
+      reply.then(resolve, reject).finally(() => this.limits.stop(limit));
     });
   }
 
-  private fail(group: readonly Pending[], cause: unknown, nothingDone: boolean): void {
-    for (const { state, reject } of group) {
-      const { detail, cause: origin } = this.unavailable(cause);
-      reject(new StoreUnavailableError(detail, this.keys.keyOf(state), origin, nothingDone));
+  private fail({ nothingDone }: Batch, operations: readonly Pending[], error: Error): void {
+    for (const { state, reject } of operations) {
+      const { detail, cause } = this.unavailable(error);
+      reject(new StoreUnavailableError(detail, this.keys.keyOf(state), cause, nothingDone));
     }
-  }
-
-  private pause(): Promise<void> {
-    return new Promise((resolve) => this.clock.schedule(resolve, RETRY_AFTER_MS));
   }
 
   private unavailable(cause: unknown): StoreUnavailableError {
@@ -228,36 +279,24 @@ export class RedisCalls {
   }
 }
 
-function isPoll({ code }: Operation): boolean {
-  return code === 'P';
+function isPoll({ text }: Pending): boolean {
+  return text.startsWith('P');
 }
 
 function* inParts(group: Pending[]): Generator<Pending[]> {
   let part: Pending[] = [];
   let size = 0;
   for (const operation of group) {
-    size += operation.args.length;
+    const { length } = operation.list ?? [];
+    size += length + 1;
     if (part.length === MAX_OPERATIONS_A_CALL || (size > MAX_ARGUMENTS_A_CALL && part.length > 0)) {
       yield part;
       part = [];
-      size = operation.args.length;
+      size = length + 1;
     }
     part.push(operation);
   }
   yield part;
-}
-
-async function evaluate(
-  connection: Connection,
-  keys: number,
-  args: (string | number)[],
-): Promise<unknown[]> {
-  try {
-    return (await connection.evalsha(SHA, keys, ...args)) as unknown[];
-  } catch (error) {
-    if (!isReply(error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return (await connection.eval(semaphoreScript, keys, ...args)) as unknown[];
-  }
 }
 
 /** Redis answered, with an error: as opposed to a broken connection. */

@@ -24,7 +24,7 @@ export async function* listKeys(
       const candidates = found.filter((state) => !seen.has(state) && matches(keys.keyOf(state)));
       for (const state of candidates) seen.add(state);
       const inUse = await Promise.all(
-        candidates.map((state) => calls.send<number>({ state, code: 'I', args: [] })),
+        candidates.map((state) => calls.send<number>({ state, text: 'I' })),
       );
       for (const [i, state] of candidates.entries()) {
         if (inUse[i]?.value === 1) yield keys.keyOf(state);

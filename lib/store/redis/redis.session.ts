@@ -19,7 +19,7 @@ import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
 import { type InspectReply, toSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
-import { ENDLESS, RedisWaiting, toGrant, toLease, type Waiting } from './redis.waiting.js';
+import { ENDLESS, type Granted, RedisWaiting, toGrant, toLease, Waiting } from './redis.waiting.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {
@@ -28,6 +28,13 @@ export interface RedisSessionOptions {
   minReplicas: number;
   replicaTimeoutMs: number;
 }
+
+/** What the script answers to an acquire: a token alone for what happens most. */
+type AcquireAnswer =
+  | number
+  | [status: 0, score: number, next: number, previous: number]
+  | [status: 1, token: number, expiry: number, acquired: number, previous: number]
+  | [status: 2 | 3, next: number, previous: number];
 
 /** How many may wait, as the script takes it. */
 const ANY_NUMBER = -1;
@@ -80,53 +87,78 @@ export class RedisSession implements StoreSession {
     this.uncertain = new RedisUncertain(this.calls, clock, timeoutMs);
   }
 
-  async acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const { id, key, permits, wait, maxWaiting } = request;
-    const waiting: Waiting = {
-      request,
-      state: this.keys.state(key),
-      member: this.memberOf(request),
-      isAsking: true,
-    };
+  acquire(request: AcquireRequest): Promise<AcquireReply> {
+    const { key, permits, wait, maxWaiting } = request;
+    const waiting = new Waiting(request, this.keys.state(key), this.memberOf(request));
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
     const alive = wait && !this.waiting.isKnownAlive(waiting.state) ? 1 : 0;
     if (wait) this.waiting.add(waiting);
-    try {
-      const { value, sample } = await this.calls.send<[number, number, number, number, number]>({
-        state: waiting.state,
-        code: 'A',
-        args: [waiting.member, permits, wait ? room : NOT_TO_WAIT, alive],
-      });
-      this.reportLimit(key, value.at(-1), permits);
-      waiting.isAsking = false;
-      if (value[0] === 0 && waiting.isGranted !== true && waiting.isCancelled !== true) {
-        const [, score, next] = value;
-        this.waiting.queued(waiting, score, next, sample);
-        return { status: 'waiting' };
-      }
-      this.waiting.remove(id);
-      if (value[0] === 0) {
-        // A call that was repeated may have run after the cancel or the release.
-        if (waiting.isCancelled === true) this.uncertain.cancel(waiting);
-        return { status: 'waiting' };
-      }
-      if (value[0] === 1) {
-        const [, token, expiry, acquired] = value;
-        const grant = toGrant({ token, expiry, acquired }, false, sample);
-        this.calls.noteToken(token);
-        if (this.options.minReplicas > 0) await this.replicated(waiting);
-        return { status: 'granted', grant };
-      }
-      const retryAfterMs =
-        value[1] >= ENDLESS ? Infinity : Math.max(1, value[1] - sample.serverNow);
-      return { status: value[0] === 2 ? 'busy' : 'queue-full', retryAfterMs };
-    } catch (error) {
-      this.waiting.remove(id);
-      const isHeld = waiting.isGranted === true && waiting.isCancelled !== true;
-      const isKnown = isHeld || isNothingDone(error);
-      if (!isKnown) this.uncertain.add(waiting);
-      throw error;
+    return new Promise((resolve, reject) => {
+      this.calls.issue<AcquireAnswer>(
+        waiting.state,
+        `A${permits} ${wait ? room : NOT_TO_WAIT} ${alive} ${waiting.member}`,
+        (answer, sample) => resolve(this.acquired(waiting, answer, sample)),
+        (error) => reject(this.notAcquired(waiting, error)),
+      );
+    });
+  }
+
+  private acquired(
+    waiting: Waiting,
+    answer: AcquireAnswer,
+    sample: Sample,
+  ): AcquireReply | Promise<AcquireReply> {
+    const { id, key, permits, leaseMs } = waiting.request;
+    waiting.isAsking = false;
+    if (typeof answer === 'number') {
+      const { serverNow } = sample;
+      const expiry = Math.ceil(serverNow + leaseMs);
+      return this.grantedAtOnce(waiting, { token: answer, expiry, acquired: serverNow }, sample);
     }
+    this.reportLimit(key, answer.at(-1), permits);
+    if (answer[0] === 1) {
+      const [, token, expiry, acquired] = answer;
+      return this.grantedAtOnce(waiting, { token, expiry, acquired }, sample);
+    }
+    if (answer[0] === 0 && !waiting.isGranted && !waiting.isCancelled) {
+      const [, score, next] = answer;
+      this.waiting.queued(waiting, score, next, sample);
+      return { status: 'waiting' };
+    }
+    this.waiting.remove(id);
+    if (answer[0] === 0) {
+      // A call that was repeated may have run after the cancel or the release.
+      if (waiting.isCancelled) this.uncertain.cancel(waiting);
+      return { status: 'waiting' };
+    }
+    const [status, next] = answer;
+    const retryAfterMs = next >= ENDLESS ? Infinity : Math.max(1, next - sample.serverNow);
+    return { status: status === 2 ? 'busy' : 'queue-full', retryAfterMs };
+  }
+
+  private grantedAtOnce(
+    waiting: Waiting,
+    granted: Granted,
+    sample: Sample,
+  ): AcquireReply | Promise<AcquireReply> {
+    this.waiting.remove(waiting.request.id);
+    this.calls.noteToken(granted.token);
+    const reply = { status: 'granted', grant: toGrant(granted, false, sample) } as const;
+    if (this.options.minReplicas === 0) return reply;
+    return this.replicated(waiting).then(
+      () => reply,
+      (error: unknown) => {
+        throw this.notAcquired(waiting, error);
+      },
+    );
+  }
+
+  /** What becomes of an acquisition whose call failed. @returns the error */
+  private notAcquired(waiting: Waiting, error: unknown): unknown {
+    this.waiting.remove(waiting.request.id);
+    const isHeld = waiting.isGranted && !waiting.isCancelled;
+    if (!isHeld && !isNothingDone(error)) this.uncertain.add(waiting);
+    return error;
   }
 
   async cancel(key: string, id: string): Promise<void> {
@@ -137,7 +169,7 @@ export class RedisSession implements StoreSession {
       if (!waiting.isAsking) this.waiting.remove(id);
     }
     try {
-      await this.calls.send({ state, code: 'C', args: [id, waiting?.member ?? ''] });
+      await this.calls.send({ state, text: `C${id} ${waiting?.member ?? ''}` });
     } catch (error) {
       // The next attempt has to know what to take out of the queue.
       if (waiting !== undefined) this.uncertain.add(waiting);
@@ -145,25 +177,22 @@ export class RedisSession implements StoreSession {
     }
   }
 
-  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    const state = this.keys.state(key);
+  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
     const asking = this.waiting.get(id);
-    if (asking?.isGranted === true) asking.isCancelled = true;
-    const { value } = await this.calls.send<number>({
-      state,
-      code: 'R',
-      args: [id, holdAtLeastMs],
+    if (asking?.isGranted) asking.isCancelled = true;
+    return new Promise((resolve, reject) => {
+      this.calls.issue<number>(
+        this.keys.state(key),
+        `R${id} ${holdAtLeastMs}`,
+        (answer) => resolve(answer === 1 ? 'released' : 'expired'),
+        reject,
+      );
     });
-    return value === 1 ? 'released' : 'expired';
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    const state = this.keys.state(key);
-    const { value, sample } = await this.calls.send<number>({
-      state,
-      code: 'N',
-      args: [id, leaseText(leaseMs)],
-    });
+    const text = `N${id} ${leaseText(leaseMs)}`;
+    const { value, sample } = await this.calls.send<number>({ state: this.keys.state(key), text });
     return value === 0 ? null : toLease(value, sample);
   }
 
@@ -179,13 +208,13 @@ export class RedisSession implements StoreSession {
 
   async setPermits(key: string, permits: number | null): Promise<void> {
     const state = this.keys.state(key);
-    const { value } = await this.calls.send<number>({ state, code: 'L', args: [permits ?? ''] });
+    const { value } = await this.calls.send<number>({ state, text: `L${permits ?? ''}` });
     if (permits !== null) this.reportLimit(key, value === 0 ? undefined : value, permits, true);
   }
 
   async forceRelease(key: string, id: string): Promise<boolean> {
     const state = this.keys.state(key);
-    const { value } = await this.calls.send<number>({ state, code: 'F', args: [id] });
+    const { value } = await this.calls.send<number>({ state, text: `F${id}` });
     return value === 1;
   }
 

@@ -2,29 +2,23 @@ import type { HolderSnapshot, SemaphoreSnapshot, WaiterSnapshot } from '../semap
 import { ENDLESS } from './redis.waiting.js';
 
 /** What inspect.lua returns. */
-export type InspectReply = [now: number, state: string, fields: string[], members: string[]];
+export type InspectReply = [now: number, permits: number, holders: Field[], members: string[]];
+type Field = string | number;
 
-/** Words of the state in front of its holder. */
-const META_WORDS = 8;
+/** Fields of a holder in the reply. */
+const HOLDER_FIELDS = 7;
 const PLACES_PER_MS = 16;
 const PLACES_PER_PRIORITY = 2 ** 34;
 
 export function toSnapshot(
   key: string,
-  [now, state, fields, members]: InspectReply,
+  [now, permits, fields, members]: InspectReply,
 ): SemaphoreSnapshot {
-  const meta = split(state, META_WORDS + 2);
-  const permits = Number((meta[0] ?? '').replace('p', ''));
-  const records: [id: string, record: string][] = [];
-  const [id, record] = meta.slice(META_WORDS);
-  if (id) records.push([id, record as string]);
-  for (let i = 0; i < fields.length; i += 2) {
-    const field = fields[i] as string;
-    if (field.startsWith('@')) records.push([field.slice(1), fields[i + 1] as string]);
+  const holders: HolderSnapshot[] = [];
+  for (let i = 0; i < fields.length; i += HOLDER_FIELDS) {
+    const holder = toHolder(fields.slice(i, i + HOLDER_FIELDS));
+    if (holder.expiresAt > now) holders.push(holder);
   }
-  const holders = records
-    .map(([id, record]) => toHolder(id, record))
-    .filter(({ expiresAt }) => expiresAt > now);
   holders.sort((a, b) => a.fencingToken - b.fencingToken);
   const waiters: WaiterSnapshot[] = [];
   for (let i = 0; i < members.length; i += 2) {
@@ -34,13 +28,12 @@ export function toSnapshot(
   return { key, permits, held, available: Math.max(0, permits - held), holders, waiters };
 }
 
-function toHolder(id: string, record: string): HolderSnapshot {
-  const [expiry, weight, token, acquired, , client, label] = split(record, 7);
+function toHolder([id, expiry, weight, token, acquired, client, label]: Field[]): HolderSnapshot {
   return {
-    id,
+    id: String(id),
     weight: Number(weight),
-    ...(label ? { label: label.slice(1) } : {}),
-    client: client as string,
+    ...(label ? { label: String(label).slice(1) } : {}),
+    client: String(client),
     fencingToken: Number(token),
     acquiredAt: Number(acquired),
     expiresAt: Number(expiry) >= ENDLESS ? Infinity : Number(expiry),

@@ -30,7 +30,7 @@ export class RedisUncertain {
   cancel(waiting: Waiting): void {
     const { state, member, request } = waiting;
     this.byId.set(request.id, waiting);
-    this.calls.send({ state, code: 'C', args: [request.id, member] }).then(
+    this.calls.send({ state, text: `C${request.id} ${member}` }).then(
       () => this.byId.delete(request.id),
       () => this.cancelLater(waiting),
     );

@@ -3,22 +3,25 @@ import type { AcquireRequest, Grant } from '../semaphore-store.js';
 import type { Answer, RedisCalls, Sample } from './redis.calls.js';
 
 /** An acquisition that stands in the queue, or may. */
-export interface Waiting {
-  request: AcquireRequest;
-  state: string;
-  member: string;
+export class Waiting {
   /** Its place in the queue, once the server has told it. */
-  score?: number;
+  score: number | undefined;
   /** Pairs the local with the server's clock. */
-  sample?: Sample;
+  sample: Sample | undefined;
   /** Its grant came by a message before the reply that tells its place. */
-  early?: Granted;
+  early: Granted | undefined;
   /** The reply to its acquire is still to come. */
-  isAsking: boolean;
+  isAsking = true;
   /** Its grant was handed on. */
-  isGranted?: boolean;
+  isGranted = false;
   /** It was given up, or released: a repeated call that puts it back must be undone. */
-  isCancelled?: boolean;
+  isCancelled = false;
+
+  constructor(
+    readonly request: AcquireRequest,
+    readonly state: string,
+    readonly member: string,
+  ) {}
 }
 
 /** As the server tells it. */
@@ -122,7 +125,7 @@ export class RedisWaiting {
       this.on.unknown(id);
       return;
     }
-    if (waiting.isGranted === true) return;
+    if (waiting.isGranted) return;
     const base = sample ?? waiting.sample;
     if (base === undefined) {
       waiting.early = granted;
@@ -165,18 +168,18 @@ export class RedisWaiting {
   }
 
   private ask(state: string, entries: readonly Waiting[]): void {
-    const args = entries.flatMap(({ member, score, request }) => [
+    const list = entries.flatMap(({ member, score, request }) => [
       member,
-      score as number,
-      request.permits,
+      String(score),
+      String(request.permits),
     ]);
     this.calls
-      .send<number[]>({ state, code: 'P', args: [entries.length, ...args] })
+      .send<number[]>({ state, text: `P${entries.length}`, list })
       .then(({ value, sample }: Answer<number[]>) => {
         const watched = this.byKey.get(state);
         for (const entry of entries) {
           entry.sample = sample;
-          if (entry.isCancelled === true) this.on.undead(entry);
+          if (entry.isCancelled) this.on.undead(entry);
         }
         if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
         for (let i = 1; i < value.length; i += 4) {
@@ -188,7 +191,7 @@ export class RedisWaiting {
           ];
           const entry = entries[index] as Waiting;
           const { id } = entry.request;
-          if (entry.isCancelled === true) continue;
+          if (entry.isCancelled) continue;
           if (token !== 0) this.granted(id, { token, expiry, acquired }, true, sample);
           else if (this.remove(id) !== undefined) this.on.dropped(entry);
         }

@@ -1,49 +1,100 @@
+
 -- Reads and writes what Redis keeps of one semaphore.
+
+local RECORD_FORM, HOLDER_FORM = '<I7I7I7I7c1', '<Bc0Hc0'
+local PINNED, IN_H, MANY = 1, 2, 4
+
+local function record(expiry, weight, token, acquired, state, owner)
+  return pack(RECORD_FORM, expiry, weight, token, acquired, state) .. owner
+end
+
+-- @return expiry, weight, token, acquired, state, where the owner begins
+local function fieldsOf(text)
+  return parse(RECORD_FORM, text)
+end
+
+local function ownerOf(client, label)
+  return pack('Bc0', #client, client) .. label
+end
+
+local function clientOf(text)
+  local _, _, _, _, _, client = parse(RECORD_FORM .. 'Bc0', text)
+  return client
+end
+
+-- kept is the ttl that K has, when it is known; holders are those in K, by id, and count how many; many when all are in H.
 local function load(text, K, H, Q)
-  if not text then
-    return { K = K, H = H, Q = Q, limit = 0, used = 0, token = 0, place = 0, next = ENDLESS, ttl = 0, waiting = 0, waited = 0 }
-  end
-  local pinned, limit, used, token, place, waiting, next, ttl, inH, id, record =
-    match(text, '^(p?)(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d) ?(%S*) ?(.*)$')
-  return {
-    K = K, H = H, Q = Q, pinned = pinned == 'p', limit = tonumber(limit), used = tonumber(used),
-    token = tonumber(token), place = tonumber(place), waiting = tonumber(waiting), waited = tonumber(waiting),
-    next = tonumber(next), ttl = tonumber(ttl), inH = inH == '1', id = id ~= '' and id, record = record,
+  local s = {
+    K = K, H = H, Q = Q, limit = 0, token = 0, used = 0, place = 0, waiting = 0, waited = 0, next = ENDLESS, ttl = 0,
+    holders = {}, count = 0,
   }
+  if not text then return s end
+  local form, at = byte(text), nil
+  if form == FULL then
+    local flags
+    form, s.limit, s.token, s.used, s.place, s.waiting, s.next, s.ttl, flags, at = parse(FULL_FORM, text)
+    s.pinned, s.inH, s.many = flags % 2 >= PINNED, flags % 4 >= IN_H, flags >= MANY
+    s.waited, s.kept = s.waiting, s.ttl
+    while at <= #text do
+      local id, held
+      id, held, at = parse(HOLDER_FORM, text, at)
+      s.holders[id] = held
+      s.count = s.count + 1
+    end
+  elseif form == ALONE then
+    local id
+    form, s.limit, s.token, s.used, s.next, id, at = parse(ALONE_FORM, text)
+    s.holders[id] = record(s.next, s.used, s.token, floor(s.token / 1000), 'h', string.sub(text, at))
+    s.count, s.ttl = 1, s.next + IDLE_TTL_MS
+  else
+    form, s.limit, s.token = parse(IDLE_FORM, text)
+  end
+  return s
 end
 
 local function holder(s, id)
-  if s.id then return s.id == id and s.record end
-  return s.inH and s.used > 0 and call('HGET', s.H, '@' .. id)
+  return s.holders[id] or s.many and call('HGET', s.H, '@' .. id)
 end
 
 -- Clients that wait know when the next lease ends; only an earlier end is news to them. They find out about
 -- a provisional grant that lapsed when they ask next, which is soon enough.
 local function hold(s, id, expiry, weight, token, acquired, state, owner)
-  -- Not with %s: it would end a label at a NUL.
-  local record = format('%.0f %d %.0f %.0f ', expiry, weight, token, acquired) .. state .. ' ' .. owner
-  if s.id == id or s.used == 0 then
-    s.id, s.record = id, record
-  elseif s.id then
-    write(s.K, 'HSET', s.H, '@' .. s.id, s.record, '@' .. id, record)
-    s.id, s.inH, s.moved = false, true, true
+  local text = record(expiry, weight, token, acquired, state, owner)
+  if s.many then
+    write(s.H, 'HSET', s.H, '@' .. id, text)
   else
-    write(s.K, 'HSET', s.H, '@' .. id, record)
+    if not s.holders[id] then s.count = s.count + 1 end
+    s.holders[id] = text
+    if s.count > INLINE then
+      local fields = {}
+      for other, held in pairs(s.holders) do
+        fields[#fields + 1] = '@' .. other
+        fields[#fields + 1] = held
+      end
+      write(s.H, 'HSET', s.H, unpack(fields))
+      s.holders, s.count, s.many, s.inH, s.moved = {}, 0, true, true, true
+    end
   end
   if expiry < s.next then
     s.next = expiry
-    s.news = s.waited > 0 and (state ~= 'p' or expiry < now + CLAIM_MS)
+    s.news = s.news or s.waited > 0 and (state ~= 'p' or expiry < now + CLAIM_MS)
   end
   -- Twice as long as needed: then not every grant has to move it.
-  if expiry + IDLE_TTL_MS > s.ttl then
-    s.ttl = expiry == ENDLESS and ENDLESS or 2 * expiry - now + IDLE_TTL_MS
-    s.moved = true
-  end
+  if expiry + IDLE_TTL_MS > s.ttl then s.ttl = expiry == ENDLESS and ENDLESS or 2 * expiry - now + IDLE_TTL_MS end
   s.changed = true
 end
 
+local function remove(s, id)
+  if s.many then
+    call('HDEL', s.H, '@' .. id)
+  else
+    s.holders[id] = nil
+    s.count = s.count - 1
+  end
+end
+
 local function alive(s, client)
-  write(s.K, 'HSET', s.H, '~' .. client, nowText)
+  write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))
   s.inH, s.moved, s.changed = true, true, true
 end
 
@@ -56,33 +107,47 @@ local function send(command, key, list)
   return count
 end
 
+local function encode(s)
+  if s.waiting == 0 and not s.inH and not s.pinned then
+    if s.used == 0 then return pack(IDLE_FORM, IDLE, s.limit, s.token) end
+    if s.count == 1 then
+      local id, held = next(s.holders)
+      local expiry, weight, token, acquired, state, at = fieldsOf(held)
+      if state == 'h' and expiry < ENDLESS and token == s.token and acquired == floor(token / 1000) then
+        return pack(ALONE_FORM, ALONE, s.limit, token, weight, expiry, #id, id) .. string.sub(held, at)
+      end
+    end
+  end
+  local flags = (s.pinned and PINNED or 0) + (s.inH and IN_H or 0) + (s.many and MANY or 0)
+  local parts = { pack(FULL_FORM, FULL, s.limit, s.token, s.used, s.place, s.waiting, s.next, s.ttl, flags) }
+  for id, held in pairs(s.holders) do
+    parts[#parts + 1] = pack(HOLDER_FORM, #id, id, #held, held)
+  end
+  return table.concat(parts)
+end
+
 local function save(s)
   local idle = s.used == 0 and s.waiting == 0
+  local hadH = s.inH
   if idle then
-    s.place, s.next, s.ttl = 0, ENDLESS, now + IDLE_TTL_MS
+    s.place, s.next, s.ttl, s.inH, s.many = 0, ENDLESS, now + IDLE_TTL_MS, false, false
   elseif s.waiting > 0 and now + WAITING_TTL_MS > s.ttl then
     s.ttl = now + 2 * WAITING_TTL_MS
-    s.moved = true
   end
   if s.pinned then s.ttl = math.max(s.ttl, now + PINNED_TTL_MS) end
   -- A clock that was set back must not give a token again.
-  s.ttl = math.max(s.ttl, math.ceil(s.token / 1000))
-  local text = format('%s%d %d %.0f %.0f %d %.0f %.0f %d', s.pinned and 'p' or '', s.limit, s.used, s.token, s.place,
-    s.waiting, s.next, s.ttl, s.inH and not idle and 1 or 0)
-  if s.id then text = text .. ' ' .. s.id .. ' ' .. s.record end
+  s.ttl = math.max(s.ttl, ceil(s.token / 1000))
   if s.ttl == ENDLESS then
-    write(s.K, 'SET', s.K, text)
+    write(s.H, 'SET', s.K, encode(s))
+  elseif s.ttl == s.kept then
+    write(s.H, 'SET', s.K, encode(s), 'KEEPTTL')
   else
-    write(s.K, 'SET', s.K, text, 'PXAT', format('%.0f', s.ttl))
+    write(s.H, 'SET', s.K, encode(s), 'PXAT', string.format('%.0f', s.ttl))
   end
+  if idle and hadH then call('DEL', s.H) end
   if not s.inH then return end
-  if idle then
-    call('DEL', s.H)
-    return
-  end
-  if s.gone then call('HDEL', s.H, s.gone) end
-  if s.moved then
-    if s.ttl == ENDLESS then call('PERSIST', s.H) else call('PEXPIREAT', s.H, format('%.0f', s.ttl)) end
+  if s.moved or s.ttl ~= s.kept then
+    if s.ttl == ENDLESS then call('PERSIST', s.H) else call('PEXPIREAT', s.H, string.format('%.0f', s.ttl)) end
   end
   if s.news then
     for _, field in ipairs(call('HKEYS', s.H)) do

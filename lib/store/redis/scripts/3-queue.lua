@@ -1,8 +1,10 @@
+local mine, theirs = {}, {}
+
 local function grant(s, id, client, weight, lease, label, state)
-  local expiry = lease == '-' and ENDLESS or math.ceil(now + lease)
+  local expiry = lease == '-' and ENDLESS or ceil(now + lease)
   if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
-  s.token = math.max(s.token + 1, floor)
-  hold(s, id, expiry, weight, s.token, now, state, client .. ' ' .. label)
+  s.token = math.max(s.token + 1, least)
+  hold(s, id, expiry, weight, s.token, now, state, ownerOf(client, label))
   s.used = s.used + weight
   return expiry
 end
@@ -11,30 +13,45 @@ local function waiter(member)
   return match(member, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
 end
 
--- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it.
+local function announce(client, id, token, expiry)
+  if client == me then
+    local at = #mine
+    mine[at + 1], mine[at + 2], mine[at + 3], mine[at + 4] = id, token, expiry, now
+  else
+    local text = string.format('%s %.0f %.0f %.0f', id, token, expiry, now)
+    theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
+  end
+end
+
+-- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it. Takes one out of the
+-- queue, then two, then four: what does not fit goes back to its place.
 local function admit(s)
-  while s.used < s.limit do
-    -- Whoever comes first fits when nobody holds.
-    local alone = s.used == 0
-    local member = (alone and call('ZPOPMIN', s.Q) or call('ZRANGE', s.Q, 0, 0))[1]
-    if not member then
+  s.due = false
+  local most = 1
+  while s.waiting > 0 and s.used < s.limit do
+    local first = call('ZPOPMIN', s.Q, math.min(most, s.limit - s.used))
+    s.changed = true
+    if #first == 0 then
       s.waiting = 0
-      s.changed = true
       return
     end
-    local id, client, weight, lease, _, label = waiter(member)
-    weight = math.min(tonumber(weight), s.limit)
-    if s.used + weight > s.limit then return end
-    if not alone then call('ZREM', s.Q, member) end
-    s.waiting = s.waiting - 1
-    local own = client == me
-    local expiry = grant(s, id, client, weight, lease, label, own and 'h' or 'p')
-    if own then
-      for _, value in ipairs({ id, s.token, expiry, now }) do mine[#mine + 1] = value end
-    else
-      local text = format('%s %.0f %.0f %.0f', id, s.token, expiry, now)
-      theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
+    for i = 1, #first, 2 do
+      local id, client, weight, lease, _, label = waiter(first[i])
+      weight = math.min(tonumber(weight), s.limit)
+      if s.used + weight > s.limit then
+        local back = {}
+        for j = i, #first, 2 do
+          back[#back + 1], back[#back + 2] = first[j + 1], first[j]
+        end
+        call('ZADD', s.Q, unpack(back))
+        call('PEXPIRE', s.Q, WAITING_TTL_MS)
+        return
+      end
+      s.waiting = s.waiting - 1
+      local expiry = grant(s, id, client, weight, lease, label, client == me and 'h' or 'p')
+      announce(client, id, s.token, expiry)
     end
+    most = math.min(2 * most, CHUNK)
   end
 end
 
@@ -62,34 +79,39 @@ local function forget(s, dead)
   leave(s, members)
 end
 
--- Ends the leases that are over. A client that let a provisional one lapse is dead: all its waiters go.
-local function sweep(s)
-  local all = s.inH and call('HGETALL', s.H) or {}
-  if s.id then
-    all[#all + 1] = '@' .. s.id
-    all[#all + 1] = s.record
+-- Counts a holder, unless its lease is over: then its client is dead when it let a provisional one lapse.
+-- @return whether it holds
+local function count(s, text, dead)
+  local expiry, weight, _, _, state = fieldsOf(text)
+  if expiry <= now then
+    if state == 'p' then dead[clientOf(text)] = true end
+    return false
   end
+  s.used = s.used + weight
+  s.next = math.min(s.next, expiry)
+  s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
+  return true
+end
+
+-- Ends the leases that are over. All waiters of dead clients go.
+local function sweep(s)
   local over, dead = {}, {}
   s.used, s.next, s.ttl, s.moved, s.changed = 0, ENDLESS, 0, true, true
-  for i = 1, #all, 2 do
-    local kind = string.sub(all[i], 1, 1)
-    if kind == '@' then
-      local expiry, weight, state, client = match(all[i + 1], '^(%S+) (%S+) %S+ %S+ (%S+) (%S+)')
-      expiry = tonumber(expiry)
-      if expiry <= now then
-        over[#over + 1] = all[i]
-        if state == 'p' then dead[client] = true end
-      else
-        s.used = s.used + weight
-        s.next = math.min(s.next, expiry)
-        s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
-      end
-    elseif kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
-      over[#over + 1] = all[i]
-    end
+  for id, held in pairs(s.holders) do
+    if not count(s, held, dead) then over[#over + 1] = id end
   end
-  if s.used == 0 then s.id = false end
-  if s.inH then send('HDEL', s.H, over) end
+  for _, id in ipairs(over) do remove(s, id) end
+  if s.inH then
+    over = {}
+    local all = call('HGETALL', s.H)
+    for i = 1, #all, 2 do
+      local kind = string.sub(all[i], 1, 1)
+      if kind == '@' and not count(s, all[i + 1], dead) or kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
+        over[#over + 1] = all[i]
+      end
+    end
+    send('HDEL', s.H, over)
+  end
   if next(dead) then forget(s, dead) end
 end
 
@@ -100,10 +122,11 @@ local function bury(s)
   local seen, dead, over = { [me] = now }, {}, {}
   local all = call('HGETALL', s.H)
   for i = 1, #all, 2 do
-    local kind, name, at = string.sub(all[i], 1, 1), string.sub(all[i], 2), tonumber(all[i + 1])
-    if kind == '!' and at + DROPPED_MS < now then
+    local kind, name = string.sub(all[i], 1, 1), string.sub(all[i], 2)
+    if kind == '!' and all[i + 1] + DROPPED_MS < now then
       over[#over + 1] = all[i]
     elseif kind == '~' and name ~= me then
+      local at = tonumber(all[i + 1])
       seen[name] = at
       -- A sign of life from the future: the clock was set back.
       if at > now then

@@ -1,32 +1,67 @@
-return function(code, text, k, a)
-  local s = load(text, KEYS[k], KEYS[k + 1], KEYS[k + 2])
-  if now >= s.next then sweep(s) end
-  local answer = operations[code](s, a)
-  if s.waiting > 0 and s.changed then admit(s) end
-  if s.changed then save(s) end
+local states = {}
+
+-- Whoever became free by one release or several is handed on before any other operation may see it.
+local function perform(code, text, k, a, get)
+  local K = KEYS[k]
+  local s = states[K]
+  if not s then
+    s = load(get, K, KEYS[k + 1], KEYS[k + 2])
+    if now >= s.next then sweep(s) end
+    s.due = s.changed
+    states[K] = s
+  end
+  if s.due and code ~= 'R' then admit(s) end
+  s.failing = true
+  local answer = operations[code](s, text, a)
+  s.failing = false
+  s.due = s.changed
   return answer
 end
+
+-- An operation that failed had its first write refused: what is known of its semaphore is as it was.
+local function finish()
+  for _, s in pairs(states) do
+    if not s.failing then
+      if s.due then admit(s) end
+      if s.changed then save(s) end
+    end
+  end
+  for client, text in pairs(theirs) do
+    call('PUBLISH', prefix .. ':@' .. client, text)
+  end
+  return mine
 end
 
-local ARGUMENTS = { A = 4, R = 2, N = 2, C = 2, L = 1, F = 1, I = 0 }
+return states, perform, finish
+end
 
 local answers = { now }
-local a = 5
-local perform
-for k = 1, #KEYS, 3 do
-  local code = ARGV[a]
-  local text = call('GET', KEYS[k])
-  essential = code ~= 'A' and code ~= 'L'
-  local answer = code == 'A' and take(KEYS[k], text, a + 1) or code == 'R' and giveBack(KEYS[k], text, a + 1)
-  if not answer then
-    perform = perform or prepare()
-    answer = perform(code, text, k, a + 1)
+local states, perform, finish
+
+local function performAll()
+  local a = 5
+  for k = 1, #KEYS, 3 do
+    local K, text = KEYS[k], ARGV[a]
+    local code = string.sub(text, 1, 1)
+    essential = code ~= 'A' and code ~= 'L'
+    local loaded = states and states[K]
+    local get = not loaded and call('GET', K)
+    local answer
+    if not loaded then
+      if code == 'A' then answer = take(K, get, text) elseif code == 'R' then answer = giveBack(K, KEYS[k + 1], get, text) end
+    end
+    if not answer then
+      if not perform then states, perform, finish = prepare() end
+      answer = perform(code, string.sub(text, 2), k, a + 1, get)
+    end
+    answers[#answers + 1] = answer
+    a = a + 1
+    if code == 'P' then a = a + 3 * string.sub(text, 2) end
   end
-  answers[#answers + 1] = answer
-  a = a + 1 + (ARGUMENTS[code] or 1 + 3 * ARGV[a + 1])
 end
-for client, text in pairs(theirs) do
-  call('PUBLISH', prefix .. ':@' .. client, text)
-end
-answers[#answers + 1] = mine
+
+local ok, err = pcall(performAll)
+essential = true
+answers[#answers + 1] = finish and finish() or {}
+if not ok then error(err, 0) end
 return answers
