@@ -21,10 +21,18 @@ export class GiveBackList {
   ) {}
 
   /** Gives a held permit back. When that fails it goes on in the background. */
-  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+  release(
+    key: string,
+    id: string,
+    holdAtLeastMs: number,
+    lastToken?: number,
+  ): Promise<ReleaseOutcome> {
     if (this.isStopped) return Promise.resolve('expired');
-    const release = (): Promise<ReleaseOutcome> => this.session.release(key, id, holdAtLeastMs);
-    return this.attempt(id, release, 'released');
+    return this.attempt(
+      id,
+      () => this.session.release(key, id, holdAtLeastMs, lastToken),
+      'released',
+    );
   }
 
   /** Makes certain that the id neither waits nor holds. */
@@ -71,17 +79,27 @@ export class GiveBackList {
     return this.inFlight === 0 && this.failed.size === 0;
   }
 
-  private async attempt<T>(id: string, task: () => Promise<T>, otherwise: T): Promise<T> {
+  private attempt<T>(id: string, task: () => Promise<T>, otherwise: T): Promise<T> {
     this.inFlight++;
-    try {
-      return await task();
-    } catch {
+    const failed = (): T => {
       if (!this.isStopped) this.tryLater(id, task);
+      this.landed();
       return otherwise;
-    } finally {
-      this.inFlight--;
-      if (this.isEmpty) this.onEmpty?.();
+    };
+    const done = (result: T): T => {
+      this.landed();
+      return result;
+    };
+    try {
+      return task().then(done, failed);
+    } catch {
+      return Promise.resolve(failed());
     }
+  }
+
+  private landed(): void {
+    this.inFlight--;
+    if (this.onEmpty !== undefined && this.isEmpty) this.onEmpty();
   }
 
   private tryLater(id: string, task: () => Promise<unknown>): void {

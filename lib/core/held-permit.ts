@@ -16,7 +16,6 @@ export interface PermitKeeper {
 /** A permit of the store. What is not part of {@link Permit} is the keeper's. */
 export class HeldPermit implements Permit, Timed {
   readonly key: string;
-  readonly id: string;
   readonly weight: number;
   readonly label: string | undefined;
   readonly acquiredAt: number;
@@ -34,6 +33,9 @@ export class HeldPermit implements Permit, Timed {
   wakeAt = Infinity;
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
+  /** How often it was passed on within this process, and since when it may be. */
+  passes = 0;
+  passedSince: number;
 
   /** Not enumerable: a permit can be shown and serialised. */
   readonly #keeper: PermitKeeper;
@@ -42,6 +44,7 @@ export class HeldPermit implements Permit, Timed {
 
   constructor(
     waiter: Waiter,
+    readonly id: string,
     grant: Grant,
     readonly heldSince: number,
     deadline: number,
@@ -49,7 +52,6 @@ export class HeldPermit implements Permit, Timed {
   ) {
     this.#keeper = keeper;
     this.key = waiter.key;
-    this.id = waiter.id;
     this.options = waiter.options;
     this.weight = waiter.options.weight;
     this.label = waiter.options.label;
@@ -58,6 +60,7 @@ export class HeldPermit implements Permit, Timed {
     this.expiresAt = grant.expiresAt;
     this.provisional = grant.provisional;
     this.deadline = deadline;
+    this.passedSince = heldSince;
   }
 
   get keys(): readonly string[] {

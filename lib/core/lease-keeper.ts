@@ -12,6 +12,7 @@ import {
   retryRenewal,
   safely,
 } from './lease-times.js';
+import type { LocalPasses } from './local-passes.js';
 import type { Reporter } from './reporter.js';
 import type { Waiter } from './waiter.js';
 
@@ -22,6 +23,9 @@ export interface LeaseKeeperParts {
   alarm: Alarm<Entry>;
   giveBacks: GiveBackList;
   reporter: Reporter;
+  passes: LocalPasses;
+  /** A permit was given to a waiter without asking the store. */
+  onPassed: (waiter: Waiter, permit: HeldPermit) => void;
   /** A permit of the key is held no more. */
   onFreed: (key: string) => void;
 }
@@ -37,7 +41,7 @@ export class LeaseKeeper implements PermitKeeper {
   }
 
   hold(waiter: Waiter, grant: Grant, now: number): HeldPermit {
-    const permit = new HeldPermit(waiter, grant, now, safely(grant.deadline, now), this);
+    const permit = new HeldPermit(waiter, waiter.id, grant, now, safely(grant.deadline, now), this);
     this.parts.entries.set(permit.id, permit);
     this.plan(permit, nextRenewal(permit, now));
     // At once: its holder may keep the event loop busy for longer than a provisional lease.
@@ -78,19 +82,31 @@ export class LeaseKeeper implements PermitKeeper {
     try {
       lease = await this.parts.session.renew(permit.key, permit.id, leaseMs);
     } catch (error) {
-      if (isLatest(permit, renewal)) this.plan(permit, retryRenewal(permit, this.now()));
+      const holder = this.successorOf(permit);
+      if (isLatest(holder, renewal)) this.plan(holder, retryRenewal(holder, this.now()));
       throw error;
     }
-    if (lease === null) this.lose(permit, 'expired');
+    const holder = this.successorOf(permit);
+    if (lease === null) this.lose(holder, 'expired');
+    else if (isLatest(holder, renewal)) this.renewed(holder, lease, isClaim);
     if (permit.over !== undefined) throw permit.lostError();
-    if (lease !== null && isLatest(permit, renewal)) this.renewed(permit, lease, isClaim);
   }
 
   release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome> {
     if (!permit.isHeld) return Promise.resolve('expired');
-    this.end(permit, 'released');
-    const released = this.parts.giveBacks.release(permit.key, permit.id, holdAtLeastMs);
-    this.parts.onFreed(permit.key);
+    const { key, id, options } = permit;
+    const isPassable = options.localPasses > 0 && holdAtLeastMs === 0 && !this.isStopped;
+    const next = isPassable ? this.parts.passes.take(permit, this.now()) : undefined;
+    let released: Promise<ReleaseOutcome>;
+    if (next !== undefined) {
+      released = Promise.resolve('released');
+      this.pass(permit, next);
+    } else {
+      this.end(permit, 'released');
+      const lastToken = permit.passes > 0 ? permit.fencingToken : undefined;
+      released = this.parts.giveBacks.release(key, id, holdAtLeastMs, lastToken);
+      this.parts.onFreed(key);
+    }
     return this.parts.reporter.isVerbose ? this.reportRelease(permit, released) : released;
   }
 
@@ -114,6 +130,33 @@ export class LeaseKeeper implements PermitKeeper {
     this.isStopped = true;
   }
 
+  /** The store hears nothing of it: for the store the permit is still held. */
+  private pass(permit: HeldPermit, waiter: Waiter): void {
+    const now = this.now();
+    permit.over = 'released';
+    permit.wakeAt = Infinity;
+    const grant = {
+      fencingToken: permit.fencingToken + 1,
+      acquiredAt: Math.round(permit.acquiredAt + now - permit.heldSince),
+      expiresAt: permit.expiresAt,
+      deadline: permit.deadline,
+      provisional: permit.provisional,
+    };
+    const next = new HeldPermit(waiter, permit.id, grant, now, permit.deadline, this);
+    next.passes = permit.passes + 1;
+    next.passedSince = permit.passedSince;
+    next.renewals = permit.renewals;
+    this.parts.entries.set(next.id, next);
+    this.plan(next, permit.renewAt);
+    this.parts.onPassed(waiter, next);
+  }
+
+  /** Who holds a permit now that may have been passed on while it was renewed. */
+  private successorOf(permit: HeldPermit): HeldPermit {
+    const entry = permit.over === 'released' ? this.parts.entries.get(permit.id) : undefined;
+    return entry instanceof HeldPermit ? entry : permit;
+  }
+
   private renewed(permit: HeldPermit, lease: Lease, isClaim: boolean): void {
     const now = this.now();
     permit.provisional = false;
@@ -135,6 +178,7 @@ export class LeaseKeeper implements PermitKeeper {
     permit.over = how;
     permit.wakeAt = Infinity;
     this.parts.entries.delete(permit.id);
+    if (permit.options.localPasses > 0) this.parts.passes.end(permit.key);
   }
 
   private async reportRelease(

@@ -22,6 +22,7 @@ import { GiveBackList } from './give-back-list.js';
 import { type Entry, HeldPermit } from './held-permit.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
+import { LocalPasses } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
 import { Outage } from './outage.js';
 import type { Permit } from './permit.js';
@@ -51,6 +52,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly giveBacks: GiveBackList;
   private readonly keeper: LeaseKeeper;
   private readonly local: LocalPermits;
+  private readonly passes: LocalPasses;
   private readonly outage: Outage;
   private isClosing = false;
   private closed: Promise<void> | undefined;
@@ -74,6 +76,7 @@ export class SemaphoreCore implements StoreClient {
       (key) => this.heldOfStore(key),
       (waiter) => this.degrade(waiter, () => this.local.release(waiter.key, waiter.options.weight)),
     );
+    this.passes = new LocalPasses((key, id) => this.giveBacks.cancel(key, id));
     this.keeper = new LeaseKeeper({
       clock,
       entries,
@@ -81,6 +84,8 @@ export class SemaphoreCore implements StoreClient {
       session: this.session,
       alarm: this.alarm,
       giveBacks: this.giveBacks,
+      passes: this.passes,
+      onPassed: (waiter, permit) => this.admit(waiter, permit),
       onFreed: (key) => this.local.serve(key),
     });
   }
@@ -92,7 +97,9 @@ export class SemaphoreCore implements StoreClient {
   /** @param since when the caller asked: `waitMs` counts from here */
   acquire(key: string, options: ResolvedOptions, since = this.clock.now()): Promise<Permit> {
     return new Promise((resolve, reject) => {
-      const waiter = new Waiter(this.ids.next(), key, options, since, resolve, reject);
+      const place = this.placeOf(key, options);
+      const id = place ?? this.ids.next();
+      const waiter = new Waiter(id, key, options, since, resolve, reject);
       const { signal } = options;
       if (this.isClosing) {
         this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
@@ -101,7 +108,8 @@ export class SemaphoreCore implements StoreClient {
       } else {
         this.entries.set(waiter.id, waiter);
         if (signal) this.listen(waiter, signal);
-        void this.ask(waiter);
+        if (place === undefined) this.ask(waiter);
+        else this.enqueue(waiter, 'waiting');
       }
     });
   }
@@ -109,6 +117,7 @@ export class SemaphoreCore implements StoreClient {
   granted(key: string, id: string, grant: Grant): void {
     const waiter = this.entries.get(id);
     if (waiter instanceof HeldPermit) return;
+    if (waiter === undefined) this.passes.forget(key, id);
     if (waiter === undefined || waiter.state === 'local') {
       this.giveBacks.cancel(key, id);
       return;
@@ -116,22 +125,25 @@ export class SemaphoreCore implements StoreClient {
     const now = this.clock.now();
     const isHeld = grant.deadline > now;
     const mayBeginShort = !grant.provisional || isKeptAlive(waiter.options);
-    if (isHeld && mayBeginShort) this.admit(waiter, grant, now);
+    if (isHeld && mayBeginShort) this.admit(waiter, this.keeper.hold(waiter, grant, now));
     // That claims a provisional grant too: a lease that nobody renews must not begin with a short one.
-    else if (isHeld || waiter.asked < MAX_ASKED) void this.ask(waiter);
+    else if (isHeld || waiter.asked < MAX_ASKED) this.ask(waiter);
     else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));
   }
 
   failed(key: string, id: string, error: Error): void {
     const waiter = this.entries.get(id);
-    if (waiter === undefined) this.giveBacks.cancel(key, id);
-    else if (waiter instanceof Waiter) this.doWithoutStore(waiter, error);
+    if (waiter === undefined) {
+      this.passes.forget(key, id);
+      this.giveBacks.cancel(key, id);
+    } else if (waiter instanceof Waiter) this.doWithoutStore(waiter, error);
   }
 
   revoked(key: string, id: string): void {
     const entry = this.entries.get(id);
     if (entry instanceof HeldPermit) this.keeper.lose(entry, 'forced');
     else if (entry) this.giveUp(entry, 'aborted', new PermitLostError(key, id, 'forced'));
+    else this.passes.forget(key, id);
   }
 
   permitsChanged(change: PermitsChange): void {
@@ -189,16 +201,26 @@ export class SemaphoreCore implements StoreClient {
     );
   }
 
-  private async ask(waiter: Waiter): Promise<void> {
+  /** A place in the queue that was left by a waiter of this process. */
+  private placeOf(key: string, options: ResolvedOptions): string | undefined {
+    if (options.localPasses === 0 || options.waitMs === 0) return undefined;
+    if (this.isClosing || options.signal?.aborted) return undefined;
+    return this.passes.adopt(key, options);
+  }
+
+  private ask(waiter: Waiter): void {
     waiter.state = 'asking';
     waiter.asked++;
-    let reply: AcquireReply;
+    const failed = (error: unknown): void => this.doWithoutStore(waiter, error);
     try {
-      reply = await this.session.acquire(waiter.request());
+      const asked = this.session.acquire(waiter.request());
+      asked.then((reply) => this.answered(waiter, reply), failed);
     } catch (error) {
-      this.doWithoutStore(waiter, error);
-      return;
+      failed(error);
     }
+  }
+
+  private answered(waiter: Waiter, reply: AcquireReply): void {
     if (reply.status === 'granted') this.granted(waiter.key, waiter.id, reply.grant);
     else if (waiter.state !== 'asking') return;
     else if (reply.status === 'waiting') this.enqueue(waiter, 'waiting');
@@ -211,12 +233,13 @@ export class SemaphoreCore implements StoreClient {
   private enqueue(waiter: Waiter, state: 'waiting' | 'local'): void {
     waiter.enqueue(state);
     this.alarm.expect(waiter);
+    if (state === 'waiting' && waiter.options.localPasses > 0) this.passes.add(waiter);
     if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...waiter.facts() });
   }
 
-  private admit(waiter: Waiter, grant: Grant, now: number): void {
-    const permit = this.keeper.hold(waiter, grant, now);
-    waiter.end();
+  private admit(waiter: Waiter, permit: HeldPermit): void {
+    if (waiter.id !== permit.id) this.entries.delete(waiter.id);
+    this.settle(waiter);
     waiter.resolve(permit);
     this.reportAcquired(waiter, permit);
   }
@@ -245,6 +268,7 @@ export class SemaphoreCore implements StoreClient {
   }
 
   private enterLocally(waiter: Waiter): void {
+    this.passes.remove(waiter);
     const refusal = this.local.enter(waiter);
     if (refusal) this.refuse(waiter, refusal, waiter.unavailableError(refusal));
     else if (waiter.state !== 'over') this.enqueue(waiter, 'local');
@@ -258,7 +282,7 @@ export class SemaphoreCore implements StoreClient {
       this.reporter.report({ type: 'released', ...waiter.facts(), outcome: 'released', heldMs });
     });
     this.entries.delete(waiter.id);
-    waiter.end();
+    this.settle(waiter);
     waiter.resolve(permit);
     this.reportAcquired(waiter, permit);
   }
@@ -273,17 +297,23 @@ export class SemaphoreCore implements StoreClient {
 
   private refuse(waiter: Waiter, reason: RejectedReason, error: Error): void {
     this.entries.delete(waiter.id);
-    waiter.end();
+    this.settle(waiter);
     waiter.reject(error);
     if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
     this.reporter.report({ type: 'rejected', ...waiter.facts(), reason, waitedMs });
   }
 
-  private reportAcquired(waiter: Waiter, { fencingToken, degraded }: Permit): void {
+  /** Its wait is over. */
+  private settle(waiter: Waiter): void {
+    if (waiter.options.localPasses > 0) this.passes.remove(waiter);
+    waiter.end();
+  }
+
+  private reportAcquired(waiter: Waiter, { id, fencingToken, degraded }: Permit): void {
     if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
-    const what = { ...waiter.facts(), waitedMs, fencingToken, degraded };
+    const what = { ...waiter.facts(), permitId: id, waitedMs, fencingToken, degraded };
     this.reporter.report({ type: 'acquired', ...what });
   }
 

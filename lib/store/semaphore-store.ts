@@ -39,8 +39,14 @@ export interface StoreSession {
   /**
    * Gives a permit back and hands it on.
    * @param holdAtLeastMs the permit stays taken until this long after its acquisition
+   * @param lastToken the highest fencing token that was used under it, when it was more than the grant's own: see {@link TOKENS_A_GRANT}
    */
-  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome>;
+  release(
+    key: string,
+    id: string,
+    holdAtLeastMs: number,
+    lastToken?: number,
+  ): Promise<ReleaseOutcome>;
 
   /**
    * Lets the lease end `leaseMs` from now, and claims a provisional grant.
@@ -63,6 +69,12 @@ export interface StoreSession {
   /** Ends the session and what it opened. Permits still held end with their leases. */
   close(): Promise<void>;
 }
+
+/**
+ * A process may pass a permit on to others of its own and count the token up each time, by less than this. The store gives
+ * no token again that may have been used so: after a permit that was not released it leaves as many out.
+ */
+export const TOKENS_A_GRANT = 1000;
 
 /** What the store tells the process, at any time. None of these may throw. */
 export interface StoreClient {

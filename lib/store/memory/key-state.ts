@@ -1,12 +1,13 @@
 import type { StopTimer } from '../clock.js';
-import type {
-  AcquireReply,
-  AcquireRequest,
-  Grant,
-  Lease,
-  ReleaseOutcome,
-  SemaphoreSnapshot,
-  StoreClient,
+import {
+  type AcquireReply,
+  type AcquireRequest,
+  type Grant,
+  type Lease,
+  type ReleaseOutcome,
+  type SemaphoreSnapshot,
+  type StoreClient,
+  TOKENS_A_GRANT,
 } from '../semaphore-store.js';
 import { WaitingLine } from './waiting-line.js';
 
@@ -21,6 +22,8 @@ export interface Owner {
 export interface Host {
   toEpoch(time: number): number;
   nextToken(now: number): number;
+  /** Tokens up to this one may have been used. */
+  noteToken(token: number): void;
   /** Lets the key look at its leases again, `delayMs` from now. */
   wake(key: string, delayMs: number): StopTimer;
 }
@@ -80,7 +83,7 @@ export class KeyState {
     if (now < this.nextEnd) return;
     this.nextEnd = Infinity;
     for (const holder of this.holders.values()) {
-      if (holder.deadline <= now) this.free(holder);
+      if (holder.deadline <= now) this.lose(holder);
       else this.nextEnd = Math.min(this.nextEnd, holder.deadline);
     }
     this.admit(now);
@@ -122,13 +125,15 @@ export class KeyState {
   }
 
   cancel(id: string, now: number): void {
-    if (this.line.remove(id) === undefined) this.release(id, 0, now);
-    else this.admit(now);
+    const holder = this.line.remove(id) === undefined ? this.heldBy(id) : undefined;
+    if (holder) this.lose(holder);
+    this.admit(now);
   }
 
-  release(id: string, holdAtLeastMs: number, now: number): ReleaseOutcome {
+  release(id: string, holdAtLeastMs: number, now: number, lastToken: number): ReleaseOutcome {
     const holder = this.heldBy(id);
     if (holder === undefined) return 'expired';
+    this.host.noteToken(lastToken);
     const keptUntil = holder.acquiredAt + holdAtLeastMs;
     if (keptUntil > now) {
       holder.isReleased = true;
@@ -157,7 +162,7 @@ export class KeyState {
     const waiter = holder === undefined ? this.line.remove(id) : undefined;
     const dropped = holder ?? waiter;
     if (dropped === undefined) return false;
-    if (holder) this.free(holder);
+    if (holder) this.lose(holder);
     this.admit(now);
     if (!holder?.isReleased) dropped.owner.tell((client) => client.revoked(this.key, id));
     return true;
@@ -256,6 +261,12 @@ export class KeyState {
   private free(holder: Holder): void {
     this.holders.delete(holder.id);
     this.held -= holder.weight;
+  }
+
+  /** Ends a permit that was not released. */
+  private lose(holder: Holder): void {
+    this.free(holder);
+    if (!holder.isReleased) this.host.noteToken(holder.fencingToken + TOKENS_A_GRANT);
   }
 
   private refuse(status: 'busy' | 'queue-full', now: number): AcquireReply {

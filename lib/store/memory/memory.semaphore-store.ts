@@ -74,6 +74,10 @@ class Memory implements SharedMemory, Host {
     return this.lastToken;
   }
 
+  noteToken(token: number): void {
+    this.lastToken = Math.max(this.lastToken, token);
+  }
+
   wake(key: string, delayMs: number): StopTimer {
     return this.clock.schedule(() => this.run(key, (state) => state.stop()), delayMs);
   }

@@ -43,8 +43,13 @@ export class MemorySession implements StoreSession, Owner {
     this.run(key, (state, now) => state.cancel(id, now));
   }
 
-  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    return this.run(key, (state, now) => state.release(id, holdAtLeastMs, now));
+  async release(
+    key: string,
+    id: string,
+    holdAtLeastMs: number,
+    lastToken = 0,
+  ): Promise<ReleaseOutcome> {
+    return this.run(key, (state, now) => state.release(id, holdAtLeastMs, now, lastToken));
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {

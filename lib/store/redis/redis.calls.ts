@@ -200,11 +200,12 @@ export class RedisCalls {
       this.dispatch(batch);
       return;
     }
+    // First: an answer to somebody who asked again ends the wait, and the grant would find nobody.
+    const grants = reply[operations.length + 1] as OwnGrants;
+    if (grants.length > 0) this.onOwnGrants(grants, sample);
     for (const [i, operation] of operations.entries()) {
       operation.resolve(reply[i + 1] as never, sample);
     }
-    const grants = reply[operations.length + 1] as OwnGrants;
-    if (grants.length > 0) this.onOwnGrants(grants, sample);
   }
 
   /** Tries again what may succeed in time. */

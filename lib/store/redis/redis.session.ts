@@ -19,7 +19,16 @@ import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
 import { type InspectReply, toSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
-import { ENDLESS, type Granted, RedisWaiting, toGrant, toLease, Waiting } from './redis.waiting.js';
+import {
+  ENDLESS,
+  type Granted,
+  labelText,
+  leaseText,
+  RedisWaiting,
+  toGrant,
+  toLease,
+  Waiting,
+} from './redis.waiting.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {
@@ -88,15 +97,15 @@ export class RedisSession implements StoreSession {
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const { key, permits, wait, maxWaiting } = request;
-    const waiting = new Waiting(request, this.keys.state(key), this.memberOf(request));
+    const { wait, maxWaiting } = request;
+    const waiting = new Waiting(request, this.keys.state(request.key), this.clientId);
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
-    const alive = wait && !this.waiting.isKnownAlive(waiting.state) ? 1 : 0;
+    const isNews = wait && !this.waiting.isKnownAlive(waiting.state);
     if (wait) this.waiting.add(waiting);
     return new Promise((resolve, reject) => {
       this.calls.issue<AcquireAnswer>(
         waiting.state,
-        `A${permits} ${wait ? room : NOT_TO_WAIT} ${alive} ${waiting.member}`,
+        acquireText(request, wait ? room : NOT_TO_WAIT, isNews),
         (answer, sample) => resolve(this.acquired(waiting, answer, sample)),
         (error) => reject(this.notAcquired(waiting, error)),
       );
@@ -177,13 +186,14 @@ export class RedisSession implements StoreSession {
     }
   }
 
-  release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+  release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
+    this.calls.noteToken(lastToken);
     const asking = this.waiting.get(id);
     if (asking?.isGranted) asking.isCancelled = true;
     return new Promise((resolve, reject) => {
       this.calls.issue<number>(
         this.keys.state(key),
-        `R${id} ${holdAtLeastMs}`,
+        `R${id} ${holdAtLeastMs} ${lastToken}`,
         (answer) => resolve(answer === 1 ? 'released' : 'expired'),
         reject,
       );
@@ -222,10 +232,6 @@ export class RedisSession implements StoreSession {
     this.waiting.close();
     this.uncertain.close();
     await this.link.close();
-  }
-
-  private memberOf({ id, weight, leaseMs, priority, label }: AcquireRequest): string {
-    return `${id} ${this.clientId} ${weight} ${leaseText(leaseMs)} ${priority} ${label === undefined ? '' : `=${label}`}`;
   }
 
   private reportLimit(
@@ -323,6 +329,7 @@ function isNothingDone(error: unknown): boolean {
   return error instanceof StoreUnavailableError && error.nothingDone;
 }
 
-function leaseText(leaseMs: number): string {
-  return leaseMs === Infinity ? '-' : String(leaseMs);
+function acquireText(request: AcquireRequest, room: number, isNews: boolean): string {
+  const { id, permits, weight, leaseMs, priority, label } = request;
+  return `A${id} ${permits} ${weight} ${leaseText(leaseMs)} ${room} ${isNews ? 1 : 0} ${priority} ${labelText(label)}`;
 }

@@ -20,8 +20,14 @@ export class Waiting {
   constructor(
     readonly request: AcquireRequest,
     readonly state: string,
-    readonly member: string,
+    private readonly client: string,
   ) {}
+
+  /** As it stands in the queue. */
+  get member(): string {
+    const { id, weight, leaseMs, priority, label } = this.request;
+    return `${id} ${this.client} ${weight} ${leaseText(leaseMs)} ${priority} ${labelText(label)}`;
+  }
 }
 
 /** As the server tells it. */
@@ -232,4 +238,14 @@ export function toLease(expiry: number, sample: Sample): { expiresAt: number; de
   return expiry >= ENDLESS
     ? { expiresAt: Infinity, deadline: Infinity }
     : { expiresAt: expiry, deadline: sample.sentAt + (expiry - sample.serverNow) };
+}
+
+/** As the scripts take a lease. */
+export function leaseText(leaseMs: number): string {
+  return leaseMs === Infinity ? '-' : String(leaseMs);
+}
+
+/** As the scripts take a label. */
+export function labelText(label: string | undefined): string {
+  return label === undefined ? '' : `=${label}`;
 }

@@ -24,11 +24,12 @@ local CLAIM_MS = 2000
 local DEAD_MS = 3400
 local DROPPED_MS = 10000
 local WAITING_TTL_MS = 60000
-local IDLE_TTL_MS = 5000
+local IDLE_TTL_MS, IDLE_TTL = 5000, '5000'
 local PINNED_TTL_MS = 31536000000
 local PLACES_PER_MS = 16
 local PLACES_PER_PRIORITY = 2 ^ 34
 local CHUNK = 1000
+local TOKENS_A_GRANT = 1000
 local INLINE = 16
 local IDLE, ALONE, FULL = 1, 2, 3
 local IDLE_FORM, ALONE_FORM, FULL_FORM = '<BI7I7', '<BI7I7I7I7Bc0', '<BI7I7I7I7I4I7I7B'
@@ -36,6 +37,7 @@ local IDLE_FORM, ALONE_FORM, FULL_FORM = '<BI7I7', '<BI7I7I7I7Bc0', '<BI7I7I7I7I
 local call, byte, match, floor, ceil = redis.call, string.byte, string.match, math.floor, math.ceil
 local pack, parse = struct.pack, struct.unpack
 local prefix, me = ARGV[1], ARGV[2]
+local mine = pack('Bc0', #me, me)
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = floor(micros / 1000)
@@ -52,11 +54,14 @@ local function write(H, ...)
   call(...)
 end
 
+-- Of a state with one holder and this lease, as text: Redis is slow to make one of a number.
+local ttl, ttlLease
+
 -- What happens most needs none of the functions that follow, and little of what they would cost: a permit of a semaphore
 -- that nobody else holds or waits for, taken and given back. Each returns nil when it is not that simple.
 
 local function take(K, text, arg)
-  local permits, id, client, weight, lease, label = match(arg, '^A(%d+) %S+ %S+ (%S+) (%S+) (%S+) (%S+) %S+ (.*)$')
+  local id, permits, weight, lease, label = match(arg, '^A(%S+) (%d+) (%d+) (%S+) %S+ %S+ %S+ (.*)$')
   local form, limit, last
   if text then
     form, limit, last = parse(IDLE_FORM, text)
@@ -66,8 +71,9 @@ local function take(K, text, arg)
   local token = last and last >= least and last + 1 or least
   if floor(token / 1000) ~= now then return nil end
   local expiry = ceil(now + lease)
-  call('SET', K, pack(ALONE_FORM, ALONE, permits, token, weight, expiry, #id, id) .. pack('Bc0', #client, client) .. label,
-    'PX', 2 * (expiry - now) + IDLE_TTL_MS)
+  if lease ~= ttlLease then ttlLease, ttl = lease, string.format('%.0f', 2 * (expiry - now) + IDLE_TTL_MS) end
+  call('SET', K, pack(ALONE_FORM, ALONE, permits, token, weight, expiry, #id, id) .. mine .. label,
+    'PX', ttl)
   if not limit or limit == 0 or limit == tonumber(permits) then return token end
   return { 1, token, expiry, now, limit }
 end
@@ -76,10 +82,10 @@ local function giveBack(K, H, text, arg)
   if not text or byte(text) == IDLE then return 0 end
   if byte(text) == FULL then return nil end
   local _, limit, token, _, expiry, id = parse(ALONE_FORM, text)
-  local released, keepMs = match(arg, '^R(%S+) (%S+)$')
+  local released, keepMs, passed = match(arg, '^R(%S+) (%S+) (%d+)$')
   if id ~= released then return 0 end
-  if expiry <= now or floor(token / 1000) + keepMs > now or token > micros then return nil end
-  write(H, 'SET', K, pack(IDLE_FORM, IDLE, limit, token), 'PX', IDLE_TTL_MS)
+  if passed ~= '0' or expiry <= now or floor(token / 1000) + keepMs > now or token > micros then return nil end
+  write(H, 'SET', K, pack(IDLE_FORM, IDLE, limit, token), 'PX', IDLE_TTL)
   return 1
 end
 

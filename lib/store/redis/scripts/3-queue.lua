@@ -1,4 +1,4 @@
-local mine, theirs = {}, {}
+local own, theirs = {}, {}
 
 local function grant(s, id, client, weight, lease, label, state)
   local expiry = lease == '-' and ENDLESS or ceil(now + lease)
@@ -15,8 +15,8 @@ end
 
 local function announce(client, id, token, expiry)
   if client == me then
-    local at = #mine
-    mine[at + 1], mine[at + 2], mine[at + 3], mine[at + 4] = id, token, expiry, now
+    local at = #own
+    own[at + 1], own[at + 2], own[at + 3], own[at + 4] = id, token, expiry, now
   else
     local text = string.format('%s %.0f %.0f %.0f', id, token, expiry, now)
     theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
@@ -85,6 +85,7 @@ local function count(s, text, dead)
   local expiry, weight, _, _, state = fieldsOf(text)
   if expiry <= now then
     if state == 'p' then dead[clientOf(text)] = true end
+    if state ~= 'k' then s.token = s.token + TOKENS_A_GRANT end
     return false
   end
   s.used = s.used + weight

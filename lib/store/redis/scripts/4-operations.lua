@@ -1,15 +1,16 @@
 -- Each takes its text, without the code, and returns its answer.
 local operations = {}
 
--- A  "permits room alive member": acquire. room is how many may wait, -1 for any number, -2 not to wait; alive is 1 when
+-- A  "id permits weight lease room alive priority label": acquire for this client. room is how many may wait, -1 for any number, -2 not to wait; alive is 1 when
 --    the client's last sign of life is not a recent one
 -- returns token  granted, now, until the lease's end, no limit changed: what happens most
 --         { 1, token, expiry, acquired, previous } granted · { 0, score, next, previous } waiting
 --         { 2, next, previous } busy · { 3, next, previous } the queue is full
 --   previous  the limit before, when this changed it, otherwise -1
 operations.A = function(s, text)
-  local permits, room, told, member = match(text, '^(%d+) (%S+) (%d) (.*)$')
-  local id, client, weight, lease, priority, label = waiter(member)
+  local id, permits, weight, lease, room, told, priority, label =
+    match(text, '^(%S+) (%d+) (%d+) (%S+) (%S+) (%d) (%S+) (.*)$')
+  local member = table.concat({ id, me, weight, lease, priority, label }, ' ')
   permits, room = tonumber(permits), tonumber(room)
   local held = holder(s, id)
   if held then
@@ -40,7 +41,7 @@ operations.A = function(s, text)
     if stands then return { 0, tonumber(stands), s.next, previous } end
     local first = s.waiting > 0 and call('ZRANGE', s.Q, 0, 0, 'WITHSCORES')[2]
     if not first or score < tonumber(first) then
-      local expiry = grant(s, id, client, weight, lease, label, 'h')
+      local expiry = grant(s, id, me, weight, lease, label, 'h')
       if previous == -1 and expiry < ENDLESS then return s.token end
       return { 1, s.token, expiry, now, previous }
     end
@@ -56,7 +57,7 @@ operations.A = function(s, text)
   else
     score = tonumber(call('ZSCORE', s.Q, member))
   end
-  if fresh then alive(s, client) end
+  if fresh then alive(s, me) end
   return { 0, score, s.next, previous }
 end
 
@@ -86,11 +87,15 @@ local function extend(s, id, from, to, ...)
   if from == ENDLESS and to < ENDLESS then sweep(s) end
 end
 
--- R  "id holdAtLeastMs": release · returns 1 when it held
+-- R  "id holdAtLeastMs last": release; last is the highest token that was used under the permit, 0 for its own
+-- returns 1 when it held
 operations.R = function(s, text)
-  local id, keepMs = match(text, '^(%S+) (%S+)$')
+  local id, keepMs, last = match(text, '^(%S+) (%S+) (%d+)$')
+  -- It may be one that is free to be granted since the operation before.
+  if s.due and not holder(s, id) then admit(s) end
   local held, from, weight, token, acquired, owner = unreleased(s, id)
   if not held then return 0 end
+  s.token = math.max(s.token, tonumber(last))
   -- Acquired in the future: the clock was set back.
   local keptUntil = ceil(math.min(acquired, now) + keepMs)
   if keptUntil > now then
@@ -115,7 +120,10 @@ end
 operations.C = function(s, text)
   local id, member = match(text, '^(%S+) (.*)$')
   local held = unreleased(s, id)
-  if held then free(s, id, held) end
+  if held then
+    free(s, id, held)
+    s.token = s.token + TOKENS_A_GRANT
+  end
   if member ~= '' then leave(s, { member }) end
   return 1
 end
@@ -170,6 +178,7 @@ operations.F = function(s, id)
   local held = holder(s, id)
   if held then
     owner = free(s, id, held)
+    s.token = s.token + TOKENS_A_GRANT
   else
     for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
       local other, client = waiter(member)

@@ -1,4 +1,4 @@
-local states = {}
+local states, RELEASE = {}, byte('R')
 
 -- Whoever became free by one release or several is handed on before any other operation may see it.
 local function perform(code, text, k, a, get)
@@ -10,9 +10,9 @@ local function perform(code, text, k, a, get)
     s.due = s.changed
     states[K] = s
   end
-  if s.due and code ~= 'R' then admit(s) end
+  if s.due and code ~= RELEASE then admit(s) end
   s.failing = true
-  local answer = operations[code](s, text, a)
+  local answer = operations[string.char(code)](s, text, a)
   s.failing = false
   s.due = s.changed
   return answer
@@ -29,26 +29,25 @@ local function finish()
   for client, text in pairs(theirs) do
     call('PUBLISH', prefix .. ':@' .. client, text)
   end
-  return mine
+  return own
 end
 
 return states, perform, finish
 end
 
 local answers = { now }
+local ACQUIRE, RELEASE, LIMIT, POLL = byte('ARLP', 1, 4)
 local states, perform, finish
 
 local function performAll()
   local a = 5
   for k = 1, #KEYS, 3 do
     local K, text = KEYS[k], ARGV[a]
-    local code = string.sub(text, 1, 1)
-    essential = code ~= 'A' and code ~= 'L'
-    local loaded = states and states[K]
-    local get = not loaded and call('GET', K)
-    local answer
-    if not loaded then
-      if code == 'A' then answer = take(K, get, text) elseif code == 'R' then answer = giveBack(K, KEYS[k + 1], get, text) end
+    local code, get, answer = byte(text), nil, nil
+    essential = code ~= ACQUIRE and code ~= LIMIT
+    if not states or not states[K] then
+      get = call('GET', K)
+      if code == ACQUIRE then answer = take(K, get, text) elseif code == RELEASE then answer = giveBack(K, KEYS[k + 1], get, text) end
     end
     if not answer then
       if not perform then states, perform, finish = prepare() end
@@ -56,7 +55,7 @@ local function performAll()
     end
     answers[#answers + 1] = answer
     a = a + 1
-    if code == 'P' then a = a + 3 * string.sub(text, 2) end
+    if code == POLL then a = a + 3 * string.sub(text, 2) end
   end
 end
 

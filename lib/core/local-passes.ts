@@ -1,0 +1,107 @@
+import type { HeldPermit } from './held-permit.js';
+import { isKeptAlive } from './lease-times.js';
+import type { Waiter } from './waiter.js';
+
+/** Other processes wait this much longer at most. */
+const PASS_WITHIN_MS = 20;
+
+/** Whatever is left of the lease is a new holder's. */
+const MIN_LEFT_MS = 1000;
+
+/** A place in the store's queue, for a request with these options. */
+interface Place {
+  id: string;
+  options: Waiter['options'];
+}
+
+interface Line {
+  /** Who waits here and takes passes, in order of arrival. */
+  readonly waiters: Set<Waiter>;
+  /** Places in the store's queue that were left when their waiters were served here: for those who come next. */
+  readonly places: Place[];
+}
+
+/**
+ * Who of this process may be given a permit that was released here, without asking the store (`localPasses`). The permit
+ * stays the same for the store; its token is counted up within what the store leaves free.
+ */
+export class LocalPasses {
+  private readonly lines = new Map<string, Line>();
+
+  /** @param leave tells the store that nobody stands at a place any more */
+  constructor(private readonly leave: (key: string, id: string) => void) {}
+
+  /** A place for a newcomer, whose waiter would need such a one. @returns its id */
+  adopt(key: string, options: Waiter['options']): string | undefined {
+    const line = this.lines.get(key);
+    const at = line?.places.findIndex((place) => isAlike(place.options, options)) ?? -1;
+    return at < 0 ? undefined : line?.places.splice(at, 1)[0]?.id;
+  }
+
+  add(waiter: Waiter): void {
+    let line = this.lines.get(waiter.key);
+    if (line === undefined) {
+      line = { waiters: new Set(), places: [] };
+      this.lines.set(waiter.key, line);
+    }
+    line.waiters.add(waiter);
+  }
+
+  /** The waiter waits no more. */
+  remove(waiter: Waiter): void {
+    const line = this.lines.get(waiter.key);
+    line?.waiters.delete(waiter);
+    this.tidy(waiter.key, line);
+  }
+
+  /** The store served a place, or dropped it. */
+  forget(key: string, id: string): void {
+    const line = this.lines.get(key);
+    const at = line?.places.findIndex((place) => place.id === id) ?? -1;
+    if (at >= 0) line?.places.splice(at, 1);
+    this.tidy(key, line);
+  }
+
+  /** Who is to have a permit that is being released; its place is left for others. */
+  take(permit: HeldPermit, now: number): Waiter | undefined {
+    const { options } = permit;
+    const line = this.lines.get(permit.key);
+    if (line === undefined || permit.passes >= options.localPasses) return undefined;
+    const leftMs = permit.deadline - now;
+    if (now - permit.passedSince >= PASS_WITHIN_MS) return undefined;
+    if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;
+    // Only the first: nobody is passed over.
+    const [first] = line.waiters;
+    if (first === undefined || !isAlike(options, first.options)) return undefined;
+    if (!isKeptAlive(first.options) || first.options.holdAtLeastMs > 0) return undefined;
+    line.waiters.delete(first);
+    line.places.push({ id: first.id, options: first.options });
+    return first;
+  }
+
+  /** The permit goes back to the store. Places that nobody takes in this turn are given up. */
+  end(key: string): void {
+    const line = this.lines.get(key);
+    if (line === undefined || line.places.length === 0) return;
+    setImmediate(() => {
+      for (const { id } of line.places.splice(0)) this.leave(key, id);
+      this.tidy(key, line);
+    });
+  }
+
+  private tidy(key: string, line: Line | undefined): void {
+    if (line?.waiters.size === 0 && line.places.length === 0) this.lines.delete(key);
+  }
+}
+
+/** Whether the store would treat both the same. */
+function isAlike(a: Waiter['options'], b: Waiter['options']): boolean {
+  return (
+    a === b ||
+    (a.permits === b.permits &&
+      a.weight === b.weight &&
+      a.priority === b.priority &&
+      a.leaseMs === b.leaseMs &&
+      a.label === b.label)
+  );
+}
