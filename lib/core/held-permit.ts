@@ -36,6 +36,8 @@ export class HeldPermit implements Permit, Timed {
   /** How often it was passed on within this process, and since when it may be. */
   passes = 0;
   passedSince: number;
+  /** The limit when it was granted. */
+  readonly permits: number;
 
   /** Not enumerable: a permit can be shown and serialised. */
   readonly #keeper: PermitKeeper;
@@ -61,6 +63,7 @@ export class HeldPermit implements Permit, Timed {
     this.provisional = grant.provisional;
     this.deadline = deadline;
     this.passedSince = heldSince;
+    this.permits = grant.permits;
   }
 
   get keys(): readonly string[] {

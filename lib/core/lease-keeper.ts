@@ -141,6 +141,7 @@ export class LeaseKeeper implements PermitKeeper {
       expiresAt: permit.expiresAt,
       deadline: permit.deadline,
       provisional: permit.provisional,
+      permits: permit.permits,
     };
     const next = new HeldPermit(waiter, permit.id, grant, now, permit.deadline, this);
     next.passes = permit.passes + 1;

@@ -67,6 +67,8 @@ export class LocalPasses {
     const { options } = permit;
     const line = this.lines.get(permit.key);
     if (line === undefined || permit.passes >= options.localPasses) return undefined;
+    // Tokens of others may lie between those of two passes, unless there can be no others.
+    if (permit.weight < permit.permits) return undefined;
     const leftMs = permit.deadline - now;
     if (now - permit.passedSince >= PASS_WITHIN_MS) return undefined;
     if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;

@@ -135,6 +135,8 @@ export interface Grant extends Lease {
   acquiredAt: number;
   /** The lease is a short one, in case nobody is there any more to take the permit: renew to claim it. */
   provisional: boolean;
+  /** The limit in force. */
+  permits: number;
 }
 
 export type ReleaseOutcome = 'released' | 'expired';

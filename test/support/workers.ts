@@ -17,6 +17,10 @@ export interface LoadOptions {
   callers: number;
   durationMs: number;
   maxWorkMs: number;
+  /** @default 3 */
+  maxWeight?: number;
+  /** For every call; calls then have no labels of their own. */
+  options?: AcquireOptions;
 }
 
 export interface LoadResult {

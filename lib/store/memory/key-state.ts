@@ -282,6 +282,7 @@ export class KeyState {
       expiresAt: this.host.toEpoch(holder.deadline),
       deadline: holder.deadline,
       provisional: false,
+      permits: this.limit ?? 0,
     };
   }
 }

@@ -29,8 +29,8 @@ export interface Answer<T> {
   sample: Sample;
 }
 
-/** id, token, expiry, acquired of waiters of this process which the call made state. */
-export type OwnGrants = readonly [string, number, number, number, ...unknown[]] | readonly [];
+/** id, token, expiry, acquired, limit of each waiter of this process that the call made a holder. */
+export type OwnGrants = readonly (string | number)[];
 
 /** An operation on its way, and who wants to know of it. */
 class Pending {

@@ -22,6 +22,9 @@ import { RedisUncertain } from './redis.uncertain.js';
 import {
   ENDLESS,
   type Granted,
+  GRANT_FIELDS,
+  inGroups,
+  toGranted,
   labelText,
   leaseText,
   RedisWaiting,
@@ -41,9 +44,9 @@ export interface RedisSessionOptions {
 /** What the script answers to an acquire: a token alone for what happens most. */
 type AcquireAnswer =
   | number
-  | [status: 0, score: number, next: number, previous: number]
-  | [status: 1, token: number, expiry: number, acquired: number, previous: number]
-  | [status: 2 | 3, next: number, previous: number];
+  | [status: 0, previous: number, score: number, next: number]
+  | [status: 1, previous: number, token: number, expiry: number, acquired: number, permits: number]
+  | [status: 2 | 3, previous: number, next: number];
 
 /** How many may wait, as the script takes it. */
 const ANY_NUMBER = -1;
@@ -122,15 +125,16 @@ export class RedisSession implements StoreSession {
     if (typeof answer === 'number') {
       const { serverNow } = sample;
       const expiry = Math.ceil(serverNow + leaseMs);
-      return this.grantedAtOnce(waiting, { token: answer, expiry, acquired: serverNow }, sample);
+      const granted = { token: answer, expiry, acquired: serverNow, permits };
+      return this.grantedAtOnce(waiting, granted, sample);
     }
-    this.reportLimit(key, answer.at(-1), permits);
+    this.reportLimit(key, answer[1], permits);
     if (answer[0] === 1) {
-      const [, token, expiry, acquired] = answer;
-      return this.grantedAtOnce(waiting, { token, expiry, acquired }, sample);
+      const [, , token, expiry, acquired, limit] = answer;
+      return this.grantedAtOnce(waiting, { token, expiry, acquired, permits: limit }, sample);
     }
     if (answer[0] === 0 && !waiting.isGranted && !waiting.isCancelled) {
-      const [, score, next] = answer;
+      const [, , score, next] = answer;
       this.waiting.queued(waiting, score, next, sample);
       return { status: 'waiting' };
     }
@@ -140,7 +144,7 @@ export class RedisSession implements StoreSession {
       if (waiting.isCancelled) this.uncertain.cancel(waiting);
       return { status: 'waiting' };
     }
-    const [status, next] = answer;
+    const [status, , next] = answer;
     const retryAfterMs = next >= ENDLESS ? Infinity : Math.max(1, next - sample.serverNow);
     return { status: status === 2 ? 'busy' : 'queue-full', retryAfterMs };
   }
@@ -245,18 +249,12 @@ export class RedisSession implements StoreSession {
   }
 
   private onOwnGrants(grants: OwnGrants, sample: Sample): void {
-    for (let i = 0; i < grants.length; i += 4) {
-      const [id, token, expiry, acquired] = grants.slice(i, i + 4) as [
-        string,
-        number,
-        number,
-        number,
-      ];
-      this.waiting.granted(id, { token, expiry, acquired }, false, sample);
+    for (const [id, ...granted] of inGroups(grants, GRANT_FIELDS)) {
+      this.waiting.granted(String(id), toGranted(granted), false, sample);
     }
   }
 
-  /** `id token expiry acquired,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known */
+  /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known */
   private onMessage(text: string): void {
     const rest = text.slice(1);
     if (text.startsWith('?')) {
@@ -268,13 +266,8 @@ export class RedisSession implements StoreSession {
       this.client.revoked(this.keys.keyOf(state), id);
     } else {
       for (const one of text.split(',')) {
-        const [id, token, expiry, acquired] = one.split(' ') as [string, string, string, string];
-        const granted = {
-          token: Number(token),
-          expiry: Number(expiry),
-          acquired: Number(acquired),
-        };
-        this.waiting.granted(id, granted, true);
+        const [id, ...granted] = one.split(' ');
+        this.waiting.granted(id as string, toGranted(granted), true);
       }
     }
   }

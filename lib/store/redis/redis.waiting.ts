@@ -35,7 +35,12 @@ export interface Granted {
   token: number;
   expiry: number;
   acquired: number;
+  /** The limit in force. */
+  permits: number;
 }
+
+/** Of an answer that tells a grant: whose, and what {@link toGranted} takes. */
+export const GRANT_FIELDS = 5;
 
 interface Watched {
   entries: Map<string, Waiting>;
@@ -188,17 +193,12 @@ export class RedisWaiting {
           if (entry.isCancelled) this.on.undead(entry);
         }
         if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
-        for (let i = 1; i < value.length; i += 4) {
-          const [index, token, expiry, acquired] = value.slice(i, i + 4) as [
-            number,
-            number,
-            number,
-            number,
-          ];
-          const entry = entries[index] as Waiting;
-          const { id } = entry.request;
+        for (const [index, ...fields] of inGroups(value.slice(1), GRANT_FIELDS)) {
+          const entry = entries[index as number] as Waiting;
+          const granted = toGranted(fields);
           if (entry.isCancelled) continue;
-          if (token !== 0) this.granted(id, { token, expiry, acquired }, true, sample);
+          const { id } = entry.request;
+          if (granted.token !== 0) this.granted(id, granted, true, sample);
           else if (this.remove(id) !== undefined) this.on.dropped(entry);
         }
         if (watched !== undefined) this.wakeAt(state, watched, value[0] as number, sample);
@@ -229,6 +229,7 @@ export function toGrant(granted: Granted, provisional: boolean, sample: Sample):
   return {
     fencingToken: granted.token,
     acquiredAt: granted.acquired,
+    permits: granted.permits,
     provisional,
     ...toLease(granted.expiry, sample),
   };
@@ -238,6 +239,21 @@ export function toLease(expiry: number, sample: Sample): { expiresAt: number; de
   return expiry >= ENDLESS
     ? { expiresAt: Infinity, deadline: Infinity }
     : { expiresAt: expiry, deadline: sample.sentAt + (expiry - sample.serverNow) };
+}
+
+export function toGranted([token, expiry, acquired, permits]: readonly (
+  string | number
+)[]): Granted {
+  return {
+    token: Number(token),
+    expiry: Number(expiry),
+    acquired: Number(acquired),
+    permits: Number(permits),
+  };
+}
+
+export function* inGroups<T>(list: readonly T[], size: number): Generator<T[]> {
+  for (let i = 0; i < list.length; i += size) yield list.slice(i, i + size);
 }
 
 /** As the scripts take a lease. */

@@ -1,7 +1,50 @@
 import assert from 'node:assert/strict';
+import { TOKENS_A_GRANT } from '../../store/semaphore-store.js';
 import { type Behaviours, range, SHORT_MS } from './scene.js';
 
 export const tokenBehaviours: Behaviours = {
+  'gives no token again that was used under a permit that was passed on': async ({ key, join }) => {
+    const peer = join();
+    const first = await peer.hold(key);
+    const used = first.grant.fencingToken + TOKENS_A_GRANT - 1;
+    assert.equal(await peer.session.release(key, first.id, 0, used), 'released');
+    assertGrows([used, (await peer.hold(key)).grant.fencingToken]);
+  },
+
+  'gives no token again that may have been used under a permit that was lost': async ({
+    key,
+    join,
+    advance,
+  }) => {
+    const peer = join();
+    const wish = { leaseMs: SHORT_MS };
+    const first = await peer.hold(key, wish);
+    await advance(2 * SHORT_MS);
+    const second = await peer.hold(key, wish);
+    await peer.session.forceRelease(key, second.id);
+    const third = await peer.hold(key, wish);
+    await peer.session.cancel(key, third.id);
+    const last = await peer.hold(key);
+    const tokens = [first, second, third].map(({ grant }) => grant.fencingToken);
+    assertGrows([...tokens, last.grant.fencingToken]);
+    assertGrows(
+      tokens
+        .slice(1)
+        .map((token) => token + TOKENS_A_GRANT - 1)
+        .concat(last.grant.fencingToken),
+    );
+  },
+
+  'tells the limit that is in force with a grant': async ({ key, join }) => {
+    const [one, other] = [join(), join()];
+    await one.session.setPermits(key, 2);
+    const first = await one.hold(key, { permits: 5, weight: 2 });
+    assert.equal(first.grant.permits, 2);
+    const second = await other.wait(key, { permits: 5 });
+    await one.session.release(key, first.id, 0);
+    assert.equal((await other.grant(second)).permits, 2);
+  },
+
   'lets tokens grow with every grant': async ({ key, join }) => {
     const [one, other] = [join(), join()];
     const tokens = [];

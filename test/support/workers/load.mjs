@@ -4,7 +4,8 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 const upTo = (max) => Math.floor(Math.random() * (max + 1));
 
 /** Callers that acquire, work and release until the time is over; some give up early, some do not want to wait at all. */
-export async function runLoad(semaphores, { key, permits, callers, durationMs, maxWorkMs }) {
+export async function runLoad(semaphores, load) {
+  const { key, permits, callers, durationMs, maxWorkMs, maxWeight = 3 } = load;
   const entries = [];
   const refused = {};
   let lost = 0;
@@ -13,9 +14,10 @@ export async function runLoad(semaphores, { key, permits, callers, durationMs, m
 
   async function once() {
     const label = `call-${process.pid}-${++calls}`;
-    const weight = 1 + upTo(2);
+    const weight = 1 + upTo(maxWeight - 1);
     const priority = Math.random() < 0.1 ? 1 : 0;
-    const options = { permits, weight, priority, label, waitMs: 30_000, ...patience() };
+    const more = load.options ?? { label };
+    const options = { permits, weight, priority, waitMs: 30_000, ...more, ...patience() };
     const askedAt = now();
     try {
       await semaphores.withPermit(

@@ -66,7 +66,8 @@ export class ScriptedStore extends SemaphoreStore {
       clientId: 'scripted',
       acquire: (request: AcquireRequest) => this.record('acquire', request.id, [request]),
       cancel: (key, id) => this.record('cancel', id, [key]),
-      release: (key, id, holdAtLeastMs) => this.record('release', id, [key, holdAtLeastMs]),
+      release: (key, id, holdAtLeastMs, lastToken) =>
+        this.record('release', id, [key, holdAtLeastMs, lastToken]),
       renew: (key, id, leaseMs) => this.record('renew', id, [key, leaseMs]),
       inspect: () => Promise.reject(new Error('not scripted')),
       list: async function* () {},
@@ -94,7 +95,8 @@ export class ScriptedStore extends SemaphoreStore {
   grant(leaseMs = 30_000, provisional = false): Grant {
     const deadline = this.clock.now() + leaseMs;
     const acquiredAt = this.clock.wallTime();
-    return { deadline, expiresAt: acquiredAt + leaseMs, acquiredAt, fencingToken: 7, provisional };
+    const expiresAt = acquiredAt + leaseMs;
+    return { deadline, expiresAt, acquiredAt, fencingToken: 7, provisional, permits: 1 };
   }
 
   lease(leaseMs: number): Lease {

@@ -5,7 +5,7 @@
 --       then each operation: its code and arguments in one text (4-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }
 --   now     this server's time in ms; alone in the answer when it is past notAfter: then nothing was done
---   grants  { id, token, expiry, acquired, ... } of waiters of this client that became holders
+--   grants  { id, token, expiry, acquired, limit, ... } of waiters of this client that became holders
 --
 -- K  string, packed, in one of three forms, which differ in their first byte:
 --      IDLE   nobody holds or waits: limit, last token
@@ -75,7 +75,7 @@ local function take(K, text, arg)
   call('SET', K, pack(ALONE_FORM, ALONE, permits, token, weight, expiry, #id, id) .. mine .. label,
     'PX', ttl)
   if not limit or limit == 0 or limit == tonumber(permits) then return token end
-  return { 1, token, expiry, now, limit }
+  return { 1, limit, token, expiry, now, tonumber(permits) }
 end
 
 local function giveBack(K, H, text, arg)

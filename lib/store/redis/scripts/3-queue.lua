@@ -13,12 +13,12 @@ local function waiter(member)
   return match(member, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
 end
 
-local function announce(client, id, token, expiry)
+local function announce(s, client, id, expiry)
   if client == me then
     local at = #own
-    own[at + 1], own[at + 2], own[at + 3], own[at + 4] = id, token, expiry, now
+    own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, s.token, expiry, now, s.limit
   else
-    local text = string.format('%s %.0f %.0f %.0f', id, token, expiry, now)
+    local text = string.format('%s %.0f %.0f %.0f %.0f', id, s.token, expiry, now, s.limit)
     theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
   end
 end
@@ -49,7 +49,7 @@ local function admit(s)
       end
       s.waiting = s.waiting - 1
       local expiry = grant(s, id, client, weight, lease, label, client == me and 'h' or 'p')
-      announce(client, id, s.token, expiry)
+      announce(s, client, id, expiry)
     end
     most = math.min(2 * most, CHUNK)
   end

@@ -3,9 +3,9 @@ local operations = {}
 
 -- A  "id permits weight lease room alive priority label": acquire for this client. room is how many may wait, -1 for any number, -2 not to wait; alive is 1 when
 --    the client's last sign of life is not a recent one
--- returns token  granted, now, until the lease's end, no limit changed: what happens most
---         { 1, token, expiry, acquired, previous } granted · { 0, score, next, previous } waiting
---         { 2, next, previous } busy · { 3, next, previous } the queue is full
+-- returns token  granted, now, until the lease's end, at the limit that was asked for and was in force: what happens most
+--         { 1, previous, token, expiry, acquired, limit } granted · { 0, previous, score, next } waiting
+--         { 2, previous, next } busy · { 3, previous, next } the queue is full
 --   previous  the limit before, when this changed it, otherwise -1
 operations.A = function(s, text)
   local id, permits, weight, lease, room, told, priority, label =
@@ -20,7 +20,7 @@ operations.A = function(s, text)
       expiry = lease == '-' and ENDLESS or ceil(now + lease)
       hold(s, id, expiry, heldWeight, token, acquired, 'h', string.sub(held, at))
     end
-    if state ~= 'k' then return { 1, token, expiry, acquired, -1 } end
+    if state ~= 'k' then return { 1, -1, token, expiry, acquired, s.limit } end
   end
 
   local previous = -1
@@ -29,7 +29,7 @@ operations.A = function(s, text)
   if not s.pinned and s.limit ~= permits then
     -- Who asks again has told its limit before, and others may have told theirs since.
     local stands = s.waiting > 0 and call('ZSCORE', s.Q, member)
-    if stands then return { 0, tonumber(stands), s.next, -1 } end
+    if stands then return { 0, -1, tonumber(stands), s.next } end
     if s.limit > 0 then previous = s.limit end
     s.limit = permits
     s.changed = true
@@ -38,18 +38,18 @@ operations.A = function(s, text)
   weight = math.min(tonumber(weight), s.limit)
   if s.used + weight <= s.limit then
     local stands = s.waiting > 0 and call('ZSCORE', s.Q, member)
-    if stands then return { 0, tonumber(stands), s.next, previous } end
+    if stands then return { 0, previous, tonumber(stands), s.next } end
     local first = s.waiting > 0 and call('ZRANGE', s.Q, 0, 0, 'WITHSCORES')[2]
     if not first or score < tonumber(first) then
       local expiry = grant(s, id, me, weight, lease, label, 'h')
-      if previous == -1 and expiry < ENDLESS then return s.token end
-      return { 1, s.token, expiry, now, previous }
+      if previous == -1 and expiry < ENDLESS and not s.pinned then return s.token end
+      return { 1, previous, s.token, expiry, now, s.limit }
     end
   end
-  if room == -2 then return { 2, s.next, previous } end
+  if room == -2 then return { 2, previous, s.next } end
   if room >= 0 and s.waiting >= room then
     if s.waiting > 0 then bury(s) end
-    if s.waiting >= room and not call('ZSCORE', s.Q, member) then return { 3, s.next, previous } end
+    if s.waiting >= room and not call('ZSCORE', s.Q, member) then return { 3, previous, s.next } end
   end
   local fresh = told == '1' or not s.inH
   if join(s, string.format('%.0f', score), member, fresh) then
@@ -58,7 +58,7 @@ operations.A = function(s, text)
     score = tonumber(call('ZSCORE', s.Q, member))
   end
   if fresh then alive(s, me) end
-  return { 0, score, s.next, previous }
+  return { 0, previous, score, s.next }
 end
 
 -- Takes a holder out. @return its client
@@ -130,7 +130,7 @@ end
 
 -- P  "count", then count times member, score, permits as arguments from position a: the waiters of this client are alive;
 --    asks what became of them
--- returns { next, index, token, expiry, acquired, ... } of those that hold, with token 0 of those that were dropped by force;
+-- returns { next, index, token, expiry, acquired, limit, ... } of those that hold, with token 0 of those that were dropped by force;
 --         puts back those that are lost
 operations.P = function(s, text, a)
   local answer = { s.next }
@@ -144,7 +144,7 @@ operations.P = function(s, text, a)
       if held or dropped then
         local expiry, token, acquired, _ = 0, 0, 0, nil
         if held then expiry, _, token, acquired = fieldsOf(held) end
-        for _, value in ipairs({ i, token, expiry, acquired }) do answer[#answer + 1] = value end
+        for _, value in ipairs({ i, token, expiry, acquired, s.limit }) do answer[#answer + 1] = value end
       else
         join(s, score, member)
         if s.limit == 0 then s.limit = tonumber(permits) end

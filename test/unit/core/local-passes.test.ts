@@ -1,0 +1,237 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { Permit } from '../../../lib/core/permit.js';
+import { SemaphoreService } from '../../../lib/semaphore.service.js';
+import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
+import { VirtualClock } from '../../../lib/testing/virtual-clock.js';
+import { rejection } from '../../support/semaphores.js';
+import { ScriptedStore } from './scripted-store.js';
+
+type Options = Parameters<SemaphoreService['acquire']>[1];
+
+describe('two processes on one store', () => {
+  let clock: VirtualClock;
+  let one: SemaphoreService;
+  let other: SemaphoreService;
+  let served: string[];
+  let tokens: number[];
+
+  beforeEach(() => {
+    clock = new VirtualClock();
+    const store = new MemorySemaphoreStore({ clock });
+    const options = { store, log: 'none', defaults: { localPasses: 2 } } as const;
+    one = new SemaphoreService(options);
+    other = new SemaphoreService(options);
+    served = [];
+    tokens = [];
+  });
+
+  /** Waits, and is known by its name. */
+  const queue = async (service: SemaphoreService, name: string, options?: Options) => {
+    const permit = service.acquire('k', options).then((granted) => {
+      served.push(name);
+      tokens.push(granted.fencingToken);
+      return granted;
+    });
+    await clock.advance(0);
+    return { permit };
+  };
+  const releaseInTurn = async (first: Permit, ...others: { permit: Promise<Permit> }[]) => {
+    await first.release();
+    const left = new Set(others);
+    while (left.size > 0) {
+      const next = await Promise.race([...left].map((one) => one.permit.then(() => one)));
+      left.delete(next);
+      await (await next.permit).release();
+    }
+  };
+
+  test('a permit passes within its process as often as it may, then goes to who came first', async () => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(other, 'b1'), await queue(one, 'a1'), await queue(one, 'a2')];
+    waiters.push(await queue(one, 'a3'), await queue(other, 'b2'), await queue(other, 'b3'));
+    await releaseInTurn(held, ...waiters);
+    expect(served).toEqual(['a1', 'a2', 'b1', 'b2', 'b3', 'a3']);
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    expect(new Set([held.fencingToken, ...tokens]).size).toBe(7);
+    const { holders, waiters: left } = await one.inspect('k');
+    expect([holders, left]).toEqual([[], []]);
+  });
+
+  test('it passes for 20 ms at most', async () => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(other, 'b1'), await queue(one, 'a1')];
+    await clock.advance(20);
+    await releaseInTurn(held, ...waiters);
+    expect(served).toEqual(['b1', 'a1']);
+  });
+
+  test.each<[string, Options]>([
+    ['that takes no passes', { localPasses: 0 }],
+    ['of another label', { label: 'x' }],
+    ['of another priority', { priority: -1 }],
+    ['of another lease', { leaseMs: 5000 }],
+    ['whose lease is not renewed', { renew: false }],
+    ['of a permit that must stay taken for a while', { holdAtLeastMs: 1 }],
+  ])('it does not pass to a waiter %s', async (_, options) => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(other, 'b1'), await queue(one, 'a1', options)];
+    await held.release();
+    await waiters[0]?.permit;
+    expect(served).toEqual(['b1']);
+  });
+
+  test('a permit that is not the only one does not pass, as tokens of others may lie in between', async () => {
+    const held = await one.acquire('k', { permits: 2, weight: 2 });
+    const small = [
+      await queue(other, 'b1', { permits: 2 }),
+      await queue(one, 'a1', { permits: 2 }),
+    ];
+    await held.release();
+    await Promise.all(small.map(({ permit }) => permit));
+    const third = await queue(other, 'b2', { permits: 2 });
+    const fourth = await queue(one, 'a2', { permits: 2 });
+    await (await small[1]?.permit)?.release();
+    await third.permit;
+    expect(served).toEqual(['b1', 'a1', 'b2']);
+    await one.setPermits('k', 1);
+    expect(fourth).toBeDefined();
+  });
+
+  test('the limit that is in force counts, not the one that the caller knows', async () => {
+    await one.setPermits('k', 2);
+    const held = [await one.acquire('k'), await one.acquire('k')];
+    const waiters = [await queue(other, 'b1'), await queue(one, 'a1')];
+    await held[0]?.release();
+    await waiters[0]?.permit;
+    expect(served).toEqual(['b1']);
+  });
+
+  test('a permit that was passed on can be seen, renewed and taken by force', async () => {
+    const held = await one.acquire('k');
+    const waiting = await queue(one, 'a1');
+    const released = held.release();
+    const passed = await waiting.permit;
+    expect(await released).toBe('released');
+    expect(held.isHeld).toBe(false);
+    expect(held.signal.aborted).toBe(false);
+    expect(passed.id).toBe(held.id);
+    expect(passed.fencingToken).toBe(held.fencingToken + 1);
+    expect((await one.inspect('k')).holders).toMatchObject([{ id: passed.id, weight: 1 }]);
+    await passed.renew(60_000);
+    expect(passed.remainingMs).toBeGreaterThan(50_000);
+    expect(await other.forceRelease('k', passed.id)).toBe(true);
+    await clock.advance(0);
+    expect(passed.signal.aborted).toBe(true);
+    const next = await other.acquire('k');
+    expect(next.fencingToken).toBeGreaterThan(passed.fencingToken);
+  });
+
+  test('a lease that was passed on is kept alive, and ends when nobody renews it', async () => {
+    const held = await one.acquire('k', { leaseMs: 3000 });
+    const waiting = await queue(one, 'a1', { leaseMs: 3000 });
+    await held.release();
+    const passed = await waiting.permit;
+    await clock.advance(60_000);
+    expect(passed.isHeld).toBe(true);
+    expect(await passed.release()).toBe('released');
+  });
+
+  test('a waiter that gives up leaves its place, and places that are left block nobody', async () => {
+    const held = await one.acquire('k');
+    const patient = await queue(one, 'a1');
+    const short = await queue(one, 'a2', { waitMs: 100 });
+    const refused = rejection(short.permit);
+    await clock.advance(100);
+    expect(await refused).toMatchObject({ reason: 'timeout' });
+    expect((await one.inspect('k')).waiters).toHaveLength(1);
+    await held.release();
+    await queue(other, 'b1');
+    await (await patient.permit).release();
+    await clock.advance(0);
+    await new Promise(setImmediate);
+    await clock.advance(0);
+    expect(served).toEqual(['a1', 'b1']);
+  });
+});
+
+describe('what the store is asked', () => {
+  let store: ScriptedStore;
+  let semaphores: SemaphoreService;
+
+  beforeEach(() => {
+    store = new ScriptedStore();
+    semaphores = new SemaphoreService({ store, log: 'none', defaults: { localPasses: 50 } });
+  });
+
+  const enqueue = async () => {
+    const permit = semaphores.acquire('k');
+    const call = await store.take('acquire');
+    call.answer({ status: 'waiting' });
+    await store.clock.advance(0);
+    return { permit, id: call.id };
+  };
+
+  test('is nothing while callers come back: they take the places of those who were served', async () => {
+    const first = await store.hold(semaphores, {});
+    const waiting = await enqueue();
+    let [held, next] = [first, waiting.permit];
+    for (let i = 0; i < 20; i++) {
+      await held.release();
+      held = await next;
+      next = semaphores.acquire('k');
+    }
+    expect(held.fencingToken).toBe(first.fencingToken + 20);
+    expect(
+      ['acquire', 'release', 'cancel', 'renew'].map((call) => store.count(call as 'renew')),
+    ).toEqual([0, 0, 0, 0]);
+  });
+
+  test('is told the last token with the release, and that places are given up', async () => {
+    const held = await store.hold(semaphores, {});
+    const waiting = await enqueue();
+    await held.release();
+    const passed = await waiting.permit;
+    void passed.release();
+    const release = await store.take('release');
+    expect(release.id).toBe(held.id);
+    expect(release.args.at(-1)).toBe(held.fencingToken + 1);
+    const cancel = await store.take('cancel');
+    expect(cancel.id).toBe(waiting.id);
+  });
+
+  test('a grant for a place that nobody stands at any more is given back', async () => {
+    const held = await store.hold(semaphores, {});
+    const waiting = await enqueue();
+    await held.release();
+    await waiting.permit;
+    store.client.granted('k', waiting.id, store.grant());
+    expect((await store.take('cancel')).id).toBe(waiting.id);
+  });
+
+  test('the answer to a renewal that was on its way counts for who holds now', async () => {
+    const first = await enqueue();
+    const second = await enqueue();
+    store.client.granted('k', first.id, store.grant(2000, true));
+    const claim = await store.take('renew');
+    await (await first.permit).release();
+    const passed = await second.permit;
+    expect(passed.remainingMs).toBeLessThanOrEqual(2000);
+    claim.answer(store.lease(30_000));
+    await store.clock.advance(0);
+    expect(passed.remainingMs).toBeGreaterThan(29_000);
+    expect(passed.isHeld).toBe(true);
+  });
+
+  test('and when it says that the permit is gone, who holds now has lost it', async () => {
+    const first = await enqueue();
+    const second = await enqueue();
+    store.client.granted('k', first.id, store.grant(2000, true));
+    const claim = await store.take('renew');
+    await (await first.permit).release();
+    const passed = await second.permit;
+    claim.answer(null);
+    await store.clock.advance(0);
+    expect(passed.isHeld).toBe(false);
+    expect(passed.signal.aborted).toBe(true);
+  });
+});
