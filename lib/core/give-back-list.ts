@@ -81,19 +81,19 @@ export class GiveBackList {
 
   private attempt<T>(id: string, task: () => Promise<T>, otherwise: T): Promise<T> {
     this.inFlight++;
-    const failed = (): T => {
+    const onFailure = (): T => {
       if (!this.isStopped) this.tryLater(id, task);
       this.landed();
       return otherwise;
     };
-    const done = (result: T): T => {
+    const onResult = (result: T): T => {
       this.landed();
       return result;
     };
     try {
-      return task().then(done, failed);
+      return task().then(onResult, onFailure);
     } catch {
-      return Promise.resolve(failed());
+      return Promise.resolve(onFailure());
     }
   }
 
