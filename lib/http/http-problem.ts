@@ -1,0 +1,69 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+
+/** What every answer of 400 and above says. */
+export interface ProblemBody {
+  statusCode: number;
+  /** Stable and machine-readable, for example `SEMAPHORE_TIMEOUT`. */
+  code: string;
+  message: string;
+  details?: unknown;
+}
+
+export interface ProblemExtras {
+  details?: unknown;
+  headers?: OutgoingHttpHeaders;
+  /** Members of the answer beside those of {@link ProblemBody}. */
+  members?: Readonly<Record<string, unknown>>;
+}
+
+/** Thrown by a route: the answer is this problem. */
+export class HttpProblem extends Error {
+  override readonly name = 'HttpProblem';
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: ProblemBody & Readonly<Record<string, unknown>>;
+
+  constructor(
+    readonly statusCode: number,
+    readonly code: string,
+    message: string,
+    { details, headers = {}, members = {} }: ProblemExtras = {},
+  ) {
+    super(message);
+    this.headers = headers;
+    this.body = {
+      ...members,
+      statusCode,
+      code,
+      message,
+      ...(details !== undefined && { details }),
+    };
+  }
+}
+
+/** Answers with JSON. No effect when the answer has begun already or nobody is there to read it. */
+export function sendJson(
+  response: ServerResponse,
+  statusCode: number,
+  body: unknown,
+  headers: OutgoingHttpHeaders = {},
+): void {
+  if (response.headersSent || response.destroyed) return;
+  const text = JSON.stringify(body);
+  response.writeHead(statusCode, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+    ...headers,
+  });
+  response.end(response.req.method === 'HEAD' ? undefined : text);
+}
+
+/** Answers with a problem. A request whose body was not read to its end cannot be followed by another one. */
+export function sendProblem(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { statusCode, body, headers }: HttpProblem,
+): void {
+  const close = request.complete ? {} : { connection: 'close' };
+  sendJson(response, statusCode, body, { ...(request.httpVersionMajor < 2 && close), ...headers });
+}

@@ -1,0 +1,62 @@
+import type { MiddlewareConsumer } from '@nestjs/common';
+import type { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpHandler } from './http-handler.js';
+import { HttpProblem, sendProblem } from './http-problem.js';
+
+/** `/a/b` of `a/b/`; nothing of `/`. */
+export function normalisePath(path: string): string {
+  const inner = path.replace(/^\/+|\/+$/g, '');
+  return inner === '' ? '' : `/${inner}`;
+}
+
+/** Where a module's path is in the application: behind the global prefix, when there is one. */
+export function mountPath(config: ApplicationConfig, path: string): string {
+  return normalisePath(config.getGlobalPrefix()) + normalisePath(path);
+}
+
+/**
+ * Lets a handler answer all requests at `path`, on Express and Fastify; to be called in `configure()` of a module.
+ * It runs behind the application's own middleware and before guards, pipes and interceptors, which it needs none of.
+ */
+export function mountHandler(
+  consumer: MiddlewareConsumer,
+  handler: HttpHandler,
+  path: string,
+  { config, adapterHost }: { config: ApplicationConfig; adapterHost: HttpAdapterHost },
+): void {
+  const inner = normalisePath(path).slice(1);
+  const routes = inner === '' ? ['{*rest}'] : [inner, `${inner}/{*rest}`];
+  consumer
+    .apply((request: Raw<IncomingMessage>, response: Raw<ServerResponse>, next: () => void) =>
+      handler(request, response, next),
+    )
+    .forRoutes(...routes);
+  const { httpAdapter } = adapterHost;
+  if (httpAdapter?.getType() !== 'express') return;
+  // Express parses bodies before any module's middleware runs: what fails there comes here.
+  httpAdapter.use(
+    (error: unknown, request: Raw<IncomingMessage>, response: ServerResponse, next: Next) => {
+      const base = mountPath(config, path);
+      const problem = problemOfParser(error);
+      const isInside = base !== '' && (request.originalUrl ?? '').startsWith(`${base}/`);
+      if (isInside && problem !== undefined) sendProblem(request, response, problem);
+      else next(error);
+    },
+  );
+}
+
+type Raw<T> = T & { originalUrl?: string };
+type Next = (error?: unknown) => void;
+
+/** The errors of Express and its body parser carry a status. */
+function problemOfParser(error: unknown): HttpProblem | undefined {
+  if (!(error instanceof Error) || !('status' in error)) return undefined;
+  const status = Number(error.status);
+  if (!(status >= 400 && status < 500)) return undefined;
+  if (status === 413) return new HttpProblem(413, 'BODY_TOO_LARGE', 'The body is too large');
+  if (status === 415) return new HttpProblem(415, 'UNSUPPORTED_MEDIA_TYPE', error.message);
+  return 'body' in error || 'type' in error
+    ? new HttpProblem(status, 'INVALID_BODY', 'The body is not valid JSON')
+    : new HttpProblem(status, 'INVALID_PATH', 'The path is not URL-encoded');
+}

@@ -1,0 +1,142 @@
+import { createServer } from 'node:http';
+import { Controller, Get, Inject, type INestApplication, Module } from '@nestjs/common';
+import type { MiddlewareConsumer, NestModule } from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createHttpHandler } from '../../lib/http/http-handler.js';
+import { sendJson } from '../../lib/http/http-problem.js';
+import { mountHandler, mountPath } from '../../lib/http/nest-mount.js';
+import { readJsonBody } from '../../lib/http/read-json-body.js';
+import { adapters } from '../support/nest-app.js';
+
+const LIMITS = { maxBytes: 1000, timeoutMs: 5000 };
+
+function createModule(path: string) {
+  @Module({})
+  class MountedModule implements NestModule {
+    @Inject(ApplicationConfig) private readonly config!: ApplicationConfig;
+    @Inject(HttpAdapterHost) private readonly adapterHost!: HttpAdapterHost;
+
+    configure(consumer: MiddlewareConsumer): void {
+      const handler = createHttpHandler({
+        basePath: () => mountPath(this.config, path),
+        routes: [
+          {
+            method: 'GET',
+            path: '/items/{key}',
+            handle: ({ response, params }) => sendJson(response, 200, params),
+          },
+          {
+            method: 'POST',
+            path: '/items',
+            handle: async ({ request, response }) =>
+              sendJson(response, 200, { body: await readJsonBody(request, LIMITS) }),
+          },
+        ],
+      });
+      mountHandler(consumer, handler, path, this);
+    }
+  }
+  return MountedModule;
+}
+
+@Controller('own')
+class OwnController {
+  @Get()
+  own(): string {
+    return 'own';
+  }
+}
+
+describe.each(adapters)(
+  'a handler in an application on $platform',
+  ({ platform, createAdapter }) => {
+    let app: INestApplication | undefined;
+
+    afterEach(async () => {
+      await app?.close();
+      app = undefined;
+    });
+
+    async function start(path: string, globalPrefix?: string): Promise<string> {
+      const testing = await Test.createTestingModule({
+        imports: [createModule(path)],
+        controllers: [OwnController],
+      }).compile();
+      app = testing.createNestApplication(createAdapter(), {
+        logger: false,
+        forceCloseConnections: true,
+      });
+      if (globalPrefix !== undefined) app.setGlobalPrefix(globalPrefix);
+      await app.listen(0, '127.0.0.1');
+      return await app.getUrl();
+    }
+
+    const post = (url: string, body: string, type = 'application/json') =>
+      fetch(url, { method: 'POST', body, headers: { 'content-type': type } });
+
+    test.each([
+      ['/things', undefined, '/things'],
+      ['things/of/all/', undefined, '/things/of/all'],
+      ['/things', 'api', '/api/things'],
+      ['', undefined, ''],
+      ['/', 'api', '/api'],
+    ])('answers at "%s" behind the global prefix %s', async (path, globalPrefix, base) => {
+      const url = (await start(path, globalPrefix)) + base;
+      const key = 'a/b?c#d%e f\u00fc..';
+      const response = await fetch(`${url}/items/${encodeURIComponent(key)}?x=1`);
+      expect([response.status, await response.json()]).toEqual([200, { key }]);
+      const posted = await post(`${url}/items`, '{"a":[1]}');
+      expect([posted.status, await posted.json()]).toEqual([200, { body: { a: [1] } }]);
+    });
+
+    test.each([['/things'], ['']])(
+      'leaves the rest of the application alone: "%s"',
+      async (path) => {
+        const url = await start(path);
+        expect(await (await fetch(`${url}/own`)).text()).toBe('own');
+        expect((await fetch(`${url}/thingsandmore`)).status).toBe(404);
+        expect((await post(`${url}/own`, '{bad')).status).toBe(400);
+      },
+    );
+
+    test('answers every mistake with a problem', async () => {
+      const url = `${await start('/things')}/things`;
+      const answers = [
+        [await fetch(`${url}/nothing`), 404, 'NOT_FOUND'],
+        [await fetch(`${url}/items/a`, { method: 'DELETE' }), 405, 'METHOD_NOT_ALLOWED'],
+        [await post(`${url}/items`, '{"a":'), 400, 'INVALID_BODY'],
+        [await post(`${url}/items`, '['.repeat(400) + ']'.repeat(400)), 400, 'INVALID_BODY'],
+        [await post(`${url}/items`, JSON.stringify('x'.repeat(2_000_000))), 413, 'BODY_TOO_LARGE'],
+        [await post(`${url}/items`, 'a=1', 'text/plain'), 415, 'UNSUPPORTED_MEDIA_TYPE'],
+        [
+          await post(`${url}/items`, 'a=1', 'application/x-www-form-urlencoded'),
+          415,
+          'UNSUPPORTED_MEDIA_TYPE',
+        ],
+      ] as const;
+      for (const [response, statusCode, code] of answers) {
+        expect(response.status).toBe(statusCode);
+        expect(await response.json()).toEqual({ statusCode, code, message: expect.any(String) });
+      }
+      const malformed = await fetch(`${url}/items/%E0%A4%A`);
+      // Fastify's own router is asked first.
+      const code = platform === 'Fastify' ? 'FST_ERR_BAD_URL' : 'INVALID_PATH';
+      expect(await malformed.json()).toMatchObject({ statusCode: 400, code });
+    });
+  },
+);
+
+test('a handler runs without Nest', async () => {
+  const handler = createHttpHandler({
+    routes: [{ method: 'GET', path: '/', handle: ({ response }) => sendJson(response, 200, 'ok') }],
+  });
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  expect(await (await fetch(`http://127.0.0.1:${port}/`)).json()).toBe('ok');
+  expect((await fetch(`http://127.0.0.1:${port}/x`)).status).toBe(404);
+  await new Promise((resolve) => server.close(resolve));
+});
