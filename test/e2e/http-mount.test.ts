@@ -15,8 +15,8 @@ const LIMITS = { maxBytes: 1000, timeoutMs: 5000 };
 function createModule(path: string) {
   @Module({})
   class MountedModule implements NestModule {
-    @Inject(ApplicationConfig) private readonly config!: ApplicationConfig;
-    @Inject(HttpAdapterHost) private readonly adapterHost!: HttpAdapterHost;
+    @Inject(ApplicationConfig) readonly config!: ApplicationConfig;
+    @Inject(HttpAdapterHost) readonly adapterHost!: HttpAdapterHost;
 
     configure(consumer: MiddlewareConsumer): void {
       const handler = createHttpHandler({
