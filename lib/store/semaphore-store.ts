@@ -28,12 +28,15 @@ export interface StoreSession {
 
   /**
    * Takes a permit, or a place in the queue, or neither. Asking again under the same id gives the same permit or
-   * the same place.
+   * the same place. What is asked for through another session is that session's from then on.
    * A caller that got `waiting` hears of its grant through {@link StoreClient.granted}, which may come before the reply.
    */
   acquire(request: AcquireRequest): Promise<AcquireReply>;
 
-  /** Makes certain that the id neither waits nor holds, whatever became of its acquire. */
+  /**
+   * Makes certain that the id neither waits nor holds for this session, whatever became of its acquire. What another
+   * session has asked for since under the same id stays.
+   */
   cancel(key: string, id: string): Promise<void>;
 
   /**

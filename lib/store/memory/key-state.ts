@@ -107,8 +107,10 @@ export class KeyState {
   acquire(request: AcquireRequest, owner: Owner, now: number): AcquireReply {
     const holder = this.holders.get(request.id);
     if (holder?.isReleased) return this.refuse('busy', now);
+    const known = holder ?? this.line.get(request.id);
+    if (known) known.owner = owner;
     if (holder) return { status: 'granted', grant: this.grantOf(holder) };
-    if (this.line.has(request.id)) return { status: 'waiting' };
+    if (known) return { status: 'waiting' };
 
     if (!this.isPinned) this.changeLimit(request.permits, owner, now);
     const first = this.line.first;
@@ -124,7 +126,9 @@ export class KeyState {
     return { status: 'waiting' };
   }
 
-  cancel(id: string, now: number): void {
+  cancel(id: string, owner: Owner, now: number): void {
+    const known = this.line.get(id) ?? this.holders.get(id);
+    if (known?.owner !== owner) return;
     const holder = this.line.remove(id) === undefined ? this.heldBy(id) : undefined;
     if (holder) this.lose(holder);
     this.admit(now);

@@ -40,7 +40,7 @@ export class MemorySession implements StoreSession, Owner {
   }
 
   async cancel(key: string, id: string): Promise<void> {
-    this.run(key, (state, now) => state.cancel(id, now));
+    this.run(key, (state, now) => state.cancel(id, this, now));
   }
 
   async release(

@@ -20,8 +20,9 @@ export class WaitingLine<T extends InLine> {
     return this.heap[0];
   }
 
-  has(id: string): boolean {
-    return this.positions.has(id);
+  get(id: string): T | undefined {
+    const position = this.positions.get(id);
+    return position === undefined ? undefined : this.heap[position];
   }
 
   add(waiter: T): void {

@@ -100,8 +100,9 @@ export class RedisSession implements StoreSession {
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const { wait, maxWaiting } = request;
-    const waiting = new Waiting(request, this.keys.state(request.key), this.clientId);
+    const { id, key, wait, maxWaiting } = request;
+    if (this.uncertain.get(id) !== undefined) return Promise.reject(stillUncertain(key));
+    const waiting = new Waiting(request, this.keys.state(key), this.clientId);
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
     const isNews = wait && !this.waiting.isKnownAlive(waiting.state);
     if (wait) this.waiting.add(waiting);
@@ -316,6 +317,12 @@ export class RedisSession implements StoreSession {
     this.isDown = true;
     this.client.down(error);
   }
+}
+
+/** Whoever got the id again would lose it. */
+function stillUncertain(key: string): StoreUnavailableError {
+  const detail = 'an earlier call under the same id is still being taken back';
+  return new StoreUnavailableError(detail, key, undefined, true);
 }
 
 function isNothingDone(error: unknown): boolean {

@@ -35,7 +35,7 @@ async function live({ join, tag }: Scene, key: string): Promise<void> {
   await Promise.all([other.revocation(second), other.grant(third)]);
   await one.session.setPermits(key, 2);
   assert.deepEqual(await one.change(), { key, permits: 2, previous: 1, pinned: true });
-  await one.session.cancel(key, third);
+  await other.session.cancel(key, third);
   await one.session.setPermits(key, null);
   assert.deepEqual(await one.keys(`*${tag}*`), []);
 }

@@ -77,6 +77,35 @@ export const releaseBehaviours: Behaviours = {
     assert.deepEqual(await one.holders(key), [second]);
   },
 
+  'leaves alone what another session has asked for since under the same id': async ({
+    key,
+    join,
+  }) => {
+    const [one, other] = [join(), join()];
+    const { id, grant } = await one.hold(key, { permits: 2 });
+    const again = await other.hold(key, { permits: 2, id });
+    assert.equal(again.grant.fencingToken, grant.fencingToken);
+    await one.session.cancel(key, id);
+    assert.deepEqual(await one.holders(key), [id]);
+    await other.session.cancel(key, id);
+    assert.deepEqual(await one.keys(`*${key}*`), []);
+  },
+
+  'takes one permit for an id that two sessions wait with': async ({ key, join }) => {
+    const [one, other, holder] = [join(), join(), join()];
+    const { id: first } = await holder.hold(key, { permits: 2, weight: 2 });
+    const id = await one.wait(key, { permits: 2 });
+    await other.wait(key, { permits: 2, id });
+    await holder.session.release(key, first, 0);
+    const { fencingToken } = await other.grant(id);
+    assert.equal((await other.session.inspect(key)).held, 1);
+    assert.equal((await other.hold(key, { permits: 2, id })).grant.fencingToken, fencingToken);
+    await one.session.cancel(key, id);
+    assert.deepEqual(await one.holders(key), [id]);
+    assert.equal(await other.session.release(key, id, 0), 'released');
+    assert.equal((await other.session.inspect(key)).held, 0);
+  },
+
   'takes no harm from cancelling twice, or what was never there': async ({ key, join }) => {
     const peer = join();
     const { id } = await peer.hold(key);

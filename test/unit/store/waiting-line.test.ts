@@ -15,7 +15,7 @@ describe('WaitingLine', () => {
           const leaver = expected[leaving % Math.max(1, expected.length)];
           if (leaves && leaver) {
             assert.equal(line.remove(leaver.id), leaver);
-            assert.equal(line.has(leaver.id), false);
+            assert.equal(line.get(leaver.id), undefined);
             expected = expected.filter((waiter) => waiter !== leaver);
           } else {
             const waiter = { id: `id-${arrival}`, priority, arrival };

@@ -13,12 +13,19 @@ local function waiter(member)
   return match(member, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
 end
 
-local function announce(s, client, id, expiry)
+-- Somebody asked for the id through another client: what it holds is that client's from now on.
+local function takeOver(s, id, held, owner)
+  local expiry, weight, token, acquired, state = fieldsOf(held)
+  hold(s, id, expiry, weight, token, acquired, state, owner)
+  return expiry, token, acquired
+end
+
+local function announce(s, client, id, expiry, token, acquired)
   if client == me then
     local at = #own
-    own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, s.token, expiry, now, s.limit
+    own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, token, expiry, acquired, s.limit
   else
-    local text = string.format('%s %.0f %.0f %.0f %.0f', id, s.token, expiry, now, s.limit)
+    local text = string.format('%s %.0f %.0f %.0f %.0f', id, token, expiry, acquired, s.limit)
     theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
   end
 end
@@ -38,7 +45,8 @@ local function admit(s)
     for i = 1, #first, 2 do
       local id, client, weight, lease, _, label = waiter(first[i])
       weight = math.min(tonumber(weight), s.limit)
-      if s.used + weight > s.limit then
+      local held = s.used > 0 and holder(s, id)
+      if not held and s.used + weight > s.limit then
         local back = {}
         for j = i, #first, 2 do
           back[#back + 1], back[#back + 2] = first[j + 1], first[j]
@@ -48,8 +56,12 @@ local function admit(s)
         return
       end
       s.waiting = s.waiting - 1
-      local expiry = grant(s, id, client, weight, lease, label, client == me and 'h' or 'p')
-      announce(s, client, id, expiry)
+      if held then
+        announce(s, client, id, takeOver(s, id, held, ownerOf(client, label)))
+      else
+        local expiry = grant(s, id, client, weight, lease, label, client == me and 'h' or 'p')
+        announce(s, client, id, expiry, s.token, now)
+      end
     end
     most = math.min(2 * most, CHUNK)
   end

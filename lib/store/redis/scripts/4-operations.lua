@@ -15,12 +15,14 @@ operations.A = function(s, text)
   local held = holder(s, id)
   if held then
     local expiry, heldWeight, token, acquired, state, at = fieldsOf(held)
-    if state == 'p' then
-      -- Somebody is there to ask: that claims it.
-      expiry = lease == '-' and ENDLESS or ceil(now + lease)
-      hold(s, id, expiry, heldWeight, token, acquired, 'h', string.sub(held, at))
+    if state == 'k' then return { 2, -1, s.next } end
+    local isOther = clientOf(held) ~= me
+    if state == 'p' or isOther then
+      -- Somebody is there to ask: that claims it, or takes it over.
+      if state == 'p' then expiry = lease == '-' and ENDLESS or ceil(now + lease) end
+      hold(s, id, expiry, heldWeight, token, acquired, 'h', isOther and ownerOf(me, label) or string.sub(held, at))
     end
-    if state ~= 'k' then return { 1, -1, token, expiry, acquired, s.limit } end
+    return { 1, -1, token, expiry, acquired, s.limit }
   end
 
   local previous = -1
@@ -116,11 +118,11 @@ operations.N = function(s, text)
   return expiry
 end
 
--- C  "id member": neither waits nor holds any more
+-- C  "id member": neither waits nor holds any more, unless another client has taken it over
 operations.C = function(s, text)
   local id, member = match(text, '^(%S+) (.*)$')
   local held = unreleased(s, id)
-  if held then
+  if held and clientOf(held) == me then
     free(s, id, held)
     s.token = s.token + TOKENS_A_GRANT
   end
