@@ -5,6 +5,7 @@ import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
+import { PermitsById } from './permits-by-id.js';
 import {
   InvalidOptionsError,
   PermitUnavailableError,
@@ -45,6 +46,9 @@ export class SemaphoreService {
   /** What happens to the permits of this process, as it happens. Completes when the service is closed. */
   readonly events: Observable<SemaphoreEvent>;
 
+  /** For servers that acquire on behalf of somebody else. @internal */
+  readonly permitsById: PermitsById;
+
   private readonly core: SemaphoreCore;
   private readonly context = new HeldContext();
   private resolvedDefaults: ResolvedOptions | undefined;
@@ -59,6 +63,11 @@ export class SemaphoreService {
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.events = reporter.events;
     this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter);
+    this.permitsById = new PermitsById({
+      unkept: this.core.unkept,
+      resolve: (options) => this.resolve(options),
+      isClosed: () => this.core.isClosed,
+    });
   }
 
   /**

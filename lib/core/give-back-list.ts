@@ -9,6 +9,7 @@ const RETRY_MS = 1000;
  */
 export class GiveBackList {
   private readonly failed = new Map<string, () => Promise<unknown>>();
+  private readonly cancelling = new Map<string, Promise<void>>();
   private inFlight = 0;
   private isRetryDue = false;
   private isPaused = false;
@@ -39,8 +40,21 @@ export class GiveBackList {
   cancel(key: string, id: string): void {
     // A release that is still to be done does it too, and knows how long the permit stays taken.
     if (this.failed.has(id) || this.isStopped) return;
-    if (this.isPaused) this.failed.set(id, () => this.session.cancel(key, id));
-    else void this.attempt(id, () => this.session.cancel(key, id), undefined);
+    if (this.isPaused) {
+      this.failed.set(id, () => this.session.cancel(key, id));
+      return;
+    }
+    const cancelled = this.attempt(id, () => this.session.cancel(key, id), undefined);
+    this.cancelling.set(id, cancelled);
+    void cancelled.then(() => {
+      if (this.cancelling.get(id) === cancelled) this.cancelling.delete(id);
+    });
+  }
+
+  /** Waits for what is under way. @returns whether nothing of the id is left to give back */
+  async isSettled(id: string): Promise<boolean> {
+    await this.cancelling.get(id);
+    return !this.failed.has(id);
   }
 
   /** The store is away: what fails from now on waits for {@link retry}. */

@@ -2,6 +2,7 @@ import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Timed } from './alarm.js';
 import type { Permit } from './permit.js';
+import type { UnkeptPermit } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -121,4 +122,13 @@ export class HeldPermit implements Permit, Timed {
 }
 
 /** Who waits or holds. */
-export type Entry = Waiter | HeldPermit;
+export type Entry = Waiter | HeldPermit | UnkeptPermit;
+
+/** The weights of a key that this process holds by the store. */
+export function weightHeld(entries: ReadonlyMap<string, Entry>, key: string): number {
+  let held = 0;
+  for (const entry of entries.values()) {
+    if (entry instanceof HeldPermit && entry.key === key) held += entry.weight;
+  }
+  return held;
+}

@@ -19,16 +19,18 @@ import type {
 import { Alarm } from './alarm.js';
 import { DegradedPermit } from './degraded-permit.js';
 import { GiveBackList } from './give-back-list.js';
-import { type Entry, HeldPermit } from './held-permit.js';
+import { type Entry, HeldPermit, weightHeld } from './held-permit.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
 import { LocalPasses } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
-import { Outage } from './outage.js';
+import { asStoreError, Outage } from './outage.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { Reporter } from './reporter.js';
 import { SignalWatch } from './signal-watch.js';
+import { UnkeptPermit, UnkeptWaiter } from './unkept-permit.js';
+import { UnkeptPermits } from './unkept-permits.js';
 import { Waiter } from './waiter.js';
 
 type RejectedReason = Extract<SemaphoreEvent, { type: 'rejected' }>['reason'];
@@ -44,6 +46,8 @@ const MAX_ASKED = 3;
 export class SemaphoreCore implements StoreClient {
   readonly clock: Clock;
   readonly session: StoreSession;
+  /** Permits by id, which are not kept by this process. */
+  readonly unkept: UnkeptPermits;
   /** Who waits and who holds, by id. */
   private readonly entries = new Map<string, Entry>();
   private readonly ids = new PermitIds();
@@ -70,24 +74,23 @@ export class SemaphoreCore implements StoreClient {
     this.outage = new Outage(clock, storeTimeoutMs, (error) => this.stopWaitingForStore(error));
     this.alarm = new Alarm(clock, entries, (entry, now) => {
       if (entry instanceof HeldPermit) this.keeper.attend(entry, now);
+      else if (entry instanceof UnkeptPermit) this.unkept.expire(entry, now);
       else this.giveUp(entry, 'timeout', entry.unavailableError('timeout'));
     });
     this.local = new LocalPermits(
-      (key) => this.heldOfStore(key),
+      (key) => weightHeld(entries, key),
       (waiter) => this.degrade(waiter, () => this.local.release(waiter.key, waiter.options.weight)),
     );
     this.passes = new LocalPasses((key, id) => this.giveBacks.cancel(key, id));
+    const { session, alarm, giveBacks, passes } = this;
+    const parts = { clock, entries, reporter, session, alarm, giveBacks };
     this.keeper = new LeaseKeeper({
-      clock,
-      entries,
-      reporter,
-      session: this.session,
-      alarm: this.alarm,
-      giveBacks: this.giveBacks,
-      passes: this.passes,
+      ...parts,
+      passes,
       onPassed: (waiter, permit) => this.admit(waiter, permit),
       onFreed: (key) => this.local.serve(key),
     });
+    this.unkept = new UnkeptPermits(parts, (waiter) => this.begin(waiter));
   }
 
   get isClosed(): boolean {
@@ -99,24 +102,13 @@ export class SemaphoreCore implements StoreClient {
     return new Promise((resolve, reject) => {
       const place = this.placeOf(key, options);
       const id = place ?? this.ids.next();
-      const waiter = new Waiter(id, key, options, since, resolve, reject);
-      const { signal } = options;
-      if (this.isClosing) {
-        this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
-      } else if (signal?.aborted) {
-        this.refuse(waiter, 'aborted', new AcquireAbortedError(key, signal.reason));
-      } else {
-        this.entries.set(waiter.id, waiter);
-        if (signal) this.listen(waiter, signal);
-        if (place === undefined) this.ask(waiter);
-        else this.enqueue(waiter, 'waiting');
-      }
+      this.begin(new Waiter(id, key, options, since, resolve, reject), place !== undefined);
     });
   }
 
   granted(key: string, id: string, grant: Grant): void {
     const waiter = this.entries.get(id);
-    if (waiter instanceof HeldPermit) return;
+    if (waiter instanceof HeldPermit || waiter instanceof UnkeptPermit) return;
     if (waiter === undefined) this.passes.forget(key, id);
     if (waiter === undefined || waiter.state === 'local') {
       this.giveBacks.cancel(key, id);
@@ -125,7 +117,7 @@ export class SemaphoreCore implements StoreClient {
     const now = this.clock.now();
     const isHeld = grant.deadline > now;
     const mayBeginShort = !grant.provisional || isKeptAlive(waiter.options);
-    if (isHeld && mayBeginShort) this.admit(waiter, this.keeper.hold(waiter, grant, now));
+    if (isHeld && mayBeginShort) this.hold(waiter, grant, now);
     // That claims a provisional grant too: a lease that nobody renews must not begin with a short one.
     else if (isHeld || waiter.asked < MAX_ASKED) this.ask(waiter);
     else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));
@@ -142,6 +134,7 @@ export class SemaphoreCore implements StoreClient {
   revoked(key: string, id: string): void {
     const entry = this.entries.get(id);
     if (entry instanceof HeldPermit) this.keeper.lose(entry, 'forced');
+    else if (entry instanceof UnkeptPermit) this.unkept.lose(entry, 'forced');
     else if (entry) this.giveUp(entry, 'aborted', new PermitLostError(key, id, 'forced'));
     else this.passes.forget(key, id);
   }
@@ -195,6 +188,22 @@ export class SemaphoreCore implements StoreClient {
     }
   }
 
+  /** @param hasPlace in the store's queue, which a waiter of this process has left */
+  private begin(waiter: Waiter, hasPlace = false): void {
+    const { key, options } = waiter;
+    const { signal } = options;
+    if (this.isClosing) {
+      this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
+    } else if (signal?.aborted) {
+      this.refuse(waiter, 'aborted', new AcquireAbortedError(key, signal.reason));
+    } else {
+      this.entries.set(waiter.id, waiter);
+      if (signal) this.listen(waiter, signal);
+      if (hasPlace) this.enqueue(waiter, 'waiting');
+      else this.ask(waiter);
+    }
+  }
+
   private listen(waiter: Waiter, signal: AbortSignal): void {
     waiter.stopListening = this.signals.listen(signal, () =>
       this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, signal.reason)),
@@ -235,6 +244,16 @@ export class SemaphoreCore implements StoreClient {
     this.alarm.expect(waiter);
     if (state === 'waiting' && waiter.options.localPasses > 0) this.passes.add(waiter);
     if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...waiter.facts() });
+  }
+
+  private hold(waiter: Waiter, grant: Grant, now: number): void {
+    if (!(waiter instanceof UnkeptWaiter)) {
+      this.admit(waiter, this.keeper.hold(waiter, grant, now));
+      return;
+    }
+    this.settle(waiter);
+    const { id, fencingToken } = this.unkept.hold(waiter, grant, now);
+    this.reportAcquired(waiter, { id, fencingToken, degraded: false });
   }
 
   private admit(waiter: Waiter, permit: HeldPermit): void {
@@ -310,24 +329,13 @@ export class SemaphoreCore implements StoreClient {
     waiter.end();
   }
 
-  private reportAcquired(waiter: Waiter, { id, fencingToken, degraded }: Permit): void {
+  private reportAcquired(
+    waiter: Waiter,
+    { id, fencingToken, degraded }: Pick<Permit, 'id' | 'fencingToken' | 'degraded'>,
+  ): void {
     if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
     const what = { ...waiter.facts(), permitId: id, waitedMs, fencingToken, degraded };
     this.reporter.report({ type: 'acquired', ...what });
   }
-
-  private heldOfStore(key: string): number {
-    let held = 0;
-    for (const entry of this.entries.values()) {
-      if (entry instanceof HeldPermit && entry.key === key) held += entry.weight;
-    }
-    return held;
-  }
-}
-
-function asStoreError(key: string, cause: unknown): StoreUnavailableError {
-  if (cause instanceof StoreUnavailableError) return cause.of(key);
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new StoreUnavailableError(detail, key, cause);
 }

@@ -1,0 +1,51 @@
+import type { Grant } from '../store/semaphore-store.js';
+import type { Timed } from './alarm.js';
+import { Waiter } from './waiter.js';
+
+/** What becomes of an acquisition whose permit is not kept. */
+export interface UnkeptGrant extends Grant {
+  /** The id held it before it was asked for now. */
+  again: boolean;
+}
+
+/** Waits for a permit that is somebody else's as soon as it is granted. */
+export class UnkeptWaiter extends Waiter {
+  constructor(
+    id: string,
+    key: string,
+    options: Waiter['options'],
+    since: number,
+    /** Of the permit that the id held when it was asked for, as far as this process knows. */
+    readonly knownToken: number | undefined,
+    readonly handOver: (grant: UnkeptGrant) => void,
+    reject: (error: Error) => void,
+  ) {
+    super(id, key, options, since, () => undefined, reject);
+  }
+}
+
+/**
+ * A permit that whoever knows its key and id renews and releases, through this process or another one. What is known of
+ * it here is for the events only, and forgotten when its lease ends.
+ */
+export class UnkeptPermit implements Timed {
+  readonly key: string;
+  readonly id: string;
+  readonly fencingToken: number;
+
+  constructor(
+    readonly waiter: UnkeptWaiter,
+    grant: Grant,
+    readonly heldSince: number,
+    public wakeAt: number,
+  ) {
+    this.key = waiter.key;
+    this.id = waiter.id;
+    this.fencingToken = grant.fencingToken;
+  }
+
+  /** As events tell them. */
+  facts(): ReturnType<Waiter['facts']> {
+    return this.waiter.facts();
+  }
+}

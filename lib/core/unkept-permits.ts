@@ -1,0 +1,120 @@
+import { StoreUnavailableError } from '../semaphore.errors.js';
+import type { ResolvedOptions } from '../semaphore.options.js';
+import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Entry } from './held-permit.js';
+import type { LeaseKeeperParts } from './lease-keeper.js';
+import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
+import type { Waiter } from './waiter.js';
+
+/** A permit whose end nobody tells this process is forgotten after so long. */
+const FORGET_AFTER_MS = 600_000;
+
+/** The store's times are rounded to milliseconds. */
+const ROUNDING_MS = 2;
+
+/**
+ * Permits by id: acquired here for somebody outside of this process, who renews and releases them through this process or
+ * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
+ */
+export class UnkeptPermits {
+  constructor(
+    private readonly parts: Omit<LeaseKeeperParts, 'onFreed' | 'passes' | 'onPassed'>,
+    private readonly begin: (waiter: Waiter) => void,
+  ) {}
+
+  /** @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one */
+  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
+    const since = this.parts.clock.now();
+    if (!(await this.parts.giveBacks.isSettled(id))) {
+      throw new StoreUnavailableError('an earlier call is still being taken back', key);
+    }
+    const known = this.find(id)?.fencingToken;
+    return new Promise((resolve, reject) =>
+      this.begin(new UnkeptWaiter(id, key, unkept(options), since, known, resolve, reject)),
+    );
+  }
+
+  /** The waiter became a holder. */
+  hold(waiter: UnkeptWaiter, grant: Grant, now: number): UnkeptPermit {
+    const grantedAt = grant.deadline - (grant.expiresAt - grant.acquiredAt);
+    const again =
+      waiter.knownToken === grant.fencingToken || grantedAt < waiter.since - ROUNDING_MS;
+    const permit = new UnkeptPermit(waiter, grant, now, forgetAt(grant.deadline, now));
+    this.parts.entries.set(permit.id, permit);
+    this.parts.alarm.expect(permit);
+    waiter.handOver({ ...grant, again });
+    return permit;
+  }
+
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    const lease = await this.parts.session.renew(key, id, leaseMs);
+    const permit = this.find(id);
+    if (lease === null) {
+      if (permit) this.lose(permit, 'expired');
+    } else if (permit) {
+      permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
+      this.parts.alarm.expect(permit);
+      const { expiresAt } = lease;
+      this.parts.reporter.report({ type: 'renewed', ...permit.facts(), expiresAt });
+    }
+    return lease;
+  }
+
+  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    const outcome = await this.parts.session.release(key, id, holdAtLeastMs);
+    this.reportReleased(id, outcome);
+    return outcome;
+  }
+
+  /** Takes back what nobody received: tried until it succeeded, and not when it was asked for again elsewhere. */
+  takeBack(key: string, id: string): void {
+    this.reportReleased(id, 'released');
+    this.parts.giveBacks.cancel(key, id);
+  }
+
+  /** Nobody has told what became of it. */
+  expire(permit: UnkeptPermit, now: number): void {
+    if (now >= permit.wakeAt) this.reportReleased(permit.id, 'expired');
+  }
+
+  lose(permit: UnkeptPermit, reason: 'expired' | 'forced'): void {
+    this.forget(permit);
+    this.parts.reporter.report({
+      type: 'lost',
+      ...permit.facts(),
+      reason,
+      heldMs: this.heldMs(permit),
+    });
+  }
+
+  private reportReleased(id: string, outcome: ReleaseOutcome): void {
+    const permit = this.find(id);
+    if (permit === undefined) return;
+    this.forget(permit);
+    const heldMs = this.heldMs(permit);
+    this.parts.reporter.report({ type: 'released', ...permit.facts(), outcome, heldMs });
+  }
+
+  private find(id: string): UnkeptPermit | undefined {
+    const entry: Entry | undefined = this.parts.entries.get(id);
+    return entry instanceof UnkeptPermit ? entry : undefined;
+  }
+
+  private forget(permit: UnkeptPermit): void {
+    permit.wakeAt = Infinity;
+    this.parts.entries.delete(permit.id);
+  }
+
+  private heldMs(permit: UnkeptPermit): number {
+    return this.parts.clock.now() - permit.heldSince;
+  }
+}
+
+/** What only a holder in this process could do. */
+function unkept(options: ResolvedOptions): ResolvedOptions {
+  return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
+}
+
+function forgetAt(deadline: number, now: number): number {
+  return Math.min(deadline, now + FORGET_AFTER_MS);
+}

@@ -1,0 +1,57 @@
+import type { UnkeptGrant } from './core/unkept-permit.js';
+import type { UnkeptPermits } from './core/unkept-permits.js';
+import { SemaphoreClosedError } from './semaphore.errors.js';
+import {
+  type AcquireOptions,
+  type ResolvedOptions,
+  validateKey,
+  validateLease,
+} from './semaphore.options.js';
+import type { Lease, ReleaseOutcome } from './store/semaphore-store.js';
+
+/** What {@link PermitsById} needs of its service. */
+export interface PermitsByIdParts {
+  unkept: UnkeptPermits;
+  resolve: (options: AcquireOptions) => ResolvedOptions;
+  isClosed: () => boolean;
+}
+
+/**
+ * Permits for somebody outside of this process, such as the clients of a lock server: nothing renews them, and any process
+ * of the same store renews and releases them by key and id.
+ */
+export class PermitsById {
+  constructor(private readonly parts: PermitsByIdParts) {}
+
+  /**
+   * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
+   *   Not to be called twice at the same time with one id
+   * @throws as `SemaphoreService.acquire()`
+   */
+  async acquire(key: string, id: string, options: AcquireOptions): Promise<UnkeptGrant> {
+    validateKey(key);
+    return this.parts.unkept.acquire(key, id, this.parts.resolve(options));
+  }
+
+  /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    validateLease(leaseMs, key);
+    this.requireOpen(key);
+    return this.parts.unkept.renew(key, id, leaseMs);
+  }
+
+  /** @throws {StoreUnavailableError} */
+  async release(key: string, id: string, holdAtLeastMs = 0): Promise<ReleaseOutcome> {
+    this.requireOpen(key);
+    return this.parts.unkept.release(key, id, holdAtLeastMs);
+  }
+
+  /** Releases what nobody received, in the background and until it succeeded; not what another process was asked for since. */
+  takeBack(key: string, id: string): void {
+    this.parts.unkept.takeBack(key, id);
+  }
+
+  private requireOpen(key: string): void {
+    if (this.parts.isClosed()) throw new SemaphoreClosedError(key);
+  }
+}
