@@ -33,6 +33,15 @@ export class PermitsById {
     return this.parts.unkept.acquire(key, id, this.parts.resolve(options));
   }
 
+  /**
+   * Notes something in the store that other processes find by `inspect(key)`, as a holder whose label is the text.
+   * It ends with its lease, as a permit does.
+   */
+  async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
+    const options = this.parts.resolve({ permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs });
+    await this.parts.unkept.acquire(key, id, { ...options, label: text });
+  }
+
   /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
     validateLease(leaseMs, key);

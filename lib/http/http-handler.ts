@@ -10,7 +10,7 @@ export interface HttpCall {
   params: Record<string, string>;
   query: URLSearchParams;
   /** Aborted when the client hangs up before the answer was sent. */
-  hungUp: AbortSignal;
+  readonly hungUp: AbortSignal;
 }
 
 export interface HttpRoute extends Route {
@@ -61,7 +61,16 @@ export function createHttpHandler({
       return;
     }
     const { route, params } = match;
-    await route.handle({ request, response, params, query, hungUp: hangUpSignal(response) });
+    let hungUp: AbortSignal | undefined;
+    await route.handle({
+      request,
+      response,
+      params,
+      query,
+      get hungUp() {
+        return (hungUp ??= hangUpSignal(response));
+      },
+    });
   }
 
   return (request, response, next) => {

@@ -1,0 +1,60 @@
+import type { SemaphoreService } from '../semaphore.service.js';
+import { RESERVED_PREFIX } from './api-keys.js';
+import { openApiDocument } from './openapi.js';
+import * as schemas from './schemas.js';
+import { type ServerRoute, serverRoute } from './server-route.js';
+import { z } from 'zod';
+
+/** How long one look at the store serves those who ask for the health. */
+const FRESH_MS = 1000;
+
+/** What needs no API key, and tells nothing of any semaphore. */
+export function infoRoutes(
+  semaphores: SemaphoreService,
+  others: readonly ServerRoute[],
+): ServerRoute[] {
+  let isReachable: Promise<boolean> | undefined;
+
+  const health = serverRoute({
+    method: 'GET',
+    path: '/health',
+    operationId: 'health',
+    summary: 'Whether the server can reach its store',
+    role: 'open',
+    answers: {
+      200: { description: 'It can', schema: schemas.health },
+      503: { description: 'It cannot', schema: schemas.health },
+    },
+    async handle() {
+      isReachable ??= look();
+      return (await isReachable)
+        ? { status: 200, body: { status: 'ok' } }
+        : { status: 503, body: { status: 'unavailable' } };
+    },
+  });
+
+  function look(): Promise<boolean> {
+    setTimeout(() => {
+      isReachable = undefined;
+    }, FRESH_MS).unref();
+    return semaphores.inspect(`${RESERVED_PREFIX}health`).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  const openApi: ServerRoute = serverRoute({
+    method: 'GET',
+    path: '/openapi.json',
+    operationId: 'openApi',
+    summary: 'This document',
+    role: 'open',
+    answers: { 200: { description: 'An OpenAPI 3.1 document', schema: z.looseObject({}) } },
+    async handle() {
+      return { status: 200, body: document };
+    },
+  });
+
+  const document = openApiDocument([...others, health, openApi]);
+  return [health, openApi];
+}

@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import * as schemas from './schemas.js';
+import type { ServerRoute } from './server-route.js';
+
+type Json = Record<string, unknown>;
+
+const PROBLEMS: Readonly<Record<number, string>> = {
+  400: 'Something in the request is wrong; the message names the field and the rule',
+  401: 'No valid API key',
+  403: 'The API key may not do that',
+  404: 'Unknown',
+  410: 'The permit is not held any more',
+  423: 'Somebody else has locked one of the keys',
+  429: 'No permit was free, or none became free in time, or too much is open; see Retry-After',
+  503: 'The queue is full, the store cannot be reached, or the server shuts down; see Retry-After',
+};
+
+/** An OpenAPI 3.1 document of the routes, from the schemas that requests are checked with. */
+export function openApiDocument(routes: readonly ServerRoute[]): Json {
+  const paths: Record<string, Json> = {};
+  for (const route of routes) {
+    const path = (paths[route.path] ??= {});
+    path[route.method.toLowerCase()] = operationOf(route);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'nestjs-semaphore',
+      version: '1',
+      description: 'Semaphores and locks over HTTP',
+    },
+    paths,
+    components: {
+      schemas: { Problem: toJsonSchema(schemas.problem) },
+      securitySchemes: {
+        apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+        bearer: { type: 'http', scheme: 'bearer' },
+      },
+    },
+  };
+}
+
+function operationOf(route: ServerRoute): Json {
+  const { operationId, summary, role, body } = route;
+  const parameters = [
+    ...parametersOf(route.params, 'path'),
+    ...parametersOf(route.query, 'query'),
+    ...parametersOf(route.headers, 'header'),
+  ];
+  return {
+    operationId,
+    summary: role === 'admin' ? `${summary} (admin)` : summary,
+    security: role === 'open' ? [] : [{ apiKey: [] }, { bearer: [] }],
+    ...(parameters.length > 0 && { parameters }),
+    ...(body && { requestBody: requestBodyOf(body) }),
+    responses: { ...answersOf(route), ...problemsOf(route) },
+  };
+}
+
+function parametersOf(schema: z.ZodObject | undefined, where: 'path' | 'query' | 'header'): Json[] {
+  return Object.entries(schema?.shape ?? {}).map(([name, field]) => ({
+    name,
+    in: where,
+    required: !(field as z.ZodType).safeParse(undefined).success,
+    schema: toJsonSchema(field as z.ZodType),
+  }));
+}
+
+function requestBodyOf(schema: z.ZodType): Json {
+  return {
+    required: !schema.safeParse(undefined).success,
+    content: { 'application/json': { schema: toJsonSchema(schema) } },
+  };
+}
+
+function answersOf({ answers }: ServerRoute): Json {
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, { description, schema }]) => {
+      const content = schema
+        ? { 'application/json': { schema: toJsonSchema(schema, 'output') } }
+        : { 'text/event-stream': { schema: { type: 'string' } } };
+      return [status, { description, content }];
+    }),
+  );
+}
+
+function problemsOf({ role, problems = [], answers }: ServerRoute): Json {
+  const common = role === 'open' ? [] : [400, 401, 403, 503];
+  const statuses = [...common, ...problems].filter((status) => answers[status] === undefined);
+  const schema = { $ref: '#/components/schemas/Problem' };
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: PROBLEMS[status] ?? 'A problem', content: { 'application/json': { schema } } },
+    ]),
+  );
+}
+
+function toJsonSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {
+  const { $schema: _, ...json } = z.toJSONSchema(schema, { io }) as Json;
+  return json;
+}

@@ -1,0 +1,37 @@
+import { createHash, randomBytes } from 'node:crypto';
+
+/** Ends the id of a permit that stays taken for a while after its release: every server finds it there. */
+const HOLD_AT_LEAST = /-h([0-9a-z]+)$/;
+
+/**
+ * The id of a permit: a new one, or of a `requestId` the same again, whichever server is asked. It covers the caller's
+ * name, so that callers cannot meet by choosing the same one.
+ */
+export function permitIdOf(
+  name: string,
+  key: string,
+  requestId: string | undefined,
+  holdAtLeastMs = 0,
+): string {
+  const id =
+    requestId === undefined
+      ? randomBytes(16).toString('hex')
+      : digestOf('request', name, key, requestId);
+  return holdAtLeastMs > 0 ? `${id}-h${Math.ceil(holdAtLeastMs).toString(36)}` : id;
+}
+
+/** How long a permit stays taken after its acquisition, in milliseconds. */
+export function holdAtLeastOf(id: string): number {
+  const digits = HOLD_AT_LEAST.exec(id)?.[1];
+  const holdAtLeastMs = digits === undefined ? 0 : Number.parseInt(digits, 36);
+  return holdAtLeastMs <= 1e12 ? holdAtLeastMs : 0;
+}
+
+/** The id under which `/lock` holds a key for a uid. */
+export function lockIdOf(name: string, key: string, uid: string): string {
+  return digestOf('lock', name, key, uid);
+}
+
+function digestOf(...parts: string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+}

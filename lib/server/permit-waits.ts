@@ -1,0 +1,119 @@
+import type { ServerResponse } from 'node:http';
+import type { UnkeptGrant } from '../core/unkept-permit.js';
+import type { PermitsById } from '../permits-by-id.js';
+import { SemaphoreClosedError } from '../semaphore.errors.js';
+import type { AcquireOptions } from '../semaphore.options.js';
+
+/** What a request wants. Requests with the same id want the same permit. */
+export interface WaitWish {
+  key: string;
+  id: string;
+  options: AcquireOptions;
+}
+
+/** One acquisition, and the requests that wait for its answer. */
+class Wait {
+  readonly controller = new AbortController();
+  readonly granted: Promise<UnkeptGrant>;
+  /** Requests that are not answered yet. */
+  attached = 0;
+  isDelivered = false;
+  graceTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    readonly wish: WaitWish,
+    permits: PermitsById,
+  ) {
+    const { key, id, options } = wish;
+    this.granted = permits.acquire(key, id, { ...options, signal: this.controller.signal });
+  }
+}
+
+/** A request's part in a {@link Wait}. */
+export interface Attendance {
+  granted: Promise<UnkeptGrant>;
+  /** Another request has asked for the same before and is not answered yet. */
+  isJoined: boolean;
+  /** The request is answered without a permit, and asked again soon: its place is kept. */
+  postpone(): void;
+  /** Ends the wait of all, and takes the permit back when it is granted already. */
+  abandon(): void;
+}
+
+/**
+ * The acquisitions that requests wait for. What nobody waits for any more leaves the queue, and a permit that reached
+ * nobody is given back.
+ */
+export class PermitWaits {
+  private readonly byId = new Map<string, Wait>();
+  private isClosed = false;
+
+  constructor(
+    private readonly permits: PermitsById,
+    private readonly graceMs: number,
+  ) {}
+
+  attend(wish: WaitWish, response: ServerResponse): Attendance {
+    if (this.isClosed) throw new SemaphoreClosedError(wish.key);
+    const known = this.byId.get(wish.id);
+    const wait = known ?? this.begin(wish);
+    clearTimeout(wait.graceTimer);
+    wait.attached++;
+    let isPostponed = false;
+    let isAbandoned = false;
+    response.once('close', () => {
+      wait.attached--;
+      if (response.writableFinished && !isPostponed && !isAbandoned) wait.isDelivered = true;
+      if (wait.attached > 0) return;
+      if (isPostponed) this.keep(wait);
+      else this.end(wait);
+    });
+    return {
+      granted: wait.granted,
+      isJoined: known !== undefined,
+      postpone: () => {
+        isPostponed = true;
+      },
+      abandon: () => {
+        isAbandoned = true;
+        wait.controller.abort();
+      },
+    };
+  }
+
+  /** Sends everybody away. */
+  close(): void {
+    this.isClosed = true;
+    for (const wait of this.byId.values()) wait.controller.abort();
+  }
+
+  private begin(wish: WaitWish): Wait {
+    const wait = new Wait(wish, this.permits);
+    this.byId.set(wish.id, wait);
+    // What was refused may be asked for anew at once.
+    wait.granted.catch(() => this.forget(wait));
+    return wait;
+  }
+
+  private keep(wait: Wait): void {
+    wait.graceTimer = setTimeout(() => this.end(wait), this.graceMs);
+    wait.graceTimer.unref();
+  }
+
+  private end(wait: Wait): void {
+    this.forget(wait);
+    wait.controller.abort();
+    const { granted, isDelivered, wish } = wait;
+    if (isDelivered) return;
+    granted.then(
+      // A permit that was held before it was asked for now has reached somebody then.
+      ({ again }) => again || this.permits.takeBack(wish.key, wish.id),
+      () => undefined,
+    );
+  }
+
+  private forget(wait: Wait): void {
+    clearTimeout(wait.graceTimer);
+    if (this.byId.get(wait.wish.id) === wait) this.byId.delete(wait.wish.id);
+  }
+}

@@ -1,0 +1,198 @@
+import { HttpProblem } from '../http/http-problem.js';
+import { PermitLostError } from '../semaphore.errors.js';
+import { type AcquireOptions, resolveOptions } from '../semaphore.options.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { requireKeys, type Access } from './api-keys.js';
+import { holdAtLeastOf, permitIdOf } from './permit-ids.js';
+import type { Attendance, PermitWaits } from './permit-waits.js';
+import { invalidRequest } from './problems.js';
+import type { Quota } from './quota.js';
+import * as schemas from './schemas.js';
+import { type Answer, type ServerRoute, serverRoute } from './server-route.js';
+import type { Session } from './session.js';
+import type { Sessions } from './sessions.js';
+
+export interface PermitParts {
+  semaphores: SemaphoreService;
+  waits: PermitWaits;
+  sessions: Sessions;
+  openWaits: Quota;
+}
+
+/** Acquire, renew and release one permit. */
+export function permitRoutes({
+  semaphores,
+  waits,
+  sessions,
+  openWaits,
+}: PermitParts): ServerRoute[] {
+  const permits = semaphores.permitsById;
+
+  const acquire = serverRoute({
+    method: 'POST',
+    path: '/v1/semaphores/{key}/permits',
+    operationId: 'acquirePermit',
+    summary: 'Takes a permit, as soon as one is free',
+    role: 'use',
+    params: schemas.keyParams,
+    headers: schemas.acquireHeaders,
+    body: schemas.acquireBody,
+    answers: {
+      200: {
+        description: 'The permit that this requestId got before',
+        schema: schemas.grantedPermit,
+      },
+      201: { description: 'A permit', schema: schemas.grantedPermit },
+      202: {
+        description: 'Still waiting: ask again, the place is kept',
+        schema: schemas.stillWaiting,
+      },
+    },
+    problems: [404, 429],
+    async handle({ response, access, params: { key }, headers, body }) {
+      requireKeys(access, [key]);
+      const { requestId, ...wanted } = body;
+      const postponeMs = preferredWaitMs(headers.prefer, requestId);
+      const sessionId = headers['x-session-id'];
+      const session = sessionId === undefined ? undefined : sessions.find(sessionId, access);
+      const options = resolve(wanted, session);
+      const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
+      const leave = openWaits.enter(access.name);
+      response.once('close', leave);
+      const attendance = waits.attend({ key, id, options }, response);
+      const stopListening = session?.onEnd(() => attendance.abandon());
+      try {
+        const grant = await within(attendance, postponeMs);
+        if (grant === undefined) {
+          return { status: 202, body: { requestId, retryAfterMs: 0 } };
+        }
+        const { leaseMs, weight } = options;
+        if (session !== undefined && !(await session.add({ key, id, leaseMs }))) {
+          permits.takeBack(key, id);
+          throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
+        }
+        const isNew = !attendance.isJoined && !grant.again;
+        const { fencingToken, expiresAt } = grant;
+        return {
+          status: isNew ? 201 : 200,
+          body: {
+            id,
+            key,
+            weight,
+            fencingToken,
+            leaseMs: orNull(leaseMs),
+            expiresAt: orNull(expiresAt),
+          },
+        };
+      } finally {
+        stopListening?.();
+      }
+    },
+  });
+
+  function resolve(wanted: RestOptions, session: Session | undefined): ResolvedRestOptions {
+    const { waitMs, maxWaiting, leaseMs, ...others } = wanted;
+    const options: AcquireOptions = {
+      ...others,
+      waitMs: orInfinity(waitMs),
+      maxWaiting: orInfinity(maxWaiting),
+      leaseMs: orInfinity(leaseMs),
+    };
+    const { leaseMs: lease, weight, holdAtLeastMs } = resolveOptions(semaphores.defaults, options);
+    return { ...options, leaseMs: session?.leaseFor(lease) ?? lease, weight, holdAtLeastMs };
+  }
+
+  const renew = serverRoute({
+    method: 'PUT',
+    path: '/v1/semaphores/{key}/permits/{id}',
+    operationId: 'renewPermit',
+    summary: 'Makes the lease of a permit longer',
+    role: 'use',
+    params: schemas.permitParams,
+    body: schemas.renewBody,
+    answers: { 200: { description: 'Renewed', schema: schemas.renewedPermit } },
+    problems: [410],
+    async handle({ access, params: { key, id }, body }) {
+      requireKeys(access, [key]);
+      const { leaseMs } = resolveOptions(semaphores.defaults, {
+        leaseMs: orInfinity(body.leaseMs),
+      });
+      const lease = await permits.renew(key, id, leaseMs);
+      if (lease === null) {
+        sessions.drop(id);
+        throw new PermitLostError(key, id, 'expired');
+      }
+      const expiresAt = orNull(lease.expiresAt);
+      return { status: 200, body: { id, key, leaseMs: orNull(leaseMs), expiresAt } };
+    },
+  });
+
+  const release = serverRoute({
+    method: 'DELETE',
+    path: '/v1/semaphores/{key}/permits/{id}',
+    operationId: 'releasePermit',
+    summary: 'Gives a permit back; with `force` (admin) whoever holds it, or waits for it',
+    role: 'use',
+    params: schemas.permitParams,
+    query: schemas.releaseQuery,
+    answers: { 200: { description: 'What became of it', schema: schemas.releasedPermit } },
+    async handle({ access, params: { key, id }, query }): Promise<Answer> {
+      requireKeys(access, [key]);
+      const isForced = query.force === 'true';
+      if (isForced) requireAdmin(access);
+      const outcome = isForced
+        ? (await semaphores.forceRelease(key, id)) && 'released'
+        : await permits.release(key, id, holdAtLeastOf(id));
+      sessions.drop(id);
+      return { status: 200, body: { outcome: outcome || 'expired' } };
+    },
+  });
+
+  return [acquire, renew, release];
+}
+
+type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
+  [O in 'waitMs' | 'maxWaiting' | 'leaseMs']?: number | null | undefined;
+};
+
+type ResolvedRestOptions = AcquireOptions & {
+  leaseMs: number;
+  weight: number;
+  holdAtLeastMs: number;
+};
+
+/** @throws {HttpProblem} 403 */
+export function requireAdmin({ isAdmin }: Access): void {
+  if (!isAdmin) throw new HttpProblem(403, 'FORBIDDEN_ROLE', 'Only API keys of admins may do that');
+}
+
+/** `Prefer: wait=25` (RFC 7240). */
+function preferredWaitMs(prefer: string | undefined, requestId: string | undefined): number {
+  const seconds = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/i.exec(prefer ?? '')?.[1];
+  if (seconds === undefined) return Infinity;
+  if (requestId !== undefined) return Math.min(Number(seconds) * 1000, 2 ** 31 - 1);
+  throw invalidRequest([{ field: 'requestId', rule: 'given with `Prefer: wait`, to ask again' }]);
+}
+
+/** @returns undefined when the time was up first */
+async function within({ granted, postpone }: Attendance, ms: number) {
+  if (ms === Infinity) return granted;
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => {
+      postpone();
+      resolve(undefined);
+    }, ms);
+    timer.unref();
+  });
+  return Promise.race([granted, timeout]).finally(() => clearTimeout(timer));
+}
+
+/** JSON knows no Infinity. */
+function orInfinity(value: number | null | undefined): number | undefined {
+  return value === null ? Infinity : value;
+}
+
+function orNull(value: number): number | null {
+  return value === Infinity ? null : value;
+}

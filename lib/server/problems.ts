@@ -1,0 +1,64 @@
+import { HttpProblem } from '../http/http-problem.js';
+import {
+  AcquireAbortedError,
+  InvalidOptionsError,
+  PermitLostError,
+  PermitUnavailableError,
+  SemaphoreClosedError,
+  SemaphoreError,
+} from '../semaphore.errors.js';
+
+const RETRY_AFTER_MS = 1000;
+
+const STORE_DOWN = 'The store of the semaphores is not available. Try again later.';
+
+/** A rule that something in the request broke. */
+export interface BrokenRule {
+  field: string;
+  rule: string;
+}
+
+/** 400 that names the first field and rule in its message, all of them in its details. */
+export function invalidRequest(broken: readonly BrokenRule[]): HttpProblem {
+  const [first] = broken;
+  const message = first === undefined ? 'Invalid request' : `\`${first.field}\`: ${first.rule}`;
+  return new HttpProblem(400, 'INVALID_REQUEST', message, { details: broken });
+}
+
+/**
+ * What a client is told of an error. The store's own words stay inside.
+ * @param report gets what should not have happened
+ */
+export function toProblem(error: unknown, report: (error: unknown) => void): HttpProblem {
+  if (error instanceof HttpProblem) return error;
+  if (error instanceof PermitUnavailableError) {
+    const { code, message, reason } = error;
+    const retryAfterMs = Math.ceil(error.retryAfterMs);
+    return retriable(reason === 'queue-full' ? 503 : 429, code, message, retryAfterMs, { reason });
+  }
+  if (error instanceof InvalidOptionsError) {
+    return invalidRequest([{ field: error.option, rule: error.rule }]);
+  }
+  if (error instanceof PermitLostError) return new HttpProblem(410, error.code, error.message);
+  if (error instanceof SemaphoreError) {
+    const isClosing = error instanceof SemaphoreClosedError || error instanceof AcquireAbortedError;
+    const message = isClosing ? 'The server shuts down, or the session has ended' : STORE_DOWN;
+    return retriable(503, error.code, message, RETRY_AFTER_MS);
+  }
+  report(error);
+  return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
+}
+
+/** @param members what the answer says beside that */
+export function retriable(
+  statusCode: number,
+  code: string,
+  message: string,
+  retryAfterMs: number,
+  members: Readonly<Record<string, unknown>> = {},
+): HttpProblem {
+  return new HttpProblem(statusCode, code, message, {
+    headers: { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) },
+    members: { ...members, retryAfterMs },
+  });
+}

@@ -1,0 +1,37 @@
+import { HttpProblem } from '../http/http-problem.js';
+
+/** Counts what each caller has open, and refuses more than the bound. */
+export class Quota {
+  private readonly counts = new Map<string, number>();
+
+  constructor(
+    private readonly most: number,
+    private readonly code: string,
+    private readonly what: string,
+  ) {}
+
+  /** @returns what ends it @throws {HttpProblem} 429 */
+  enter(name: string): () => void {
+    const count = this.counts.get(name) ?? 0;
+    if (count >= this.most) {
+      throw new HttpProblem(
+        429,
+        this.code,
+        `This API key has ${this.most} ${this.what} open already`,
+        {
+          headers: { 'retry-after': '1' },
+          members: { retryAfterMs: 1000 },
+        },
+      );
+    }
+    this.counts.set(name, count + 1);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      const left = (this.counts.get(name) ?? 1) - 1;
+      if (left === 0) this.counts.delete(name);
+      else this.counts.set(name, left);
+    };
+  }
+}

@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import { validateKey } from '../semaphore.options.js';
+
+/** As the store keeps times exactly. */
+const MAX_DURATION_MS = 1e12;
+const MAX_PRIORITY = 100_000;
+/** Keys in one call of `/lock`, `/unlock` and `/check`. */
+const MAX_KEYS = 100;
+
+const wholeNumber = (least: number) => z.int().min(least);
+const duration = (least: number) => z.number().min(least).max(MAX_DURATION_MS);
+const text = (most: number) =>
+  z.string().min(1).max(most).refine(isWellFormed, 'well-formed Unicode');
+
+export const semaphoreKey = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine(isKey, 'a key: well-formed Unicode of at most 512 bytes')
+  .meta({ description: 'The name of one semaphore, at most 512 bytes; URL-encoded in a path' });
+
+export const permitId = z.string().regex(/^[\w-]{1,64}$/);
+const fencingToken = wholeNumber(0).meta({ description: 'Grows with every grant of the key' });
+const expiresAt = z
+  .number()
+  .nullable()
+  .meta({ description: 'Epoch milliseconds by the clock of the store; null: never' });
+const leaseMs = duration(1)
+  .nullable()
+  .meta({ description: 'Milliseconds until it ends without a renewal; null: it never ends' });
+
+export const keyParams = z.object({ key: semaphoreKey });
+export const permitParams = z.object({ key: semaphoreKey, id: permitId });
+
+export const acquireHeaders = z.object({
+  'x-session-id': z.string().min(1).max(64).optional(),
+  prefer: z.string().max(200).optional().meta({
+    description:
+      '`wait=25`: answer within 25 seconds, with 202 when the permit is not granted by then. Needs a requestId',
+  }),
+});
+
+export const acquireBody = z
+  .strictObject({
+    permits: wholeNumber(1).optional(),
+    weight: wholeNumber(1).optional(),
+    waitMs: duration(0).nullable().optional().meta({ description: 'null: wait for ever' }),
+    maxWaiting: wholeNumber(0).nullable().optional().meta({ description: 'null: no bound' }),
+    priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
+    leaseMs: leaseMs.optional(),
+    holdAtLeastMs: duration(0).optional(),
+    label: z.string().max(256).optional(),
+    requestId: text(256).optional().meta({ description: 'The same again gives the same permit' }),
+  })
+  .default({});
+
+export const grantedPermit = z.object({
+  id: permitId,
+  key: semaphoreKey,
+  weight: wholeNumber(1),
+  fencingToken,
+  leaseMs,
+  expiresAt,
+});
+
+export const stillWaiting = z.object({ requestId: z.string(), retryAfterMs: z.number() });
+
+export const renewBody = z.strictObject({ leaseMs: leaseMs.optional() }).default({});
+export const renewedPermit = z.object({ id: permitId, key: semaphoreKey, leaseMs, expiresAt });
+
+export const releaseQuery = z.strictObject({ force: z.enum(['true', 'false']).optional() });
+export const releasedPermit = z.object({ outcome: z.enum(['released', 'expired']) });
+
+const label = z.string().optional();
+const client = z.string().meta({ description: 'The process that the store knows' });
+
+export const snapshot = z.object({
+  key: semaphoreKey,
+  permits: wholeNumber(0),
+  held: wholeNumber(0),
+  available: wholeNumber(0),
+  holders: z.array(
+    z.object({
+      id: permitId,
+      weight: wholeNumber(0),
+      label,
+      client,
+      fencingToken,
+      acquiredAt: z.number(),
+      expiresAt,
+    }),
+  ),
+  waiters: z.array(
+    z.object({
+      id: permitId,
+      weight: wholeNumber(0),
+      priority: z.int(),
+      label,
+      client,
+      enqueuedAt: z.number(),
+    }),
+  ),
+});
+
+export const listQuery = z.strictObject({
+  pattern: z.string().min(1).max(512).optional().meta({ description: 'A glob: `*`, `?`, `[ab]`' }),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .meta({ description: 'Default 1000' }),
+});
+export const keyList = z.object({ keys: z.array(semaphoreKey) });
+
+export const limitBody = z.strictObject({ permits: wholeNumber(1).nullable() });
+export const limit = z.object({ key: semaphoreKey, permits: wholeNumber(1).nullable() });
+
+const oneOrMoreKeys = z.union([semaphoreKey, z.array(semaphoreKey).min(1).max(MAX_KEYS)]);
+const version = wholeNumber(0).meta({ description: 'The fencing token of the lock' });
+const lockToken = z.strictObject({ key: semaphoreKey, version });
+const uid = text(256).meta({ description: 'Whose lock it is, chosen by the caller' });
+
+export const lockBody = z.strictObject({
+  uid,
+  keys: oneOrMoreKeys,
+  exp: duration(1).optional().meta({ description: 'Milliseconds until the locks end' }),
+});
+export const locked = z.object({ tokens: z.array(lockToken) });
+export const unlockBody = z.strictObject({ uid, tokens: z.array(lockToken).min(1).max(MAX_KEYS) });
+export const unlocked = z.object({ unlocked: z.array(semaphoreKey) });
+export const checkBody = z.strictObject({ keys: oneOrMoreKeys });
+export const checked = z.object({ locked: z.boolean() });
+
+export const sessionHeaders = z.object({ 'x-session-id': z.string().min(1).max(64).optional() });
+export const health = z.object({ status: z.enum(['ok', 'unavailable']) });
+
+export const problem = z.looseObject({
+  statusCode: z.int(),
+  code: z.string(),
+  message: z.string(),
+  details: z.array(z.object({ field: z.string(), rule: z.string() })).optional(),
+});
+
+function isKey(value: string): boolean {
+  try {
+    validateKey(value);
+    return isWellFormed(value);
+  } catch {
+    return false;
+  }
+}
+
+/** Without half of a surrogate pair, which no store could tell from another one. */
+function isWellFormed(value: string): boolean {
+  return !/\p{Surrogate}/u.test(value);
+}

@@ -1,0 +1,80 @@
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Inject,
+  Logger,
+  type MiddlewareConsumer,
+  Module,
+  type NestModule,
+  Optional,
+} from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { mountHandler, mountPath } from '../http/nest-mount.js';
+import { SemaphoreService } from '../semaphore.service.js';
+import { createSemaphoreServer, type SemaphoreServer } from './semaphore-server.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  OPTIONS_TYPE,
+} from './semaphore-server.module-definition.js';
+import type { SemaphoreServerOptions } from './server.options.js';
+
+/** What `useClass` and `useExisting` of `SemaphoreServerModule.forRootAsync()` implement. */
+export interface SemaphoreServerOptionsFactory {
+  createSemaphoreServerOptions(): SemaphoreServerOptions | Promise<SemaphoreServerOptions>;
+}
+
+/**
+ * The lock server in an application: serves the semaphores of its SemaphoreModule over HTTP, on Express and Fastify, at
+ * `path`, behind the global prefix when there is one. Guards, pipes and interceptors of the application do not apply to it.
+ */
+@Module({})
+export class SemaphoreServerModule
+  extends ConfigurableModuleClass
+  implements NestModule, BeforeApplicationShutdown
+{
+  private server: SemaphoreServer | undefined;
+
+  constructor(
+    @Inject(MODULE_OPTIONS_TOKEN) private readonly options: SemaphoreServerOptions,
+    @Optional() @Inject(SemaphoreService) private readonly semaphores: SemaphoreService | undefined,
+    @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
+    @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
+  ) {
+    super();
+    if (semaphores === undefined) {
+      throw new Error(
+        'SemaphoreServerModule serves the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
+      );
+    }
+  }
+
+  /** @throws {InvalidOptionsError} when the application starts */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreServerOptionsFactory} by `useClass` or `useExisting`. */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    const { path = '', ...options } = this.options;
+    const { semaphores, config, adapterHost } = this;
+    if (semaphores === undefined) return;
+    const basePath = (): string => mountPath(config, path);
+    this.server = createSemaphoreServer({ ...options, semaphores, basePath });
+    if (this.server.isLoopbackOnly) {
+      new Logger(SemaphoreServerModule.name).warn(
+        'The lock server has no `apiKeys`: it serves only requests from this machine.',
+      );
+    }
+    mountHandler(consumer, this.server.handler, path, { config, adapterHost });
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.server?.close();
+  }
+}

@@ -1,0 +1,133 @@
+import { setMaxListeners } from 'node:events';
+import { Logger } from '@nestjs/common';
+import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
+import { HttpProblem, sendJson } from '../http/http-problem.js';
+import { readJsonBody } from '../http/read-json-body.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { ApiKeys } from './api-keys.js';
+import { infoRoutes } from './info.routes.js';
+import { Locks } from './locks.js';
+import { lockRoutes } from './locks.routes.js';
+import { PermitWaits } from './permit-waits.js';
+import { permitRoutes, requireAdmin } from './permits.routes.js';
+import { toProblem } from './problems.js';
+import { Quota } from './quota.js';
+import { semaphoreRoutes } from './semaphores.routes.js';
+import {
+  type ResolvedServerOptions,
+  resolveServerOptions,
+  type SemaphoreServerOptions,
+} from './server.options.js';
+import type { ServerCall, ServerRoute } from './server-route.js';
+import { Sessions } from './sessions.js';
+import { streamRoutes } from './streams.routes.js';
+import { toObject, validate } from './validate.js';
+
+export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path'> {
+  /** Whose semaphores are served. It stays open when the server is closed. */
+  semaphores: SemaphoreService;
+  /** What the server's paths stand behind; asked at each request. @default '' */
+  basePath?: () => string;
+}
+
+/** The lock server: a handler for `node:http`, Express or Connect. */
+export interface SemaphoreServer {
+  readonly handler: HttpHandler;
+  /** Whether only requests from this machine are served, because there are no API keys. */
+  readonly isLoopbackOnly: boolean;
+  /** Sends all waiting requests away, closes all streams, and gives back what sessions hold. Call it before the service's. */
+  close(): Promise<void>;
+}
+
+/**
+ * The lock server without an application around it.
+ * @throws {InvalidOptionsError}
+ * @example
+ * const server = createSemaphoreServer({ semaphores, apiKeys: [process.env.API_KEY] });
+ * createServer(server.handler).listen(3000);
+ */
+export function createSemaphoreServer({
+  semaphores,
+  basePath = () => '',
+  ...others
+}: SemaphoreServerParts): SemaphoreServer {
+  const options = resolveServerOptions(others);
+  const logger = new Logger('SemaphoreServer');
+  const apiKeys = new ApiKeys(options.apiKeys);
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal);
+  const waits = new PermitWaits(semaphores.permitsById, options.waitGraceMs);
+  const sessions = new Sessions(semaphores, options.sessionGraceMs);
+  const routes = [
+    ...permitRoutes({
+      semaphores,
+      waits,
+      sessions,
+      openWaits: new Quota(options.maxOpenWaits, 'TOO_MANY_WAITS', 'requests for permits'),
+    }),
+    ...semaphoreRoutes(semaphores),
+    ...streamRoutes({
+      semaphores,
+      sessions,
+      openStreams: new Quota(options.maxSessions, 'TOO_MANY_STREAMS', 'streams'),
+      heartbeatMs: options.heartbeatMs,
+      closing: closing.signal,
+    }),
+    ...lockRoutes(new Locks(semaphores), options.defaultExpiryMs),
+  ];
+  const all = [...routes, ...infoRoutes(semaphores, routes)];
+  const handler = createHttpHandler({
+    basePath,
+    routes: all.map((route) => toHttpRoute(route, apiKeys, options)),
+    toProblem: (error) =>
+      toProblem(error, (fault) => {
+        logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
+      }),
+  });
+  return {
+    handler,
+    isLoopbackOnly: apiKeys.isEmpty,
+    async close() {
+      closing.abort();
+      waits.close();
+      await sessions.close();
+    },
+  };
+}
+
+const NO_ACCESS = { name: '', isAdmin: false, mayUse: () => false };
+
+function toHttpRoute(
+  route: ServerRoute,
+  apiKeys: ApiKeys,
+  { maxBodyBytes, bodyTimeoutMs }: ResolvedServerOptions,
+): HttpRoute {
+  const limits = { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs };
+  const { method, path, role } = route;
+  const isStream = Object.values(route.answers).every(({ schema }) => schema === undefined);
+  return {
+    method,
+    path,
+    async handle({ request, response, params, query }) {
+      if (isStream && request.method === 'HEAD') {
+        throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET', {
+          headers: { allow: 'GET' },
+        });
+      }
+      const access = role === 'open' ? NO_ACCESS : apiKeys.authenticate(request);
+      if (role === 'admin') requireAdmin(access);
+      const parts = {
+        request,
+        response,
+        access,
+        params: route.params && validate(route.params, params),
+        query: route.query ? validate(route.query, toObject(query)) : undefined,
+        headers: route.headers && validate(route.headers, request.headers),
+        body: route.body && validate(route.body, await readJsonBody(request, limits)),
+      };
+      // The route was made for what its own schemas give.
+      const answer = await route.handle(parts as ServerCall<never, never, never, never>);
+      if (answer !== undefined) sendJson(response, answer.status, answer.body, answer.headers);
+    },
+  };
+}

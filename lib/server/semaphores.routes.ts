@@ -1,0 +1,60 @@
+import type { SemaphoreService } from '../semaphore.service.js';
+import { requireKeys } from './api-keys.js';
+import * as schemas from './schemas.js';
+import { type ServerRoute, serverRoute } from './server-route.js';
+
+const DEFAULT_LIMIT = 1000;
+
+/** Look at semaphores, and set their limits. */
+export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
+  const list = serverRoute({
+    method: 'GET',
+    path: '/v1/semaphores',
+    operationId: 'listSemaphores',
+    summary: 'Keys that have holders or waiters now',
+    role: 'use',
+    query: schemas.listQuery,
+    answers: { 200: { description: 'Their keys', schema: schemas.keyList } },
+    async handle({ access, query: { pattern, limit = DEFAULT_LIMIT } }) {
+      const keys: string[] = [];
+      for await (const key of semaphores.list(pattern)) {
+        if (access.mayUse(key)) keys.push(key);
+        if (keys.length === limit) break;
+      }
+      return { status: 200, body: { keys } };
+    },
+  });
+
+  const inspect = serverRoute({
+    method: 'GET',
+    path: '/v1/semaphores/{key}',
+    operationId: 'inspectSemaphore',
+    summary: 'Who holds and who waits now',
+    role: 'use',
+    params: schemas.keyParams,
+    answers: { 200: { description: 'Holders and waiters', schema: schemas.snapshot } },
+    async handle({ access, params: { key } }) {
+      requireKeys(access, [key]);
+      // A lease without an end is null in JSON.
+      return { status: 200, body: await semaphores.inspect(key) };
+    },
+  });
+
+  const setLimit = serverRoute({
+    method: 'PUT',
+    path: '/v1/semaphores/{key}',
+    operationId: 'setPermits',
+    summary: 'Sets the limit, whatever callers say, until it is cleared with null',
+    role: 'admin',
+    params: schemas.keyParams,
+    body: schemas.limitBody,
+    answers: { 200: { description: 'The limit', schema: schemas.limit } },
+    async handle({ access, params: { key }, body: { permits } }) {
+      requireKeys(access, [key]);
+      await semaphores.setPermits(key, permits);
+      return { status: 200, body: { key, permits } };
+    },
+  });
+
+  return [list, inspect, setLimit];
+}

@@ -1,0 +1,67 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { z } from 'zod';
+import type { Access } from './api-keys.js';
+
+/** `open`: no API key is needed. */
+export type RouteRole = 'open' | 'use' | 'admin';
+
+/** An answer as JSON. */
+export interface Answer {
+  status: number;
+  body: unknown;
+  headers?: OutgoingHttpHeaders;
+}
+
+/** A request that was understood and may be done. */
+export interface ServerCall<Params, Query, Headers, Body> {
+  request: IncomingMessage;
+  response: ServerResponse;
+  access: Access;
+  params: Params;
+  query: Query;
+  headers: Headers;
+  body: Body;
+}
+
+/** One call of the table in the README: what the OpenAPI document says of it, and what it does. */
+export interface ServerRoute {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  path: string;
+  /** Its name in the OpenAPI document. */
+  operationId: string;
+  summary: string;
+  role: RouteRole;
+  params?: z.ZodObject;
+  query?: z.ZodObject;
+  /** Of the request's headers only those named here. */
+  headers?: z.ZodObject;
+  body?: z.ZodType;
+  /** What it answers when nothing is wrong; without a schema: a stream of events. */
+  answers: Readonly<Record<number, { description: string; schema?: z.ZodType }>>;
+  /** Which problems it answers, beside 400, 401, 403 and 503. */
+  problems?: readonly number[];
+  /** Answers, or keeps the response for itself and returns nothing. */
+  handle(call: ServerCall<never, never, never, never>): Promise<Answer | undefined>;
+}
+
+type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
+
+/** A route whose handler gets what its schemas make of the request. */
+export function serverRoute<
+  Params extends z.ZodObject | undefined = undefined,
+  Query extends z.ZodObject | undefined = undefined,
+  Headers extends z.ZodObject | undefined = undefined,
+  Body extends z.ZodType | undefined = undefined,
+>(
+  route: Omit<ServerRoute, 'params' | 'query' | 'headers' | 'body' | 'handle'> & {
+    params?: Params;
+    query?: Query;
+    headers?: Headers;
+    body?: Body;
+    handle(
+      call: ServerCall<Output<Params>, Output<Query>, Output<Headers>, Output<Body>>,
+    ): Promise<Answer | undefined>;
+  },
+): ServerRoute {
+  return route as ServerRoute;
+}

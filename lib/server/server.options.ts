@@ -1,0 +1,113 @@
+import { InvalidOptionsError } from '../semaphore.errors.js';
+
+/** What a key may do: `use` acquires and looks; `admin` also sets limits and releases by force. */
+export type ApiKeyRole = 'use' | 'admin';
+
+/** A key of the lock server with what it may do. */
+export interface ApiKeyOptions {
+  /** At least 16 characters. */
+  key: string;
+  /** @default 'admin' */
+  role?: ApiKeyRole;
+  /** Only semaphores whose keys begin with one of these. @default all */
+  prefixes?: string[];
+  /**
+   * Whose key it is. Keys of one name are the same caller: give the old and the new key one name to rotate them.
+   * @default a name of its own
+   */
+  name?: string;
+}
+
+/** Options of the lock server. */
+export interface SemaphoreServerOptions {
+  /**
+   * A plain string may do everything. Several at once are possible, for rotation. Without any, only requests from this
+   * machine are served.
+   * @default []
+   */
+  apiKeys?: (string | ApiKeyOptions)[];
+  /** What the server's paths stand behind, in an application. @default '' */
+  path?: string;
+  /** How long a lock of `/lock` lasts that does not say `exp`, in milliseconds >= 1. @default 1000 */
+  defaultExpiryMs?: number;
+  /**
+   * How long a session whose stream broke may be resumed, in milliseconds; until then its permits stay taken.
+   * @default 0
+   */
+  sessionGraceMs?: number;
+  /** Longest body of a request, in bytes. @default 65_536 */
+  maxBodyBytes?: number;
+  /** How long a body may take to arrive, in milliseconds. @default 10_000 */
+  bodyTimeoutMs?: number;
+  /** How many requests for permits one API key's name may have open. @default 10_000 */
+  maxOpenWaits?: number;
+  /** How many streams (sessions, events) one API key's name may have open. @default 1000 */
+  maxSessions?: number;
+  /** How often a silent stream gets a comment, in milliseconds: proxies close what is silent. @default 15_000 */
+  heartbeatMs?: number;
+  /**
+   * How long the place of a request that answered 202 (`Prefer: wait=…`) is kept for the next one, in milliseconds.
+   * @default 5000
+   */
+  waitGraceMs?: number;
+}
+
+export type ResolvedServerOptions = Required<SemaphoreServerOptions>;
+
+const DEFAULTS: ResolvedServerOptions = Object.freeze({
+  apiKeys: [],
+  path: '',
+  defaultExpiryMs: 1000,
+  sessionGraceMs: 0,
+  maxBodyBytes: 65_536,
+  bodyTimeoutMs: 10_000,
+  maxOpenWaits: 10_000,
+  maxSessions: 1000,
+  heartbeatMs: 15_000,
+  waitGraceMs: 5000,
+});
+
+/** Timers take no more. */
+const MAX_MS = 2 ** 31 - 1;
+
+const LEAST: Partial<Record<keyof SemaphoreServerOptions, number>> = {
+  defaultExpiryMs: 1,
+  sessionGraceMs: 0,
+  maxBodyBytes: 1,
+  bodyTimeoutMs: 1,
+  maxOpenWaits: 1,
+  maxSessions: 1,
+  heartbeatMs: 1,
+  waitGraceMs: 0,
+};
+
+/** @throws {InvalidOptionsError} naming the option, the value and the rule */
+export function resolveServerOptions(options: SemaphoreServerOptions = {}): ResolvedServerOptions {
+  const resolved: ResolvedServerOptions = { ...DEFAULTS };
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(DEFAULTS, option)) {
+      throw new InvalidOptionsError(
+        option,
+        value,
+        `left out: there is no such option; there are ${Object.keys(DEFAULTS).join(', ')}`,
+      );
+    }
+    requireValid(option as keyof SemaphoreServerOptions, value);
+    Object.assign(resolved, { [option]: value });
+  }
+  return resolved;
+}
+
+function requireValid(option: keyof SemaphoreServerOptions, value: unknown): void {
+  const least = LEAST[option];
+  if (least !== undefined) {
+    if (Number.isInteger(value) && Number(value) >= least && Number(value) <= MAX_MS) return;
+    throw new InvalidOptionsError(option, value, `a whole number from ${least} to ${MAX_MS}`);
+  }
+  if (option === 'path') {
+    if (typeof value === 'string' && /^[\w./~-]*$/.test(value)) return;
+    throw new InvalidOptionsError(option, value, 'a path such as /locks');
+  }
+  if (!Array.isArray(value)) throw new InvalidOptionsError(option, value, 'an array');
+}

@@ -1,0 +1,153 @@
+import type { PermitsById } from '../permits-by-id.js';
+import { holdAtLeastOf } from './permit-ids.js';
+import { RESERVED_PREFIX } from './api-keys.js';
+import type { EventStream } from '../http/event-stream.js';
+
+/** A permit that a session holds. */
+export interface SessionPermit {
+  key: string;
+  id: string;
+  leaseMs: number;
+}
+
+/** The store's leases of a session's permits: what a killed server costs at most. */
+const LEASE_MS = 5000;
+/** A renewal every third of it must be possible under load. */
+const LEAST_LEASE_MS = 1000;
+
+/** What sessions share. */
+export interface SessionParts {
+  permits: PermitsById;
+  graceMs: number;
+  /** Which session holds a permit, by the permit's id. */
+  owners: Map<string, Session>;
+}
+
+/**
+ * The permits that one client holds while its stream is open. This server renews them; when the client is gone it gives
+ * them back, or leaves them until the grace time is over.
+ *
+ * With a grace time each permit is also noted in the store, under the session's id, so that any server can go on with
+ * the session. A server that lost the stream releases nothing then: it shortens the leases to the grace time, and whoever
+ * resumes the session makes them longer again.
+ */
+export class Session {
+  private readonly permits = new Map<string, SessionPermit>();
+  private readonly endListeners = new Set<() => void>();
+  private renewal: NodeJS.Timeout | undefined;
+  private renewalMs = Infinity;
+  private stream: EventStream | undefined;
+  isOver = false;
+
+  constructor(
+    readonly id: string,
+    readonly name: string,
+    private readonly parts: SessionParts,
+  ) {}
+
+  /** The lease that a permit of a session has in the store. */
+  leaseFor(leaseMs: number): number {
+    const most = Math.max(LEASE_MS, 2 * this.parts.graceMs);
+    return Math.min(most, Math.max(LEAST_LEASE_MS, leaseMs));
+  }
+
+  /** The client listens; a stream that it had before is closed. */
+  open(stream: EventStream): void {
+    this.stream?.close();
+    this.stream = stream;
+    stream.send('session', { id: this.id });
+    this.renewAll();
+    for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs / 3);
+  }
+
+  isOpenOn(stream: EventStream): boolean {
+    return this.stream === stream;
+  }
+
+  /** Calls `listener` when the session ends. @returns what stops it */
+  onEnd(listener: () => void): () => void {
+    this.endListeners.add(listener);
+    return () => void this.endListeners.delete(listener);
+  }
+
+  /** @returns false when the session has ended meanwhile: the permit is not the session's */
+  async add(permit: SessionPermit): Promise<boolean> {
+    if (this.isOver) return false;
+    this.permits.set(permit.id, permit);
+    this.parts.owners.set(permit.id, this);
+    this.planRenewal(permit.leaseMs / 3);
+    if (this.parts.graceMs > 0) {
+      const text = JSON.stringify([permit.key, permit.leaseMs]);
+      await this.parts.permits.note(noteKey(this.id), permit.id, text, permit.leaseMs);
+    }
+    return !this.isOver;
+  }
+
+  /** The permit was released. */
+  drop(id: string): void {
+    this.parts.owners.delete(id);
+    if (!this.permits.delete(id) || this.parts.graceMs === 0) return;
+    void this.ignore(this.parts.permits.release(noteKey(this.id), id));
+  }
+
+  /** The stream is gone: from now on nothing is renewed. */
+  pause(): void {
+    this.stopRenewals();
+    this.stream = undefined;
+    for (const { key, id } of this.permits.values()) this.renew(key, id, this.parts.graceMs);
+  }
+
+  /** The client is gone for good. */
+  async end(): Promise<void> {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.stopRenewals();
+    this.stream?.close();
+    for (const listener of this.endListeners) listener();
+    const permits = [...this.permits.values()];
+    this.permits.clear();
+    for (const { id } of permits) this.parts.owners.delete(id);
+    if (this.parts.graceMs === 0) await Promise.all(permits.map((permit) => this.giveBack(permit)));
+  }
+
+  private async giveBack({ key, id }: SessionPermit): Promise<void> {
+    const { permits } = this.parts;
+    await permits.release(key, id, holdAtLeastOf(id)).catch(() => permits.takeBack(key, id));
+  }
+
+  private planRenewal(everyMs: number): void {
+    if (everyMs >= this.renewalMs || this.stream === undefined) return;
+    clearInterval(this.renewal);
+    this.renewalMs = everyMs;
+    this.renewal = setInterval(() => this.renewAll(), everyMs);
+    this.renewal.unref();
+  }
+
+  private stopRenewals(): void {
+    clearInterval(this.renewal);
+    this.renewalMs = Infinity;
+  }
+
+  private renewAll(): void {
+    for (const { key, id, leaseMs } of this.permits.values()) this.renew(key, id, leaseMs);
+  }
+
+  private renew(key: string, id: string, leaseMs: number): void {
+    const { permits, graceMs } = this.parts;
+    const renewed = permits.renew(key, id, leaseMs).then((lease) => {
+      if (lease === null) this.drop(id);
+    });
+    void this.ignore(renewed);
+    if (graceMs > 0) void this.ignore(permits.renew(noteKey(this.id), id, leaseMs));
+  }
+
+  /** What failed now succeeds at the next renewal, or the lease ends. */
+  private async ignore(promise: Promise<unknown>): Promise<void> {
+    await promise.catch(() => undefined);
+  }
+}
+
+/** Under which key the permits of a session are noted. */
+export function noteKey(sessionId: string): string {
+  return `${RESERVED_PREFIX}session:${sessionId}`;
+}

@@ -1,0 +1,120 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { EventStream } from '../http/event-stream.js';
+import { HttpProblem } from '../http/http-problem.js';
+import { SemaphoreClosedError } from '../semaphore.errors.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import type { Access } from './api-keys.js';
+import { noteKey, Session, type SessionParts } from './session.js';
+
+/** The sessions whose streams are, or may come back, at this server. */
+export class Sessions {
+  private readonly byId = new Map<string, Session>();
+  private readonly owners = new Map<string, Session>();
+  private readonly graceTimers = new Map<Session, NodeJS.Timeout>();
+  private readonly parts: SessionParts;
+  private isClosed = false;
+
+  constructor(
+    private readonly semaphores: SemaphoreService,
+    private readonly graceMs: number,
+  ) {
+    this.parts = { permits: semaphores.permitsById, graceMs, owners: this.owners };
+  }
+
+  /** @throws {HttpProblem} 404 there is none at this server, or it is somebody else's */
+  find(id: string, { name }: Access): Session {
+    const session = this.byId.get(id);
+    if (session?.name === name) return session;
+    throw new HttpProblem(
+      404,
+      'SESSION_UNKNOWN',
+      'There is no such session at this server: open one with GET /v1/sessions, here',
+    );
+  }
+
+  /** Opens a session, or goes on with the one that the client had. */
+  async open(
+    access: Access,
+    wantedId: string | undefined,
+    stream: () => EventStream,
+  ): Promise<void> {
+    if (this.isClosed) throw new SemaphoreClosedError();
+    const session = (await this.resume(access, wantedId)) ?? this.create(access);
+    clearTimeout(this.graceTimers.get(session));
+    this.graceTimers.delete(session);
+    const opened = stream();
+    session.open(opened);
+    if (opened.closed.aborted) this.lose(session, opened);
+    else opened.closed.addEventListener('abort', () => this.lose(session, opened), { once: true });
+  }
+
+  /** The permit was released, whichever session it belonged to. */
+  drop(id: string): void {
+    this.owners.get(id)?.drop(id);
+  }
+
+  /** Ends all: what they hold is given back, or ends with the grace time. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    for (const timer of this.graceTimers.values()) clearTimeout(timer);
+    const sessions = [...this.byId.values()];
+    this.byId.clear();
+    await Promise.all(sessions.map((session) => session.end()));
+  }
+
+  private create({ name }: Access, id = newId(name)): Session {
+    const session = new Session(id, name, this.parts);
+    this.byId.set(id, session);
+    return session;
+  }
+
+  private async resume(access: Access, id: string | undefined): Promise<Session | undefined> {
+    if (id === undefined || this.graceMs === 0 || !isOf(access.name, id)) return undefined;
+    const known = this.byId.get(id);
+    if (known !== undefined) return known;
+    const { holders } = await this.semaphores.inspect(noteKey(id));
+    if (holders.length === 0) return undefined;
+    const session = this.byId.get(id) ?? this.create(access, id);
+    for (const { id: permitId, label = '' } of holders) {
+      const [key, leaseMs] = JSON.parse(label) as [string, number];
+      await session.add({ key, id: permitId, leaseMs });
+    }
+    return session;
+  }
+
+  private lose(session: Session, stream: EventStream): void {
+    if (!session.isOpenOn(stream)) return;
+    if (this.graceMs === 0) {
+      void this.end(session);
+      return;
+    }
+    session.pause();
+    const timer = setTimeout(() => void this.end(session), this.graceMs);
+    timer.unref();
+    this.graceTimers.set(session, timer);
+  }
+
+  private async end(session: Session): Promise<void> {
+    this.graceTimers.delete(session);
+    this.byId.delete(session.id);
+    await session.end();
+  }
+}
+
+/** An id says whose it is, so that nobody else can resume the session, at any server. */
+function newId(name: string): string {
+  const secret = randomBytes(18).toString('base64url');
+  return `${secret}.${tagOf(name, secret)}`;
+}
+
+function isOf(name: string, id: string): boolean {
+  const [secret = '', tag] = id.split('.');
+  return tag === tagOf(name, secret);
+}
+
+function tagOf(name: string, secret: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([name, secret]))
+    .digest('base64url')
+    .slice(0, 11);
+}
