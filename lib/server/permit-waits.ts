@@ -17,6 +17,7 @@ class Wait {
   readonly granted: Promise<UnkeptGrant>;
   /** Requests that are not answered yet. */
   attached = 0;
+  isAnswered = false;
   isDelivered = false;
   graceTimer: NodeJS.Timeout | undefined;
 
@@ -32,8 +33,8 @@ class Wait {
 /** A request's part in a {@link Wait}. */
 export interface Attendance {
   granted: Promise<UnkeptGrant>;
-  /** Another request has asked for the same before and is not answered yet. */
-  isJoined: boolean;
+  /** @returns whether this is the first request that answers with the permit */
+  answer(): boolean;
   /** The request is answered without a permit, and asked again soon: its place is kept. */
   postpone(): void;
   /** Ends the wait of all, and takes the permit back when it is granted already. */
@@ -55,8 +56,7 @@ export class PermitWaits {
 
   attend(wish: WaitWish, response: ServerResponse): Attendance {
     if (this.isClosed) throw new SemaphoreClosedError(wish.key);
-    const known = this.byId.get(wish.id);
-    const wait = known ?? this.begin(wish);
+    const wait = this.byId.get(wish.id) ?? this.begin(wish);
     clearTimeout(wait.graceTimer);
     wait.attached++;
     let isPostponed = false;
@@ -70,7 +70,11 @@ export class PermitWaits {
     });
     return {
       granted: wait.granted,
-      isJoined: known !== undefined,
+      answer: () => {
+        const isFirst = !wait.isAnswered;
+        wait.isAnswered = true;
+        return isFirst;
+      },
       postpone: () => {
         isPostponed = true;
       },

@@ -71,7 +71,7 @@ export function permitRoutes({
           permits.takeBack(key, id);
           throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
         }
-        const isNew = !attendance.isJoined && !grant.again;
+        const isNew = attendance.answer() && !grant.again;
         const { fencingToken, expiresAt } = grant;
         return {
           status: isNew ? 201 : 200,

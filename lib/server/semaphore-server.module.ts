@@ -18,7 +18,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore-server.module-definition.js';
-import type { SemaphoreServerOptions } from './server.options.js';
+import { resolveServerOptions, type SemaphoreServerOptions } from './server.options.js';
 
 /** What `useClass` and `useExisting` of `SemaphoreServerModule.forRootAsync()` implement. */
 export interface SemaphoreServerOptionsFactory {
@@ -61,7 +61,7 @@ export class SemaphoreServerModule
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const { path = '', ...options } = this.options;
+    const { path, ...options } = resolveServerOptions(this.options);
     const { semaphores, config, adapterHost } = this;
     if (semaphores === undefined) return;
     const basePath = (): string => mountPath(config, path);

@@ -88,9 +88,9 @@ export function createSemaphoreServer({
     handler,
     isLoopbackOnly: apiKeys.isEmpty,
     async close() {
-      closing.abort();
       waits.close();
       await sessions.close();
+      closing.abort();
     },
   };
 }

@@ -57,7 +57,7 @@ export class Session {
     this.stream = stream;
     stream.send('session', { id: this.id });
     this.renewAll();
-    for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs / 3);
+    for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs);
   }
 
   isOpenOn(stream: EventStream): boolean {
@@ -75,7 +75,7 @@ export class Session {
     if (this.isOver) return false;
     this.permits.set(permit.id, permit);
     this.parts.owners.set(permit.id, this);
-    this.planRenewal(permit.leaseMs / 3);
+    this.planRenewal(permit.leaseMs);
     if (this.parts.graceMs > 0) {
       const text = JSON.stringify([permit.key, permit.leaseMs]);
       await this.parts.permits.note(noteKey(this.id), permit.id, text, permit.leaseMs);
@@ -115,7 +115,9 @@ export class Session {
     await permits.release(key, id, holdAtLeastOf(id)).catch(() => permits.takeBack(key, id));
   }
 
-  private planRenewal(everyMs: number): void {
+  private planRenewal(leaseMs: number): void {
+    // Another server that loses the client's old stream late makes the leases as short as the grace time.
+    const everyMs = Math.min(leaseMs, this.parts.graceMs || Infinity) / 3;
     if (everyMs >= this.renewalMs || this.stream === undefined) return;
     clearInterval(this.renewal);
     this.renewalMs = everyMs;

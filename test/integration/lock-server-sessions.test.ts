@@ -1,0 +1,165 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type EventReader, type LockClient, LockServer } from '../support/lock-server.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { nextEvent, nextEvents, Semaphores } from '../support/semaphores.js';
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+async function openSession(
+  server: LockClient,
+  wanted?: string,
+): Promise<{ stream: EventReader; id: string; headers: Record<string, string> }> {
+  const stream = await server.stream(
+    '/v1/sessions',
+    wanted === undefined ? {} : { 'x-session-id': wanted },
+  );
+  const id = String((await stream.until('session'))['id']);
+  return { stream, id, headers: { 'x-session-id': id } };
+}
+
+const stores = [
+  { store: 'memory', options: () => ({}) },
+  { store: 'Redis', options: () => ({ redis: redis.url }) },
+];
+
+describe.each(stores)('sessions on $store', ({ options }) => {
+  test('give their permits back within a second of the end of the stream', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const { stream, headers } = await openSession(server);
+    for (const key of ['a', 'b']) {
+      expect((await server.acquire(key, { leaseMs: null }, { headers })).status).toBe(201);
+    }
+    const isQueued = nextEvent(semaphores, 'waiting');
+    const waiting = server.acquire('a', { waitMs: 5000 });
+    const ours = server.acquire('a', { waitMs: null }, { headers });
+    await isQueued;
+    const areReleased = nextEvents(semaphores, 'released', 2);
+    const brokenAt = performance.now();
+    stream.close();
+    await areReleased;
+    expect((await waiting).status).toBe(201);
+    expect(performance.now() - brokenAt).toBeLessThan(1000);
+    expect((await ours).status).toBe(503);
+    expect((await server.inspect('b')).body).toMatchObject({ held: 0 });
+    const late = await server.acquire('b', {}, { headers });
+    expect([late.status, late.body['code']]).toEqual([404, 'SESSION_UNKNOWN']);
+  });
+
+  test('keep their permits alive while the stream is open', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open());
+    const { stream, headers } = await openSession(server);
+    const { body } = await server.acquire('k', { leaseMs: 100 }, { headers });
+    expect(body['leaseMs']).toBe(1000);
+    await sleep(1600);
+    expect((await server.inspect('k')).body['holders']).toMatchObject([{ id: body['id'] }]);
+    expect((await server.release('k', body['id'])).body).toEqual({ outcome: 'released' });
+    stream.close();
+  });
+
+  test('cannot be used or resumed by another caller', async () => {
+    await using services = new Semaphores(options());
+    const other = 'other-key-0123456789';
+    await using server = await LockServer.start(services.open(), {
+      apiKeys: ['first-key-0123456789', other],
+      sessionGraceMs: 5000,
+    });
+    const first = server.with('first-key-0123456789');
+    const { stream, id, headers } = await openSession(first);
+    await first.acquire('k', {}, { headers });
+    expect((await server.with(other).acquire('l', {}, { headers })).status).toBe(404);
+    const stolen = await openSession(server.with(other), id);
+    expect(stolen.id).not.toBe(id);
+    stream.close();
+    stolen.stream.close();
+  });
+
+  test('go on when the client comes back in time, and end when it does not', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    const { stream, id, headers } = await openSession(server);
+    const { body } = await server.acquire('k', {}, { headers });
+    stream.close();
+    await sleep(100);
+    expect((await server.inspect('k')).body['held']).toBe(1);
+    const resumed = await openSession(server, id);
+    expect(resumed.id).toBe(id);
+    await sleep(1300);
+    expect((await server.inspect('k')).body['holders']).toMatchObject([{ id: body['id'] }]);
+    resumed.stream.close();
+    const next = await server.acquire('k', { waitMs: 5000 });
+    expect(next.status).toBe(201);
+    expect((await openSession(server, id)).id).not.toBe(id);
+  });
+
+  test('go on at another server', async () => {
+    await using services = new Semaphores(options());
+    const open = () => services.open();
+    const options2 = { sessionGraceMs: 1000 };
+    const store = options();
+    if (!('redis' in store)) return;
+    await using one = await LockServer.start(open(), options2);
+    await using two = await LockServer.start(open(), options2);
+    const { stream, id, headers } = await openSession(one);
+    const keys = ['k', `long ${'ü'.repeat(250)}`];
+    for (const key of keys) await one.acquire(key, {}, { headers });
+    expect((await one.call('GET', '/v1/semaphores')).body['keys']).toHaveLength(2);
+    const resumed = await openSession(two, id);
+    expect(resumed.id).toBe(id);
+    stream.close();
+    await sleep(2500);
+    for (const key of keys) {
+      expect((await two.inspect(key)).body['held']).toBe(1);
+      expect((await one.acquire(key, { waitMs: 0 })).status).toBe(429);
+    }
+    expect((await two.acquire('more', {}, { headers })).status).toBe(201);
+    resumed.stream.close();
+    for (const key of [...keys, 'more']) {
+      expect((await one.acquire(key, { waitMs: 5000 })).status).toBe(201);
+    }
+  });
+});
+
+test('a server that closes ends its streams and gives back what its sessions hold', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const server = await LockServer.start(semaphores);
+  const { stream, headers } = await openSession(server);
+  const events = await server.stream('/v1/events');
+  await server.acquire('k', {}, { headers });
+  const waiting = server.acquire('k', { waitMs: null });
+  await nextEvent(semaphores, 'waiting');
+  const isClosed = once(server.http, 'close');
+  const ended = server[Symbol.asyncDispose]();
+  expect(await stream.next()).toBeUndefined();
+  await events.until('released');
+  await Promise.allSettled([waiting, ended, isClosed]);
+  expect(await semaphores.inspect('k')).toMatchObject({ held: 0, waiters: [] });
+});
+
+test('events tell each caller of its own semaphores', async () => {
+  await using services = new Semaphores({});
+  const mine = { key: 'prefixed-key-0123456789', prefixes: ['mine:'] };
+  const all = 'admin-key-0123456789';
+  await using server = await LockServer.start(services.open(), { apiKeys: [all, mine] });
+  const stream = await server.with(mine.key).stream('/v1/events');
+  await server.acquire('other:k');
+  const { body } = await server.acquire('mine:k');
+  await server.release('mine:k', body['id']);
+  expect(await stream.next()).toMatchObject({ event: 'acquired', data: { key: 'mine:k' } });
+  expect(await stream.next()).toMatchObject({
+    event: 'released',
+    data: { key: 'mine:k', permitId: body['id'], outcome: 'released' },
+  });
+  stream.close();
+});
