@@ -7,7 +7,7 @@ import { ALL_IS_WELL, Crew } from '../support/faults/crew.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { queued } from '../support/semaphores.js';
+import { queued, rejection } from '../support/semaphores.js';
 
 const STORE_TIMEOUT_MS = 1500;
 const REFUSALS = ['SEMAPHORE_STORE_UNAVAILABLE'];
@@ -124,6 +124,11 @@ async function useEverything(redis: string): Promise<void> {
   await one.forceRelease('all', second.id);
   await first.release();
   await (await outcome).release();
+  // More than the state's string takes, and somebody who waits in vain.
+  const many = { permits: 30, leaseMs: Infinity };
+  const crowd = await Promise.all(Array.from({ length: 30 }, () => one.acquire('crowd', many)));
+  await rejection(other.acquire('crowd', { ...many, waitMs: 50 }));
+  await Promise.all(crowd.map((permit) => permit.release()));
   const endless = await Promise.all(
     [one, other].map((service) => service.acquire('endless', { permits: 2, leaseMs: Infinity })),
   );
