@@ -131,6 +131,25 @@ export class SemaphoreClosedError extends SemaphoreError {
   }
 }
 
+const NO_SCOPE = {
+  none: 'was called outside of a scope. Call it within the task of `scope`, in a handler with @Semaphore(), or behind semaphoreMiddleware.',
+  ended:
+    'was called after its scope had ended: the task, or the request, was over. Await what calls it before that.',
+};
+
+/** `use` was called where there is no scope, or no longer one. Nothing is held. */
+export class ScopeError extends SemaphoreError {
+  readonly code = 'SEMAPHORE_NO_SCOPE';
+
+  /** @param reason 'none': there never was one. 'ended': it is over */
+  constructor(
+    readonly reason: 'none' | 'ended',
+    key: string,
+  ) {
+    super(`use of semaphore "${key}" ${NO_SCOPE[reason]}`, key);
+  }
+}
+
 /** An option has a value that its rule forbids. Thrown before anything is acquired. */
 export class InvalidOptionsError extends SemaphoreError {
   readonly code = 'SEMAPHORE_INVALID_OPTIONS';

@@ -321,6 +321,18 @@ export function resolveOptions(
   return resolved;
 }
 
+/** The options of a call on top of those of its semaphore. Undefined says nothing; nothing is checked. */
+export function overlay(
+  base: AcquireOptions | undefined,
+  call: AcquireOptions | undefined,
+): AcquireOptions | undefined {
+  if (call === undefined) return base;
+  // What is not even an object is for resolveOptions to refuse.
+  if (base === undefined || typeof call !== 'object' || call === null) return call;
+  const said = Object.entries(call).filter(([, value]) => value !== undefined);
+  return { ...base, ...Object.fromEntries(said) };
+}
+
 /**
  * Checks options that are to be merged later, when a weight may still meet its permits.
  * @throws {InvalidOptionsError}
