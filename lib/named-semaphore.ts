@@ -4,6 +4,7 @@ import type { Permit } from './core/permit.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
   type AcquireOptions,
+  overlay,
   type SemaphoreOptions,
   validateKey,
   validateOptions,
@@ -57,6 +58,11 @@ export class NamedSemaphore {
     return this.semaphores.bind(this.name, fn, this.with(options));
   }
 
+  /** See {@link SemaphoreService.use}. */
+  use(options?: AcquireOptions): Promise<Permit> {
+    return this.semaphores.use(this.name, this.with(options));
+  }
+
   /** See {@link SemaphoreService.inspect}. */
   inspect(): Promise<SemaphoreSnapshot> {
     return this.semaphores.inspect(this.name);
@@ -72,12 +78,7 @@ export class NamedSemaphore {
     return this.semaphores.forceRelease(this.name, permitId);
   }
 
-  private with(call: AcquireOptions | undefined): AcquireOptions {
-    if (call === undefined) return this.options;
-    // The service says what is wrong with it.
-    if (typeof call !== 'object' || call === null) return call;
-    // Undefined says nothing, as everywhere.
-    const said = Object.entries(call).filter(([, value]) => value !== undefined);
-    return { ...this.options, ...Object.fromEntries(said) };
+  private with(call: AcquireOptions | undefined): AcquireOptions | undefined {
+    return overlay(this.options, call);
   }
 }

@@ -4,11 +4,13 @@ import { acquireAll } from './core/acquire-all.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
+import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
 import { PermitsById } from './permits-by-id.js';
 import {
   InvalidOptionsError,
   PermitUnavailableError,
+  ScopeError,
   SemaphoreClosedError,
 } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
@@ -19,6 +21,7 @@ import {
   type ResolvedOptions,
   type SemaphoreModuleOptions,
   type SemaphoreOptions,
+  type StatusCodes,
   validateKey,
   validatePermits,
 } from './semaphore.options.js';
@@ -43,6 +46,9 @@ export class SemaphoreService {
   /** What every semaphore does that says nothing else. */
   readonly defaults: SemaphoreOptions;
 
+  /** HTTP status codes of the errors. */
+  readonly statusCodes: Readonly<Required<StatusCodes>>;
+
   /** What happens to the permits of this process, as it happens. Completes when the service is closed. */
   readonly events: Observable<SemaphoreEvent>;
 
@@ -51,6 +57,11 @@ export class SemaphoreService {
 
   private readonly core: SemaphoreCore;
   private readonly context = new HeldContext();
+  private readonly scopeHost: ScopeHost = {
+    context: this.context,
+    resolve: (options) => this.resolve(options),
+    acquire: (key, options) => acquireAll(this.core, this.context, [key], options),
+  };
   private resolvedDefaults: ResolvedOptions | undefined;
 
   /** @throws {InvalidOptionsError} */
@@ -61,6 +72,7 @@ export class SemaphoreService {
       store.clock.wallTime(),
     );
     this.defaults = Object.freeze({ ...resolved.defaults });
+    this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
     this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter);
     this.permitsById = new PermitsById({
@@ -146,6 +158,57 @@ export class SemaphoreService {
     Object.defineProperty(bound, 'name', { value: fn.name, configurable: true });
     Object.defineProperty(bound, 'length', { value: fn.length, configurable: true });
     return bound;
+  }
+
+  /**
+   * Runs a task in a scope: {@link use} in it takes each key once, and when the task is over everything is released,
+   * waits that are still going on are given up. The task's result or error passes through.
+   *
+   * A scope within another one is a scope of its own, with permits of its own.
+   * @example
+   * await semaphores.scope(async () => {
+   *   await semaphores.use('printer'); // anywhere in what the task calls, and as often as it likes
+   * });
+   */
+  async scope<T>(task: () => T | Promise<T>): Promise<T> {
+    requireFunction('task', task);
+    const scope = new Scope(this.scopeHost);
+    try {
+      return await scope.run(task);
+    } finally {
+      await scope.end();
+    }
+  }
+
+  /**
+   * The permit of the key that the running scope holds, taken now if it holds none; released when the scope ends. There is a
+   * scope in the task of {@link scope}, in handlers with `@Semaphore()`, and behind `semaphoreMiddleware`: a decorated handler's
+   * scope has the handler's permit, and what a middleware's scope around it holds.
+   *
+   * Who asks while the key is being acquired waits for the same permit: the options of the first count, except `signal`,
+   * which is of each caller.
+   * @throws {ScopeError} there is no scope, or it has ended
+   * @throws {AcquireAbortedError} the scope ended first, or the `signal` was aborted
+   * @throws as {@link acquire}
+   */
+  use(key: string, options?: AcquireOptions): Promise<Permit> {
+    try {
+      validateKey(key);
+      const { scope } = this.context;
+      if (scope === undefined) throw new ScopeError('none', key);
+      return scope.use(key, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * A scope that lasts until its opener ends it, and is a part of the scope around it: semaphoreMiddleware and
+   * SemaphoreInterceptor do that.
+   */
+  openScope(semaphore?: ScopeSemaphore): Scope {
+    const around = this.context.scope;
+    return new Scope(this.scopeHost, around?.isOver === true ? undefined : around, semaphore);
   }
 
   /**

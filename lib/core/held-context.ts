@@ -1,20 +1,43 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Permit } from './permit.js';
 import { PermitSet } from './permit-set.js';
+import type { Scope } from './scope.js';
 
-/** Which permits the running async context works under. */
+interface Held {
+  readonly permits: readonly Permit[];
+  /** The innermost is the last. */
+  readonly scopes: readonly Scope[];
+}
+
+/** Which permits the running async context works under, and in which scopes. */
 export class HeldContext {
-  private readonly storage = new AsyncLocalStorage<readonly Permit[]>();
+  private readonly storage = new AsyncLocalStorage<Held>();
+
+  /** The innermost scope, which may be over. */
+  get scope(): Scope | undefined {
+    return this.storage.getStore()?.scopes.at(-1);
+  }
 
   /** A permit of the key that the context holds. */
   find(key: string): Permit | undefined {
-    return this.storage.getStore()?.find((permit) => permit.key === key && permit.isHeld);
+    const held = this.storage.getStore();
+    const own = held?.permits.find((permit) => permit.key === key && permit.isHeld);
+    if (own !== undefined) return own;
+    return held?.scopes.findLast((scope) => scope.find(key) !== undefined)?.find(key);
   }
 
   run<T>(permit: Permit, task: () => T): T {
-    // What is over is left out: a context that starts the next one for ever would remember them all.
-    const outer = this.storage.getStore()?.filter((other) => other.isHeld) ?? [];
     const own = permit instanceof PermitSet ? permit.parts : [permit];
-    return this.storage.run([...outer, ...own], task);
+    const { permits = [], scopes = [] } = this.storage.getStore() ?? {};
+    return this.storage.run({ permits: [...permits.filter(isHeld), ...own], scopes }, task);
+  }
+
+  runIn<T>(scope: Scope, task: () => T): T {
+    const { permits = [], scopes = [] } = this.storage.getStore() ?? {};
+    return this.storage.run({ permits, scopes: [...scopes.filter(isOpen), scope] }, task);
   }
 }
+
+// What is over is left out: a context that starts the next one for ever would remember them all.
+const isHeld = (permit: Permit): boolean => permit.isHeld;
+const isOpen = (scope: Scope): boolean => !scope.isOver;

@@ -2,6 +2,7 @@ import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Subscriber } from 'rxjs';
 import type { Permit } from '../core/permit.js';
+import type { Scope } from '../core/scope.js';
 import {
   connectionOf,
   onceSentOrClosed,
@@ -29,7 +30,7 @@ export function currentCall(): HandlerCall | undefined {
 export class HandlerCall {
   /** Set as long as there is one; not yet when the key comes from the arguments. */
   permit: Permit | undefined;
-  /** Settles when all work of the call is over. */
+  /** Settles when all work of the call is over, and what its scope held is released. */
   readonly over: Promise<void>;
 
   private readonly abandoned = new AbortController();
@@ -40,10 +41,14 @@ export class HandlerCall {
   private isRunning = false;
   private settle: () => void = () => undefined;
 
-  constructor(readonly context: ExecutionContext) {
-    this.over = new Promise((resolve) => {
+  constructor(
+    readonly context: ExecutionContext,
+    private readonly scope: Scope,
+  ) {
+    const worked = new Promise<void>((resolve) => {
       this.settle = resolve;
     });
+    this.over = worked.then(() => scope.end());
     this.response = responseOf(context);
     const connection = connectionOf(context);
     if (connection !== undefined) {
@@ -62,6 +67,7 @@ export class HandlerCall {
   admitted(permit: Permit): void {
     this.stopWatching();
     this.permit = permit;
+    this.scope.adopt(permit);
   }
 
   /** Lets Nest run the rest of the handler's chain, and passes on what comes of it. */
@@ -69,9 +75,8 @@ export class HandlerCall {
     const done = this.begin();
     // Whoever asked was gone when the permit came.
     if (subscriber.closed) return done();
-    const source = calls.run(this, () => next.handle());
-    const subscription = calls.run(this, () =>
-      source.subscribe({
+    const subscription = this.enter(() =>
+      next.handle().subscribe({
         next: (value) => {
           if (isBody(value)) this.awaitResponse();
           subscriber.next(value);
@@ -143,6 +148,10 @@ export class HandlerCall {
     if (!this.isHttp) return false;
     const [, response, next] = this.context.getArgs<[unknown, unknown, unknown]>();
     return args.some((arg) => arg !== undefined && (arg === response || arg === next));
+  }
+
+  private enter<T>(task: () => T): T {
+    return calls.run(this, () => this.scope.run(task));
   }
 
   private get isHttp(): boolean {

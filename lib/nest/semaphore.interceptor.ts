@@ -34,7 +34,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     if (definition === undefined || currentCall()?.context === context) return next.handle();
     // Everything begins with the subscription: without one nobody would ever give the permit back.
     const guarded = new Observable<unknown>((subscriber) => {
-      const call = new HandlerCall(context);
+      const call = new HandlerCall(context, this[SEMAPHORE_SERVICE].openScope());
       subscriber.add(() => call.abandon());
       this.run(call, definition, next, subscriber).catch((error: unknown) => {
         subscriber.error(error);

@@ -1,0 +1,104 @@
+import { AcquireAbortedError, ScopeError } from '../semaphore.errors.js';
+import { type AcquireOptions, overlay, type ResolvedOptions } from '../semaphore.options.js';
+import type { HeldContext } from './held-context.js';
+import type { Permit } from './permit.js';
+import { PermitSet } from './permit-set.js';
+import { SharedPermit } from './shared-permit.js';
+
+/** What a scope acquires with. */
+export interface ScopeHost {
+  readonly context: HeldContext;
+  resolve(options: AcquireOptions | undefined): ResolvedOptions;
+  acquire(key: string, options: ResolvedOptions): Promise<Permit>;
+}
+
+/** The semaphore that a scope was opened for: `use` of its key needs no options. */
+export interface ScopeSemaphore {
+  readonly key: string;
+  readonly options: AcquireOptions;
+  /** false: a permit of it outlives the scope. */
+  readonly release: boolean;
+}
+
+// Made once: an error of its own for each scope would cost more than the rest of it.
+const ENDED = new Error('The scope ended: its task, or the request, was over.');
+
+/** Work that takes a permit of a key once, however often it asks for it, and gives all of them back when it is over. */
+export class Scope {
+  /** No `use` from now on. */
+  isOver = false;
+
+  private readonly permits = new Map<string, SharedPermit>();
+  private ended: Promise<void> | undefined;
+
+  /** @param outer a scope of the same request: what that one holds is held here too */
+  constructor(
+    private readonly host: ScopeHost,
+    private readonly outer?: Scope,
+    private readonly semaphore?: ScopeSemaphore,
+  ) {}
+
+  /** Runs a part of the work; it may be asynchronous. */
+  run<T>(task: () => T): T {
+    return this.host.context.runIn(this, task);
+  }
+
+  /** See `SemaphoreService.use`. */
+  use(key: string, options?: AcquireOptions): Promise<Permit> {
+    if (this.isOver) throw new ScopeError('ended', key);
+    const resolved = this.host.resolve(overlay(this.optionsOf(key), options));
+    return (this.ownerOf(key) ?? this).join(key, resolved);
+  }
+
+  /** Takes note of a permit whose own end comes with that of the scope. */
+  adopt(permit: Permit): void {
+    for (const part of permit instanceof PermitSet ? permit.parts : [permit]) {
+      this.permits.set(part.key, new SharedPermit(part.key, () => Promise.resolve(part)));
+    }
+  }
+
+  /** The permit of a key that is held here. */
+  find(key: string): Permit | undefined {
+    return this.permits.get(key)?.held;
+  }
+
+  /**
+   * Gives everything back, waits included. Never rejects. A permit that the store cannot take back now is given back in
+   * the background.
+   */
+  end(): Promise<void> {
+    this.isOver = true;
+    return (this.ended ??= this.endAll());
+  }
+
+  private async endAll(): Promise<void> {
+    const ending: Promise<void>[] = [];
+    for (const [key, permit] of this.permits) {
+      const isKept = this.semaphore?.key === key && !this.semaphore.release;
+      if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED));
+    }
+    this.permits.clear();
+    await Promise.allSettled(ending);
+  }
+
+  private join(key: string, { signal, ...options }: ResolvedOptions): Promise<Permit> {
+    const known = this.permits.get(key);
+    if (known?.isUsable === true) return known.join(signal);
+    if (signal?.aborted === true) throw new AcquireAbortedError(key, signal.reason);
+    const fresh = new SharedPermit(key, (abandoned) =>
+      this.host.acquire(key, { ...options, signal: abandoned }),
+    );
+    this.permits.set(key, fresh);
+    return fresh.join(signal);
+  }
+
+  /** The scope that has the key already, or was opened for it. */
+  private ownerOf(key: string): Scope | undefined {
+    const isKnown = this.semaphore?.key === key || this.permits.get(key)?.isUsable === true;
+    return isKnown && !this.isOver ? this : this.outer?.ownerOf(key);
+  }
+
+  private optionsOf(key: string): AcquireOptions | undefined {
+    return this.semaphore?.key === key ? this.semaphore.options : this.outer?.optionsOf(key);
+  }
+}

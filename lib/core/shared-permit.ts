@@ -1,0 +1,67 @@
+import { AcquireAbortedError } from '../semaphore.errors.js';
+import type { Permit } from './permit.js';
+import { SignalWatch } from './signal-watch.js';
+
+const signals = new SignalWatch();
+
+const ignore = (): void => undefined;
+
+/**
+ * One acquisition, and the permit that comes of it, for everybody who asks for its key. The wait is given up when all
+ * of them have given up: the signal of one does not end it for the others.
+ */
+export class SharedPermit {
+  private readonly abandoned = new AbortController();
+  private readonly acquired: Promise<Permit>;
+  private permit: Permit | undefined;
+  private hasFailed = false;
+  private waiting = 0;
+
+  constructor(
+    private readonly key: string,
+    acquire: (signal: AbortSignal) => Promise<Permit>,
+  ) {
+    this.acquired = acquire(this.abandoned.signal);
+    this.acquired.then(
+      (permit) => (this.permit = permit),
+      () => (this.hasFailed = true),
+    );
+  }
+
+  /** What is held; undefined before and after. */
+  get held(): Permit | undefined {
+    return this.permit?.isHeld === true ? this.permit : undefined;
+  }
+
+  /** Whether asking again would bring nothing new: it is held, or may still be granted. */
+  get isUsable(): boolean {
+    if (this.permit !== undefined) return this.permit.isHeld;
+    return !this.hasFailed && !this.abandoned.signal.aborted;
+  }
+
+  /** @param signal ends the wait of this caller */
+  join(signal: AbortSignal | undefined): Promise<Permit> {
+    this.waiting++;
+    const permit = signal === undefined ? this.acquired : this.joinUntil(signal);
+    // Who does not wait for it is not told, and must not end the process, when the scope ends before.
+    permit.catch(ignore);
+    return permit;
+  }
+
+  /** Ends the wait, or releases what is held. */
+  async end(reason: Error): Promise<void> {
+    if (this.permit === undefined) this.abandoned.abort(reason);
+    await (await this.acquired).release();
+  }
+
+  private joinUntil(signal: AbortSignal): Promise<Permit> {
+    return new Promise((resolve, reject) => {
+      const stopListening = signals.listen(signal, () => {
+        stopListening();
+        reject(new AcquireAbortedError(this.key, signal.reason));
+        if (--this.waiting === 0) this.abandoned.abort(signal.reason);
+      });
+      this.acquired.then(resolve, reject).finally(stopListening);
+    });
+  }
+}
