@@ -4,6 +4,8 @@ import type { ExecutionContext } from '@nestjs/common';
 export interface ResponseStream {
   readonly writableFinished?: boolean;
   readonly destroyed?: boolean;
+  readonly socket?: unknown;
+  readonly req?: { readonly socket?: unknown };
   once(event: 'close' | 'finish', listener: () => void): unknown;
   removeListener(event: 'close' | 'finish', listener: () => void): unknown;
 }
@@ -54,7 +56,9 @@ export function onceSentOrClosed(response: ResponseStream, listener: () => void)
 /** One listener on each response, however many fields of a GraphQL operation wait: Node warns of the eleventh. */
 function watch(response: ResponseStream): Set<() => void> {
   const listeners = new Set<() => void>();
+  let stopWatchingSocket = (): void => undefined;
   const ended = (): void => {
+    stopWatchingSocket();
     watched.delete(response);
     response.removeListener('finish', ended);
     response.removeListener('close', ended);
@@ -63,6 +67,9 @@ function watch(response: ResponseStream): Set<() => void> {
   watched.set(response, listeners);
   response.once('finish', ended);
   response.once('close', ended);
+  // A pipelined response is told nothing of its connection before its turn has come.
+  const socket = response.socket === null ? asStream(response.req?.socket) : undefined;
+  if (socket !== undefined) stopWatchingSocket = onceSentOrClosed(socket, ended);
   return listeners;
 }
 
