@@ -47,7 +47,7 @@ export class Scope {
   use(key: string, options?: AcquireOptions): Promise<Permit> {
     if (this.isOver) throw new ScopeError('ended', key);
     const resolved = this.host.resolve(overlay(this.optionsOf(key), options));
-    return (this.ownerOf(key) ?? this).join(key, resolved);
+    return this.ownerOf(key).join(key, resolved);
   }
 
   /** Takes note of a permit whose own end comes with that of the scope. */
@@ -92,10 +92,15 @@ export class Scope {
     return fresh.join(signal);
   }
 
-  /** The scope that has the key already, or was opened for it. */
-  private ownerOf(key: string): Scope | undefined {
-    const isKnown = this.semaphore?.key === key || this.permits.get(key)?.isUsable === true;
-    return isKnown && !this.isOver ? this : this.outer?.ownerOf(key);
+  /** Who has the key already; else who was opened for it. */
+  private ownerOf(key: string): Scope {
+    const has = (scope: Scope): boolean => scope.permits.get(key)?.isUsable === true;
+    const isFor = (scope: Scope): boolean => scope.semaphore?.key === key;
+    return this.closest(has) ?? this.closest(isFor) ?? this;
+  }
+
+  private closest(matches: (scope: Scope) => boolean): Scope | undefined {
+    return !this.isOver && matches(this) ? this : this.outer?.closest(matches);
   }
 
   private optionsOf(key: string): AcquireOptions | undefined {

@@ -42,6 +42,26 @@ export function statusOf(error: RetriableError): keyof StatusCodes {
   return error.reason === 'queue-full' ? 'queueFull' : error.reason;
 }
 
+/** What an HTTP client is answered. */
+export interface HttpAnswer {
+  statusCode: number;
+  /** The header `Retry-After`: whole seconds. */
+  retryAfter: string;
+  payload: ErrorPayload;
+}
+
+export function httpAnswerOf(
+  error: RetriableError,
+  statusCodes: Required<StatusCodes>,
+): HttpAnswer {
+  const payload = payloadOf(error);
+  return {
+    statusCode: statusCodes[statusOf(error)],
+    retryAfter: String(Math.ceil(payload.retryAfterMs / 1000)),
+    payload,
+  };
+}
+
 export function payloadOf(error: RetriableError): ErrorPayload {
   return {
     code: error.code,

@@ -3,7 +3,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
 import { resolveModuleOptions, type SemaphoreModuleOptions } from '../semaphore.options.js';
-import { payloadOf, RETRIABLE_ERRORS, type RetriableError, statusOf } from './error-payload.js';
+import { httpAnswerOf, payloadOf, RETRIABLE_ERRORS, type RetriableError } from './error-payload.js';
 import { toTransportError, transportPayload } from './transport-error.js';
 
 /**
@@ -45,9 +45,9 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
       httpAdapter.end(response);
       return;
     }
-    const statusCode = resolveModuleOptions(this.options).statusCodes[statusOf(error)];
-    const payload = payloadOf(error);
-    httpAdapter.setHeader(response, 'Retry-After', String(Math.ceil(payload.retryAfterMs / 1000)));
+    const { statusCodes } = resolveModuleOptions(this.options);
+    const { statusCode, retryAfter, payload } = httpAnswerOf(error, statusCodes);
+    httpAdapter.setHeader(response, 'Retry-After', retryAfter);
     httpAdapter.reply(response, { statusCode, ...payload }, statusCode);
   }
 }

@@ -1,0 +1,116 @@
+import type { IncomingMessage } from 'node:http';
+import type { ScopeSemaphore } from '../core/scope.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import {
+  resolveOptions,
+  type SemaphoreOptions,
+  type StatusCodes,
+  validateKey,
+  validateOptions,
+} from '../semaphore.options.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { httpAnswerOf, isRetriable } from './error-payload.js';
+import { onceSentOrClosed, type ResponseStream } from './http-response.js';
+
+/** Options of {@link semaphoreMiddleware}: its own, and those of the semaphore. */
+export interface SemaphoreMiddlewareOptions<Request = IncomingMessage> extends SemaphoreOptions {
+  /**
+   * The semaphore's key, or how to get it from the request.
+   * @default 'http'
+   */
+  key?: string | ((request: Request) => string);
+  /**
+   * Take a permit for each request before the handlers after this run. false: only the scope is there, and whoever calls
+   * `use(key)` first takes it.
+   * @default true
+   */
+  acquireOnStart?: boolean;
+  /**
+   * Release the permit when the response was sent or its connection is gone. false: it stays taken until somebody
+   * releases it or its lease ends, and `renew` is false unless you say otherwise.
+   * @default true
+   */
+  releaseOnEnd?: boolean;
+}
+
+/** The response of Node's `http` and `http2`, of Express and of Connect. */
+export interface MiddlewareResponse extends ResponseStream {
+  readonly headersSent: boolean;
+  setHeader(name: string, value: string): unknown;
+}
+
+/** For `app.use()` of Express and Connect, and for `consumer.apply()` of Nest. */
+export type SemaphoreMiddleware<Request = IncomingMessage> = (
+  request: Request,
+  response: MiddlewareResponse,
+  next: (error?: unknown) => void,
+) => void;
+
+/**
+ * Express and Connect middleware: one scope for each request, and one permit for each request in it, released when the
+ * response was sent or its connection is gone. In the handlers after it `service.use(key)` gives the request's permit.
+ *
+ * A refusal goes to `next(error)`: the error has `status` and `statusCode` (429 or 503), and `Retry-After` is set. A client
+ * that disconnects while its request waits leaves the queue; nothing is called for it any more.
+ * @throws {InvalidOptionsError}
+ * @example
+ * ```ts
+ * app.use('/reports', semaphoreMiddleware(semaphores, { key: 'reports', permits: 5, waitMs: 2_000 }));
+ * ```
+ */
+export function semaphoreMiddleware<Request = IncomingMessage>(
+  service: SemaphoreService,
+  options: SemaphoreMiddlewareOptions<Request> = {},
+): SemaphoreMiddleware<Request> {
+  const { acquireOnStart, semaphoreOf } = resolve(service, options);
+  return (request, response, next) => {
+    const semaphore = semaphoreOf(request);
+    const scope = service.openScope(semaphore);
+    onceSentOrClosed(response, () => void scope.end());
+    // When the response is over nobody is called: there is nobody to answer.
+    const proceed = (error?: unknown): void => {
+      if (!scope.isOver) scope.run(() => (error === undefined ? next() : next(error)));
+    };
+    if (!acquireOnStart || scope.isOver) return proceed();
+    scope.use(semaphore.key).then(
+      () => proceed(),
+      (error: unknown) => proceed(toRefusal(error, response, service.statusCodes)),
+    );
+  };
+}
+
+/** The error, and the response, as Express and Connect need them to answer with its status. */
+function toRefusal(
+  error: unknown,
+  response: MiddlewareResponse,
+  statusCodes: Required<StatusCodes>,
+): unknown {
+  if (!isRetriable(error)) return error;
+  const { statusCode, retryAfter } = httpAnswerOf(error, statusCodes);
+  if (!response.headersSent) response.setHeader('Retry-After', retryAfter);
+  return Object.assign(error, { status: statusCode, statusCode });
+}
+
+function resolve<Request>(
+  service: SemaphoreService,
+  options: SemaphoreMiddlewareOptions<Request>,
+): { acquireOnStart: boolean; semaphoreOf: (request: Request) => ScopeSemaphore } {
+  const { key = 'http', acquireOnStart = true, releaseOnEnd = true, ...given } = options;
+  if (typeof key !== 'function') validateKey(key);
+  validateFlag('acquireOnStart', acquireOnStart);
+  validateFlag('releaseOnEnd', releaseOnEnd);
+  validateOptions(given);
+  resolveOptions(service.defaults, given);
+  // A permit that nobody is sure to release must end by itself.
+  const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
+  const semaphoreOf = (request: Request): ScopeSemaphore => {
+    const ofRequest = typeof key === 'function' ? key(request) : key;
+    validateKey(ofRequest);
+    return { key: ofRequest, options: own, release: releaseOnEnd };
+  };
+  return { acquireOnStart, semaphoreOf };
+}
+
+function validateFlag(option: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new InvalidOptionsError(option, value, 'true or false');
+}
