@@ -5,6 +5,12 @@ export { CurrentPermit } from './nest/current-permit.decorator.js';
 export { getSemaphoreToken, InjectSemaphore } from './nest/inject-semaphore.js';
 export { Semaphore } from './nest/semaphore.decorator.js';
 export { type SemaphoreDecoratorOptions } from './nest/semaphore.definition.js';
+export {
+  type MiddlewareResponse,
+  semaphoreMiddleware,
+  type SemaphoreMiddleware,
+  type SemaphoreMiddlewareOptions,
+} from './nest/semaphore.middleware.js';
 export { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
 export { SemaphoreGuard } from './nest/semaphore.guard.js';
 export { SemaphoreInterceptor } from './nest/semaphore.interceptor.js';
@@ -14,6 +20,7 @@ export {
   type LostReason,
   PermitLostError,
   PermitUnavailableError,
+  ScopeError,
   SemaphoreClosedError,
   SemaphoreError,
   StoreUnavailableError,
