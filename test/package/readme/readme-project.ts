@@ -14,6 +14,8 @@ const DEPENDENCIES = [
   '@nestjs/core',
   '@nestjs/platform-express',
   '@nestjs/schedule',
+  '@types/express',
+  'express',
   'ioredis',
   'reflect-metadata',
   'rxjs',

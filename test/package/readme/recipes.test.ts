@@ -23,6 +23,8 @@ const RECIPES: Record<string, readonly string[]> = {
   'quotes.module': ['src/quotes.module.ts'],
   'configured.module': ['src/configured.module.ts'],
   'semaphores.admin': ['src/semaphores.admin.ts'],
+  'orders.service': ['src/orders.service.ts'],
+  'reports.server': ['src/reports.server.ts'],
   'thumbnails.function': ['src/thumbnails.function.ts'],
   worker: ['src/worker.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],

@@ -9,10 +9,13 @@ import {
   MemorySemaphoreStore,
   PermitLostError,
   PermitUnavailableError,
+  ScopeError,
   Semaphore,
   SemaphoreClosedError,
   type SemaphoreError,
   SemaphoreModule,
+  semaphoreMiddleware,
+  SemaphoreService,
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { resolveModuleOptions, resolveOptions } from '../../../lib/semaphore.options.js';
@@ -20,6 +23,7 @@ import { blocksOf, code, root, type Row, table } from './readme.js';
 
 const semaphoreOptions = table('### Of a semaphore');
 const decoratorOptions = table('### Of a semaphore', 1);
+const middlewareOptions = table('### Of the middleware');
 const moduleOptions = table('### Of the module');
 
 const nameOf = (row: Row): string => code(row['option']) ?? '';
@@ -73,6 +77,23 @@ describe('the options in README.md', () => {
       InvalidOptionsError,
     );
   });
+
+  it('has those of the middleware', async () => {
+    const service = new SemaphoreService({ log: 'none' });
+    const defaults = middlewareOptions.map((row) => [nameOf(row), defaultOf(row)]);
+    expect(defaults).toEqual([
+      ['key', 'http'],
+      ['acquireOnStart', true],
+      ['releaseOnEnd', true],
+    ]);
+    for (const [name, value] of defaults) {
+      semaphoreMiddleware(service, { [String(name)]: value });
+      expect(() => semaphoreMiddleware(service, { [String(name)]: 5 })).toThrow(
+        InvalidOptionsError,
+      );
+    }
+    await service.close();
+  });
 });
 
 const details = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0 };
@@ -86,6 +107,7 @@ const errors: SemaphoreError[] = [
   new SemaphoreClosedError('k'),
   new AcquireAbortedError('k', 'reason'),
   new PermitLostError('k', 'id', 'expired'),
+  new ScopeError('none', 'k'),
   new InvalidOptionsError('permits', 0, 'a whole number'),
 ];
 

@@ -53,6 +53,8 @@ export const renderPreview = job('renderPreview');
 export const importRow = job('importRow');
 export const sendMail = job('sendMail');
 export const calculateQuote = job('calculateQuote');
+export const saveOrder = job('saveOrder');
+export const queryReports = job('queryReports');
 export const makeThumbnail = job('makeThumbnail');
 export const resizeImage = job('resizeImage');
 
