@@ -2,9 +2,11 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Permit } from '../core/permit.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { currentCall } from './handler-call.js';
+import { definitionOf } from './semaphore.definition.js';
 
 /**
  * The permit that the handler runs under, for its `signal` and its `fencingToken`.
+ * @throws {InvalidOptionsError} when the handler is called: it has no `@Semaphore()`, or one with a key `byArgs`
  * @example
  * ```ts
  * create(@CurrentPermit() permit: Permit) {}
@@ -17,9 +19,10 @@ export const CurrentPermit: () => ParameterDecorator = createParamDecorator(
     if (call?.permit !== undefined && call.context.getHandler() === handler) return call.permit;
     throw new InvalidOptionsError(
       '@CurrentPermit()',
-      handler,
-      'on a parameter of a handler with @Semaphore(), whose `key` is not made by byArgs(): ' +
-        'that is known only after the parameters are',
+      `${context.getClass().name}.${handler.name}`,
+      definitionOf(handler) === undefined
+        ? 'on a parameter of a handler with @Semaphore()'
+        : 'on a parameter of a handler whose `key` is not made by byArgs(): that is known only after the parameters are',
     );
   },
 );
