@@ -1,3 +1,4 @@
+import { didYouMean } from './did-you-mean.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
 
@@ -399,15 +400,17 @@ function merge<T extends object>(
       if (value === undefined) continue;
       const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;
       if (rule === undefined) {
-        throw new InvalidOptionsError(
-          option,
-          value,
-          `left out: there is no such option; there are ${Object.keys(rules).join(', ')}`,
-        );
+        throw new InvalidOptionsError(option, value, noSuchOption(option, Object.keys(rules)));
       }
       if (!rule.holds(value)) throw new InvalidOptionsError(option, value, rule.text);
       (resolved as Record<string, unknown>)[option] = value;
     }
   }
   return resolved;
+}
+
+function noSuchOption(option: string, names: readonly string[]): string {
+  const meant = didYouMean(option, names);
+  const hint = meant === undefined ? '' : ` Did you mean \`${meant}\`?`;
+  return `left out: there is no such option.${hint} There are ${names.join(', ')}`;
 }

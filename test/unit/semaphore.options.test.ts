@@ -32,6 +32,23 @@ describe('options', () => {
     expect(resolveOptions({ signal }).signal).toBe(signal);
   });
 
+  test.each([
+    ['leaseMS', 'leaseMs'],
+    ['lease', 'leaseMs'],
+    ['wait', 'waitMs'],
+    ['permit', 'permits'],
+    ['priorty', 'priority'],
+    ['Renews', 'renew'],
+  ])('that do not exist remind of one that was meant: %s', (given, meant) => {
+    const { message } = errorOf(() => resolveOptions({ [given]: 1 } as object));
+    expect(message).toContain(`there is no such option. Did you mean \`${meant}\`? There are `);
+  });
+
+  test.each(['ttl', 'k', 'timeout', ''])('that do not exist remind of none: %j', (given) => {
+    const { message } = errorOf(() => resolveOptions({ [given]: 1 } as object));
+    expect(message).toContain('there is no such option. There are permits, ');
+  });
+
   test('may not be a property that every object has', () => {
     expect(errorOf(() => resolveOptions({ constructor: 1 } as object)).option).toBe('constructor');
   });
