@@ -11,12 +11,17 @@ import {
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
 import {
+  type RedisConnection,
+  resolveModuleOptions,
   type SemaphoreModuleOptions,
   type SemaphoreOptions,
   validateKey,
   validateOptions,
 } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
+import { requireIoredis } from './store/redis/redis.connection.js';
+import { describeRedis } from './store/redis/redis.description.js';
+import type { SemaphoreStore } from './store/semaphore-store.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
 export interface SemaphoreFeature extends SemaphoreOptions {
@@ -77,14 +82,30 @@ function compose(definition: DynamicModule): DynamicModule {
   };
 }
 
-function createService(options: SemaphoreModuleOptions): SemaphoreService {
+async function createService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
+  const { redis, store, keyPrefix, log } = resolveModuleOptions(options);
+  if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
-  const isInMemory = options.redis === undefined && options.store === undefined;
-  if (isInMemory && options.log !== 'none' && process.env['NODE_ENV'] === 'production') {
-    new Logger(SemaphoreModule.name).warn(
+  if (log !== 'none') logStore(redis, store, keyPrefix);
+  return service;
+}
+
+function logStore(
+  redis: RedisConnection | undefined,
+  store: SemaphoreStore | undefined,
+  keyPrefix: string,
+): void {
+  const logger = new Logger(SemaphoreModule.name);
+  if (redis !== undefined) {
+    logger.log(`Semaphores in ${describeRedis(redis)} (prefix ${keyPrefix})`);
+  } else if (store !== undefined) {
+    logger.log(`Semaphores in ${store.constructor.name}`);
+  } else if (process.env['NODE_ENV'] === 'production') {
+    logger.warn(
       'Semaphores live in the memory of this process: they limit nothing across instances. ' +
         'Give SemaphoreModule a `redis` or a `store`.',
     );
+  } else {
+    logger.log('Semaphores in the memory of this process');
   }
-  return service;
 }

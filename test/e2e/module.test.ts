@@ -224,6 +224,32 @@ describe('in production', () => {
   });
 });
 
+describe('at start', () => {
+  async function logged(options: SemaphoreModuleOptions): Promise<unknown[]> {
+    const log = jest.spyOn(Logger.prototype, 'log').mockImplementation(() => undefined);
+    await compile(SemaphoreModule.forRoot(options));
+    return log.mock.calls
+      .map(([message]) => message as string)
+      .filter((message) => message.startsWith('Semaphores in '));
+  }
+
+  it.each<[string, SemaphoreModuleOptions]>([
+    ['the memory of this process', {}],
+    ['MemorySemaphoreStore', { store: new MemorySemaphoreStore() }],
+    [
+      'Redis 127.0.0.1:1 (prefix mine)',
+      { redis: 'redis://me:secret@127.0.0.1:1/2', keyPrefix: 'mine' },
+    ],
+  ])('says once where the semaphores are: %s', async (where, options) => {
+    jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    expect(await logged(options)).toEqual([`Semaphores in ${where}`]);
+  });
+
+  it('says nothing when nothing is to be logged', async () => {
+    expect(await logged({ log: 'none' })).toEqual([]);
+  });
+});
+
 describe.each(adapters)('two applications in one process on $platform', ({ createAdapter }) => {
   it('have semaphores of their own', async () => {
     const metadata = { controllers: [Handlers], providers: [Jobs] };

@@ -61,7 +61,7 @@ describe('the packed tarball', () => {
     240_000,
   );
 
-  it('type-checks and runs in memory where ioredis is not installed', async () => {
+  it('type-checks and runs in memory where ioredis is not installed, and says at start when it needs it', async () => {
     await using consumer = await Consumer.create(tarball, {
       type: 'module',
       dependencies: nest12,
@@ -72,6 +72,11 @@ describe('the packed tarball', () => {
     const result: unknown = JSON.parse(await consumer.start({}));
 
     expect(result).toMatchObject({ token: expect.any(Number), degraded: false });
+
+    const onRedis = consumer.start({ REDIS_URL: 'redis://:secret@localhost' });
+    await expect(onRedis).rejects.toThrow(
+      /Expected `redis` to be used with the package ioredis.*`npm install ioredis`.*\/\/\*\*\*@localhost/u,
+    );
   }, 240_000);
 });
 

@@ -1,4 +1,5 @@
 import type { RedisOptions } from 'ioredis';
+import { InvalidOptionsError } from '../../semaphore.errors.js';
 import type { RedisConnection } from '../../semaphore.options.js';
 
 /** What the store uses of an ioredis `Redis` or `Cluster`, of any copy of ioredis 5 or 6. */
@@ -67,6 +68,26 @@ function ourSettings(timeoutMs: number): Record<string, unknown> {
   };
 }
 
+function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis'>> {
+  return (ioredis ??= import('ioredis'));
+}
+
+/**
+ * Whoever gives an instance has ioredis; everybody else needs it at the first call. Any other failure to load it is told then.
+ * @throws {InvalidOptionsError} it is not installed
+ */
+export async function requireIoredis(redis: RedisConnection): Promise<void> {
+  if (isInstance(redis)) return;
+  try {
+    await loadIoredis();
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') return;
+    const rule = 'used with the package ioredis, which is not installed: run `npm install ioredis`';
+    throw new InvalidOptionsError('redis', redis, rule);
+  }
+}
+
 export function createConnector(redis: RedisConnection, timeoutMs: number): Connector {
   const settings = ourSettings(timeoutMs);
   if (isInstance(redis)) {
@@ -90,7 +111,7 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
     isCluster: false,
     keyPrefix: typeof redis === 'string' ? '' : ((redis as { keyPrefix?: string }).keyPrefix ?? ''),
     async open() {
-      const { Redis } = await (ioredis ??= import('ioredis'));
+      const { Redis } = await loadIoredis();
       const connection =
         typeof redis === 'string'
           ? new Redis(redis, settings)
