@@ -35,6 +35,7 @@ export {
 export type {
   AcquireOptions,
   LogLevel,
+  LogOptions,
   OnStoreFailure,
   RedisConnection,
   RedisConnectionOptions,

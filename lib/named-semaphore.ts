@@ -27,7 +27,7 @@ export class NamedSemaphore {
   ) {
     validateKey(name);
     validateOptions(options);
-    this.options = Object.freeze({ ...options });
+    this.options = Object.freeze({ name, ...options });
   }
 
   /** What happens to this semaphore's permits in this process. */

@@ -15,16 +15,15 @@ interface PermitEvent extends KeyEvent {
   label?: string | undefined;
 }
 
+/** Why an acquisition came to nothing. */
+export type RejectedReason = UnavailableReason | 'aborted' | 'store-unavailable' | 'closed';
+
 /** What happens in this process, as it happens. */
 export type SemaphoreEvent =
   | (PermitEvent & { type: 'waiting' })
   /** `waitedMs`: how long the caller stood in the queue. `degraded`: granted without the store. */
   | (PermitEvent & { type: 'acquired'; waitedMs: number; fencingToken: number; degraded: boolean })
-  | (PermitEvent & {
-      type: 'rejected';
-      reason: UnavailableReason | 'aborted' | 'store-unavailable' | 'closed';
-      waitedMs: number;
-    })
+  | (PermitEvent & { type: 'rejected'; reason: RejectedReason; waitedMs: number })
   | (PermitEvent & { type: 'renewed'; expiresAt: number })
   | (PermitEvent & { type: 'lost'; reason: LostReason; heldMs: number })
   | (PermitEvent & { type: 'released'; outcome: 'released' | 'expired'; heldMs: number })

@@ -86,7 +86,8 @@ async function createService(options: SemaphoreModuleOptions): Promise<Semaphore
   const { redis, store, keyPrefix, log } = resolveModuleOptions(options);
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
-  if (log !== 'none') logStore(redis, store, keyPrefix);
+  const level = typeof log === 'object' ? log.level : log;
+  if (level !== 'none') logStore(redis, store, keyPrefix);
   return service;
 }
 

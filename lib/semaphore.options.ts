@@ -1,5 +1,6 @@
 import { didYouMean } from './did-you-mean.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
+import type { SemaphoreEvent, SemaphoreEventType } from './semaphore.events.js';
 import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
 
 /** What to do when the store cannot be reached: fail, run unguarded, or count within this process. */
@@ -78,6 +79,13 @@ export interface SemaphoreOptions {
   onStoreFailure?: OnStoreFailure;
   /** Shown by `inspect()` and the dashboard. At most 256 characters. */
   label?: string;
+  /**
+   * What telemetry calls the semaphore: one of a few names, never one made from data, as keys are. Non-empty, at most
+   * 512 characters. Semaphores of `forFeature` have theirs, and decorated methods have their key, or where that is
+   * computed 'ClassName.methodName'.
+   * @default 'unnamed'
+   */
+  name?: string;
 }
 
 /** Options of one call. */
@@ -111,6 +119,19 @@ export type RedisConnection = string | RedisInstance | RedisConnectionOptions | 
 
 /** What goes to the Nest logger: nothing, failures and lost permits, or every event. */
 export type LogLevel = 'none' | 'problems' | 'all';
+
+/** What is logged, and where to. */
+export interface LogOptions {
+  /** @default 'problems' */
+  level?: LogLevel;
+  /** Kinds of events that are logged, or not, whatever the level says. */
+  events?: Partial<Record<SemaphoreEventType, boolean>>;
+  /**
+   * Gets what is logged, instead of the Nest logger. When it throws or rejects, nothing but a line in that logger comes of it.
+   * @default the Nest logger
+   */
+  sink?: (event: SemaphoreEvent, message: string) => unknown;
+}
 
 /** HTTP status codes of the errors. */
 export interface StatusCodes {
@@ -152,8 +173,16 @@ export interface SemaphoreModuleOptions {
    * @default 1000
    */
   replicaTimeoutMs?: number;
-  /** @default 'problems' */
-  log?: LogLevel;
+  /**
+   * What is logged: a level, or {@link LogOptions}. `SemaphoreService.setLog()` changes it later.
+   * @default 'problems'
+   */
+  log?: LogLevel | LogOptions;
+  /**
+   * Metrics and spans through `@opentelemetry/api`, where that is installed. A metrics SDK has to be registered before.
+   * @default true
+   */
+  telemetry?: boolean;
   /** HTTP status codes of the errors, where 429 and 503 do not fit. */
   statusCodes?: StatusCodes;
 }
@@ -173,6 +202,9 @@ export type ResolvedModuleOptions = Required<
   statusCodes: Required<StatusCodes>;
 };
 
+/** {@link LogOptions} with their values. */
+export type ResolvedLog = Required<Omit<LogOptions, 'sink'>> & Pick<LogOptions, 'sink'>;
+
 const DEFAULTS: ResolvedOptions = Object.freeze({
   permits: 1,
   weight: 1,
@@ -187,6 +219,7 @@ const DEFAULTS: ResolvedOptions = Object.freeze({
   localPasses: 0,
   onStoreFailure: 'reject',
   label: undefined,
+  name: 'unnamed',
   signal: undefined,
 });
 
@@ -199,11 +232,15 @@ const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
   minReplicas: 0,
   replicaTimeoutMs: 1000,
   log: 'problems',
+  telemetry: true,
   statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
 });
 
+const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
+
 const MAX_KEY_BYTES = 512;
 const MAX_LABEL_LENGTH = 256;
+const MAX_NAME_LENGTH = 512;
 const MAX_PRIORITY = 100_000;
 /** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
 const MAX_DURATION_MS = 1e12;
@@ -236,6 +273,8 @@ const oneOf = (...values: string[]): Rule => ({
   holds: (value) => values.includes(value as string),
 });
 
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
 const flag: Rule = { text: 'true or false', holds: (value) => typeof value === 'boolean' };
 
 const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
@@ -255,7 +294,32 @@ const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
     text: `a string of at most ${MAX_LABEL_LENGTH} characters`,
     holds: (value) => typeof value === 'string' && value.length <= MAX_LABEL_LENGTH,
   },
+  name: {
+    text: `a non-empty string of at most ${MAX_NAME_LENGTH} characters`,
+    holds: (value) =>
+      typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_LENGTH,
+  },
   signal: { text: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
+};
+
+const LOG_LEVEL = oneOf('none', 'problems', 'all');
+
+const LOG_RULES: Record<keyof LogOptions, Rule> = {
+  level: LOG_LEVEL,
+  events: { text: 'an object of kinds of events with true or false', holds: isObject },
+  sink: { text: 'a function', holds: (value) => typeof value === 'function' },
+};
+
+const LOG_EVENT_RULES: Record<SemaphoreEventType, Rule> = {
+  waiting: flag,
+  acquired: flag,
+  rejected: flag,
+  renewed: flag,
+  lost: flag,
+  released: flag,
+  'permits-changed': flag,
+  'store-down': flag,
+  'store-up': flag,
 };
 
 const STATUS_CODE = wholeNumber(400, 599);
@@ -266,8 +330,6 @@ const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
   queueFull: STATUS_CODE,
   unavailable: STATUS_CODE,
 };
-
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 /** What ioredis would take without a word, and connect to its default instead. */
 function isRedisConnection(value: unknown): boolean {
@@ -300,7 +362,11 @@ const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
   storeTimeoutMs: duration(1),
   minReplicas: wholeNumber(0, 100),
   replicaTimeoutMs: duration(1),
-  log: oneOf('none', 'problems', 'all'),
+  log: {
+    text: `${LOG_LEVEL.text}, or an object of log options`,
+    holds: (value) => LOG_LEVEL.holds(value) || (isObject(value) && !Array.isArray(value)),
+  },
+  telemetry: flag,
   statusCodes: { text: 'an object of HTTP status codes', holds: isObject },
 };
 
@@ -357,9 +423,20 @@ export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): Reso
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }
   validateOptions(resolved.defaults);
+  resolveLog(resolved.log);
   resolved.statusCodes = merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [
     resolved.statusCodes,
   ]);
+  return resolved;
+}
+
+/** @throws {InvalidOptionsError} */
+export function resolveLog(log: LogLevel | LogOptions): ResolvedLog {
+  if (!MODULE_RULES.log.holds(log)) {
+    throw new InvalidOptionsError('log', log, MODULE_RULES.log.text);
+  }
+  const resolved = merge(LOG_DEFAULTS, LOG_RULES, [typeof log === 'object' ? log : { level: log }]);
+  resolved.events = merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]);
   return resolved;
 }
 

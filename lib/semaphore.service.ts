@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { acquireAll } from './core/acquire-all.js';
+import { EventLog } from './core/event-log.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
@@ -16,6 +17,9 @@ import {
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
   type AcquireOptions,
+  type LogLevel,
+  type LogOptions,
+  resolveLog,
   resolveModuleOptions,
   resolveOptions,
   type ResolvedOptions,
@@ -27,6 +31,7 @@ import {
 } from './semaphore.options.js';
 import { createStore } from './store/create-store.js';
 import type { SemaphoreSnapshot, StoreSession } from './store/semaphore-store.js';
+import { startTelemetry } from './telemetry/telemetry.js';
 
 const PERMIT_ID = /^[\w-]{1,64}$/;
 
@@ -55,6 +60,7 @@ export class SemaphoreService {
   /** For servers that acquire on behalf of somebody else. @internal */
   readonly permitsById: PermitsById;
 
+  private readonly log: EventLog;
   private readonly core: SemaphoreCore;
   private readonly context = new HeldContext();
   private readonly scopeHost: ScopeHost = {
@@ -68,13 +74,13 @@ export class SemaphoreService {
   constructor(options: SemaphoreModuleOptions = {}) {
     const resolved = resolveModuleOptions(options);
     const store = createStore(resolved);
-    const reporter = new Reporter(new Logger('Semaphore'), resolved.log, () =>
-      store.clock.wallTime(),
-    );
+    this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
+    const reporter = new Reporter(this.log, () => store.clock.wallTime());
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
-    this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter);
+    const startProbe = resolved.telemetry ? startTelemetry(store.clock) : undefined;
+    this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter, startProbe);
     this.permitsById = new PermitsById({
       unkept: this.core.unkept,
       resolve: (options) => this.resolve(options),
@@ -249,6 +255,14 @@ export class SemaphoreService {
       throw new InvalidOptionsError('permitId', permitId, `an id that matches ${PERMIT_ID}`, key);
     }
     return this.session(key).forceRelease(key, permitId);
+  }
+
+  /**
+   * Logs this from now on, whatever the module's `log` says.
+   * @throws {InvalidOptionsError}
+   */
+  setLog(log: LogLevel | LogOptions): void {
+    this.log.set(resolveLog(log));
   }
 
   /** The first step of shutting down: no new acquisitions, and who waits gets SemaphoreClosedError. */

@@ -1,5 +1,6 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { Permit } from './permit.js';
 import type { UnkeptPermit } from './unkept-permit.js';
@@ -42,6 +43,7 @@ export class HeldPermit implements Permit, Timed {
 
   /** Not enumerable: a permit can be shown and serialised. */
   readonly #keeper: PermitKeeper;
+  readonly #probe: AcquisitionProbe | undefined;
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
@@ -54,6 +56,7 @@ export class HeldPermit implements Permit, Timed {
     keeper: PermitKeeper,
   ) {
     this.#keeper = keeper;
+    this.#probe = waiter.probe;
     this.key = waiter.key;
     this.options = waiter.options;
     this.weight = waiter.options.weight;
@@ -109,6 +112,13 @@ export class HeldPermit implements Permit, Timed {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+  }
+
+  /** It is held no more. */
+  end(how: NonNullable<HeldPermit['over']>): void {
+    this.over = how;
+    this.wakeAt = Infinity;
+    this.#probe?.ended(how);
   }
 
   /** Tells whoever works under the permit that it was lost. */

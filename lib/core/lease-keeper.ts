@@ -133,8 +133,7 @@ export class LeaseKeeper implements PermitKeeper {
   /** The store hears nothing of it: for the store the permit is still held. */
   private pass(permit: HeldPermit, waiter: Waiter): void {
     const now = this.now();
-    permit.over = 'released';
-    permit.wakeAt = Infinity;
+    permit.end('released');
     const grant = {
       fencingToken: permit.fencingToken + 1,
       acquiredAt: Math.round(permit.acquiredAt + now - permit.heldSince),
@@ -176,8 +175,7 @@ export class LeaseKeeper implements PermitKeeper {
   }
 
   private end(permit: HeldPermit, how: NonNullable<HeldPermit['over']>): void {
-    permit.over = how;
-    permit.wakeAt = Infinity;
+    permit.end(how);
     this.parts.entries.delete(permit.id);
     if (permit.options.localPasses > 0) this.parts.passes.end(permit.key);
   }

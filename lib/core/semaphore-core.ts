@@ -5,7 +5,7 @@ import {
   SemaphoreError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
-import type { SemaphoreEvent } from '../semaphore.events.js';
+import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Clock } from '../store/clock.js';
 import type {
@@ -16,6 +16,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
+import type { Acquired, StartProbe } from './acquisition-probe.js';
 import { Alarm } from './alarm.js';
 import { DegradedPermit } from './degraded-permit.js';
 import { GiveBackList } from './give-back-list.js';
@@ -32,8 +33,6 @@ import { SignalWatch } from './signal-watch.js';
 import { UnkeptPermit, UnkeptWaiter } from './unkept-permit.js';
 import { UnkeptPermits } from './unkept-permits.js';
 import { Waiter } from './waiter.js';
-
-type RejectedReason = Extract<SemaphoreEvent, { type: 'rejected' }>['reason'];
 
 /** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
 const MAX_ASKED = 3;
@@ -65,6 +64,7 @@ export class SemaphoreCore implements StoreClient {
     store: SemaphoreStore,
     private readonly storeTimeoutMs: number,
     private readonly reporter: Reporter,
+    private readonly startProbe?: StartProbe,
   ) {
     const { clock } = store;
     const { entries } = this;
@@ -192,6 +192,7 @@ export class SemaphoreCore implements StoreClient {
   private begin(waiter: Waiter, hasPlace = false): void {
     const { key, options } = waiter;
     const { signal } = options;
+    waiter.probe = this.startProbe?.(options);
     if (this.isClosing) {
       this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
     } else if (signal?.aborted) {
@@ -243,6 +244,7 @@ export class SemaphoreCore implements StoreClient {
     waiter.enqueue(state);
     this.alarm.expect(waiter);
     if (state === 'waiting' && waiter.options.localPasses > 0) this.passes.add(waiter);
+    waiter.probe?.queued();
     if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...waiter.facts() });
   }
 
@@ -297,6 +299,7 @@ export class SemaphoreCore implements StoreClient {
     const heldSince = this.clock.now();
     const permit = new DegradedPermit(waiter, this.clock.wallTime(), () => {
       onRelease();
+      waiter.probe?.ended('released');
       const heldMs = this.clock.now() - heldSince;
       this.reporter.report({ type: 'released', ...waiter.facts(), outcome: 'released', heldMs });
     });
@@ -318,6 +321,7 @@ export class SemaphoreCore implements StoreClient {
     this.entries.delete(waiter.id);
     this.settle(waiter);
     waiter.reject(error);
+    waiter.probe?.rejected(reason, error);
     if (!this.reporter.isVerbose) return;
     const waitedMs = this.clock.now() - waiter.since;
     this.reporter.report({ type: 'rejected', ...waiter.facts(), reason, waitedMs });
@@ -329,11 +333,10 @@ export class SemaphoreCore implements StoreClient {
     waiter.end();
   }
 
-  private reportAcquired(
-    waiter: Waiter,
-    { id, fencingToken, degraded }: Pick<Permit, 'id' | 'fencingToken' | 'degraded'>,
-  ): void {
+  private reportAcquired(waiter: Waiter, permit: Acquired): void {
+    waiter.probe?.acquired(permit);
     if (!this.reporter.isVerbose) return;
+    const { id, fencingToken, degraded } = permit;
     const waitedMs = this.clock.now() - waiter.since;
     const what = { ...waiter.facts(), permitId: id, waitedMs, fencingToken, degraded };
     this.reporter.report({ type: 'acquired', ...what });

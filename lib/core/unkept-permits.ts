@@ -28,7 +28,10 @@ export class UnkeptPermits {
     if (!(await this.parts.giveBacks.isSettled(id))) {
       throw new StoreUnavailableError('an earlier call is still being taken back', key);
     }
-    const known = this.find(id)?.fencingToken;
+    const earlier = this.find(id);
+    const known = earlier?.fencingToken;
+    // The same permit, if it is still held: what is measured of it begins again.
+    earlier?.waiter.probe?.ended('released');
     return new Promise((resolve, reject) =>
       this.begin(new UnkeptWaiter(id, key, unkept(options), since, known, resolve, reject)),
     );
@@ -79,6 +82,7 @@ export class UnkeptPermits {
 
   lose(permit: UnkeptPermit, reason: 'expired' | 'forced'): void {
     this.forget(permit);
+    permit.waiter.probe?.ended(reason);
     this.parts.reporter.report({
       type: 'lost',
       ...permit.facts(),
@@ -91,6 +95,7 @@ export class UnkeptPermits {
     const permit = this.find(id);
     if (permit === undefined) return;
     this.forget(permit);
+    permit.waiter.probe?.ended(outcome);
     const heldMs = this.heldMs(permit);
     this.parts.reporter.report({ type: 'released', ...permit.facts(), outcome, heldMs });
   }

@@ -1,6 +1,7 @@
 import { PermitUnavailableError, type UnavailableReason } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { AcquireRequest } from '../store/semaphore-store.js';
+import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { Permit } from './permit.js';
 
@@ -16,6 +17,8 @@ export class Waiter implements Timed {
   wakeAt = Infinity;
   /** How often the store was asked. */
   asked = 0;
+  /** Measures the acquisition. */
+  probe: AcquisitionProbe | undefined;
   /** Listens to the caller's signal. */
   stopListening: (() => void) | undefined;
 

@@ -65,7 +65,8 @@ export function createDefinition(
   if (onUnavailable !== 'throw' && onUnavailable !== 'skip') {
     throw new InvalidOptionsError('onUnavailable', onUnavailable, "'throw' | 'skip'");
   }
-  return { name, method, guarded, given, key, options, skip: onUnavailable === 'skip' };
+  const named = { name: typeof key === 'string' ? key : name, ...options };
+  return { name, method, guarded, given, key, options: named, skip: onUnavailable === 'skip' };
 }
 
 /**

@@ -1,0 +1,125 @@
+import { detailOf } from '../semaphore.errors.js';
+import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
+import type { ResolvedLog } from '../semaphore.options.js';
+
+/** Where log lines go; Nest's Logger is one. */
+export interface SemaphoreLogger {
+  log(message: string): void;
+  warn(message: string): void;
+  error(message: string, stack?: string): void;
+}
+
+/** Events that happen all the time, as opposed to those that somebody ought to hear of. */
+const FREQUENT: readonly SemaphoreEventType[] = [
+  'waiting',
+  'acquired',
+  'rejected',
+  'renewed',
+  'released',
+];
+
+/** Writes events to the logger, or to the sink of the user's. Whatever these throw stays here. */
+export class EventLog {
+  /** Whether it wants to hear of what happens all the time. */
+  isVerbose!: boolean;
+  private options!: ResolvedLog;
+  private hasSinkFailed = false;
+
+  constructor(
+    private readonly logger: SemaphoreLogger,
+    options: ResolvedLog,
+  ) {
+    this.set(options);
+  }
+
+  /** From now on this is logged. */
+  set(options: ResolvedLog): void {
+    const { level, events } = options;
+    this.options = options;
+    this.isVerbose = level === 'all' || FREQUENT.some((type) => events[type] === true);
+    this.hasSinkFailed = false;
+  }
+
+  write(event: SemaphoreEvent): void {
+    const severity = severityOf(event);
+    if (!this.isLogged(event.type, severity)) return;
+    const { sink } = this.options;
+    if (sink === undefined) this.tell((logger) => logger[severity](describe(event)));
+    else void this.pass(sink, event);
+  }
+
+  /** Somebody whom events are told to failed. */
+  complain(who: string, error: unknown): void {
+    const { level, events } = this.options;
+    if (level === 'none' && !Object.values(events).includes(true)) return;
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.tell((logger) => logger.error(`${who} threw an error`, stack));
+  }
+
+  private isLogged(type: SemaphoreEventType, severity: Severity): boolean {
+    const { level, events } = this.options;
+    return events[type] ?? (level === 'all' || (level === 'problems' && severity !== 'log'));
+  }
+
+  private async pass(sink: NonNullable<ResolvedLog['sink']>, event: SemaphoreEvent): Promise<void> {
+    try {
+      await sink(event, describe(event));
+    } catch (error) {
+      // It may fail at every event: one line says it.
+      if (!this.hasSinkFailed) this.complain('The sink of the semaphore log', error);
+      this.hasSinkFailed = true;
+    }
+  }
+
+  private tell(line: (logger: SemaphoreLogger) => void): void {
+    try {
+      line(this.logger);
+    } catch {
+      // A logger that throws must not change what becomes of a permit.
+    }
+  }
+}
+
+type Severity = 'log' | 'warn' | 'error';
+
+function severityOf(event: SemaphoreEvent): Severity {
+  switch (event.type) {
+    case 'store-down':
+      return 'error';
+    case 'lost':
+    case 'store-up':
+      return 'warn';
+    case 'permits-changed':
+      return event.pinned ? 'log' : 'warn';
+    default:
+      return 'log';
+  }
+}
+
+function describe(event: SemaphoreEvent): string {
+  switch (event.type) {
+    case 'store-down':
+      return `The store of the semaphores cannot be reached: ${detailOf(event.error)}`;
+    case 'store-up':
+      return `The store of the semaphores can be reached again after ${Math.round(event.downMs)} ms`;
+    case 'permits-changed':
+      return (
+        `Semaphore "${event.key}" has ${event.permits} permits now, before ${event.previous ?? 'none were known'}` +
+        (event.pinned ? '' : '. Do all callers mean the same `permits`?')
+      );
+    case 'lost':
+      return (
+        `Permit ${event.permitId} of semaphore "${event.key}" was lost after ${Math.round(event.heldMs)} ms: ` +
+        (event.reason === 'forced' ? 'released by force' : 'its lease ended, or the store lost it')
+      );
+    case 'rejected':
+      return `Semaphore "${event.key}" rejected ${event.permitId}: ${event.reason} after ${Math.round(event.waitedMs)} ms`;
+    case 'acquired':
+      return `Permit ${event.permitId} of semaphore "${event.key}" acquired after ${Math.round(event.waitedMs)} ms`;
+    case 'released':
+      return `Permit ${event.permitId} of semaphore "${event.key}" ${event.outcome} after ${Math.round(event.heldMs)} ms`;
+    case 'waiting':
+    case 'renewed':
+      return `Permit ${event.permitId} of semaphore "${event.key}": ${event.type}`;
+  }
+}

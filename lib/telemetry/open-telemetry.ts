@@ -1,0 +1,53 @@
+import { createRequire } from 'node:module';
+
+/** What telemetry uses of `@opentelemetry/api`: an optional peer, which no declaration may mention. */
+export interface OpenTelemetry {
+  readonly metrics: { getMeter(name: string): Meter };
+  readonly trace: { getTracer(name: string): Tracer };
+  readonly SpanStatusCode: { readonly ERROR: number };
+  createNoopMeter(): Meter;
+}
+
+export type Attributes = Record<string, string | number | boolean>;
+
+export interface InstrumentOptions {
+  unit: string;
+  description: string;
+  advice?: { explicitBucketBoundaries: number[] };
+}
+
+export interface Counter {
+  add(value: number, attributes: Attributes): void;
+}
+
+export interface Histogram {
+  record(value: number, attributes: Attributes): void;
+}
+
+export interface Meter {
+  createCounter(name: string, options: InstrumentOptions): Counter;
+  createUpDownCounter(name: string, options: InstrumentOptions): Counter;
+  createHistogram(name: string, options: InstrumentOptions): Histogram;
+}
+
+export interface Span {
+  isRecording(): boolean;
+  setAttributes(attributes: Attributes): unknown;
+  setStatus(status: { code: number; message?: string }): unknown;
+  recordException(error: Error): void;
+  end(): void;
+}
+
+export interface Tracer {
+  startSpan(name: string, options: { attributes: Attributes }): Span;
+}
+
+/** Loaded at once, so that no acquisition comes before it; undefined when it is not installed. */
+export function loadOpenTelemetry(): OpenTelemetry | undefined {
+  const require = createRequire(import.meta.url);
+  try {
+    return require('@opentelemetry/api') as typeof import('@opentelemetry/api');
+  } catch {
+    return undefined;
+  }
+}
