@@ -5,7 +5,7 @@ import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Clock } from '../store/clock.js';
 import { createInstruments, type Instruments, SCOPE } from './instruments.js';
-import { loadOpenTelemetry } from './open-telemetry.js';
+import { type Attributes, loadOpenTelemetry } from './open-telemetry.js';
 import { WaitSpan } from './wait-span.js';
 
 /**
@@ -18,17 +18,23 @@ export function startTelemetry(clock: Clock): StartProbe | undefined {
   if (api === undefined) return undefined;
   const instruments = createInstruments(api);
   const tracer = api.trace.getTracer(SCOPE);
-  return (options) =>
-    quietly(() => {
+  return (options) => {
+    try {
       const span = WaitSpan.start(api, tracer, options.name, options.weight);
-      return instruments === undefined && span === undefined
-        ? undefined
-        : new MeasuredAcquisition(options, clock, instruments, span);
-    });
+      if (instruments === undefined && span === undefined) return undefined;
+      return new MeasuredAcquisition(options, clock, instruments, span);
+    } catch {
+      return undefined;
+    }
+  };
 }
 
+/**
+ * Whatever an SDK, or a processor of the user's, throws must not change what becomes of a permit. Attributes that say
+ * nothing in the usual case are left out then: they cost more than all the rest.
+ */
 class MeasuredAcquisition implements AcquisitionProbe {
-  private readonly name: string;
+  private readonly attributes: Attributes;
   private readonly weight: number;
   /** When it began to wait, then when it began to hold. */
   private since: number;
@@ -40,7 +46,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     private readonly instruments: Instruments | undefined,
     private span: WaitSpan | undefined,
   ) {
-    this.name = name;
+    this.attributes = { 'semaphore.name': name };
     this.weight = weight;
     this.since = clock.now();
   }
@@ -48,48 +54,47 @@ class MeasuredAcquisition implements AcquisitionProbe {
   queued(): void {
     if (this.isQueued) return;
     this.isQueued = true;
-    quietly(() => this.instruments?.waiters.add(1, this.named()));
+    try {
+      this.instruments?.waiters.add(1, this.attributes);
+    } catch {}
   }
 
   acquired(permit: Permit): void {
-    this.waited('acquired');
-    quietly(() => this.instruments?.held.add(this.weight, this.named()));
-    quietly(() =>
-      this.instruments?.acquired.add(1, {
-        ...this.named(),
-        'semaphore.degraded': permit.degraded,
-      }),
-    );
-    quietly(() => this.span?.acquired(permit));
+    try {
+      this.endWait(this.attributes);
+      this.instruments?.held.add(this.weight, this.attributes);
+      this.instruments?.acquired.add(
+        1,
+        permit.degraded ? { ...this.attributes, 'semaphore.degraded': true } : this.attributes,
+      );
+      this.span?.acquired(permit);
+    } catch {}
     this.span = undefined;
   }
 
   rejected(reason: RejectedReason, error: Error): void {
-    this.waited(reason);
-    quietly(() =>
-      this.instruments?.rejected.add(1, { ...this.named(), 'semaphore.reason': reason }),
-    );
-    quietly(() => this.span?.rejected(reason, error));
+    const attributes = { ...this.attributes, 'semaphore.reason': reason };
+    try {
+      this.endWait(attributes);
+      this.instruments?.rejected.add(1, attributes);
+      this.span?.rejected(reason, error);
+    } catch {}
     this.span = undefined;
   }
 
   ended(how: 'released' | LostReason): void {
-    quietly(() => this.instruments?.held.add(-this.weight, this.named()));
-    quietly(() =>
-      this.instruments?.holdDuration.record(this.lap(), {
-        ...this.named(),
-        'semaphore.outcome': how,
-      }),
-    );
-    if (how === 'released') return;
-    quietly(() => this.instruments?.lost.add(1, { ...this.named(), 'semaphore.reason': how }));
+    const isLost = how !== 'released';
+    const attributes = isLost ? { ...this.attributes, 'semaphore.reason': how } : this.attributes;
+    try {
+      this.instruments?.held.add(-this.weight, this.attributes);
+      this.instruments?.holdDuration.record(this.lap(), attributes);
+      if (isLost) this.instruments?.lost.add(1, attributes);
+    } catch {}
   }
 
-  private waited(outcome: 'acquired' | RejectedReason): void {
-    if (this.isQueued) quietly(() => this.instruments?.waiters.add(-1, this.named()));
-    const seconds = this.lap();
-    const attributes = { ...this.named(), 'semaphore.outcome': outcome };
-    quietly(() => this.instruments?.waitDuration.record(seconds, attributes));
+  private endWait(attributes: Attributes): void {
+    if (this.isQueued) this.instruments?.waiters.add(-1, this.attributes);
+    this.instruments?.waitDuration.record(this.lap(), attributes);
   }
 
   /** Seconds since the last call. */
@@ -98,18 +103,5 @@ class MeasuredAcquisition implements AcquisitionProbe {
     const seconds = (now - this.since) / 1000;
     this.since = now;
     return seconds;
-  }
-
-  private named(): { 'semaphore.name': string } {
-    return { 'semaphore.name': this.name };
-  }
-}
-
-/** Whatever an SDK, or a processor of the user's, throws must not change what becomes of a permit. */
-function quietly<T>(measure: () => T): T | undefined {
-  try {
-    return measure();
-  } catch {
-    return undefined;
   }
 }

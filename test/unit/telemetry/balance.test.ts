@@ -135,10 +135,10 @@ const turns = fc.array(fc.tuple(fc.array(steps, { maxLength: 6 }), fc.nat(120)),
 /** What was measured so far. */
 async function totals() {
   const samples = await telemetry.scrape();
-  const sum = (metric: string, outcome?: string): number =>
+  const sum = (metric: string, isLost?: boolean): number =>
     samples
       .filter((sample) => sample.metric === metric && sample.labels['semaphore_name'] === NAME)
-      .filter(({ labels }) => outcome === undefined || labels['semaphore_outcome'] === outcome)
+      .filter(({ labels }) => isLost === undefined || isLost === 'semaphore_reason' in labels)
       .reduce((total, { value }) => total + value, 0);
   return {
     held: sum('semaphore_permits_held'),
@@ -148,7 +148,7 @@ async function totals() {
     lost: sum('semaphore_lost_total'),
     waits: sum('semaphore_wait_duration_count'),
     holds: sum('semaphore_hold_duration_count'),
-    released: sum('semaphore_hold_duration_count', 'released'),
+    released: sum('semaphore_hold_duration_count', false),
   };
 }
 
