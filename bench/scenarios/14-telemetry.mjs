@@ -1,0 +1,40 @@
+import { atLeast, neverOverAdmitted, times } from '../lib/goals.mjs';
+import { sideBySide } from '../lib/side-by-side.mjs';
+
+const PEERS = ['ours', 'ours-metrics', 'ours-telemetry'];
+
+/** What is compared differs by little: short repeats would not show it. */
+const ROUNDS = 2;
+
+export const scenario = {
+  id: 14,
+  async run(run) {
+    const seconds = ROUNDS * run.seconds;
+    const group = (title, load, options, processes = 1) =>
+      sideBySide(run, {
+        title: `14  With OpenTelemetry: ${title}`,
+        contenders: PEERS.map((peer) => ({
+          peer,
+          load,
+          options: { ...options, seconds },
+          processes,
+        })),
+      });
+    return [
+      await group('one caller, one key', 'sequential', {}),
+      await group('a mutex, 50 waiters in one process', 'contended', { workers: 50 }),
+      await group('a mutex, 4 processes with 25 waiters each', 'contended', { workers: 25 }, 4),
+    ];
+  },
+  goals: (groups) => [
+    ...['one caller', '50 waiters', '4 processes'].flatMap((what, index) => [
+      share(groups[index], `${what}: metrics`, 'ours-metrics'),
+      share(groups[index], `${what}: metrics and spans`, 'ours-telemetry'),
+    ]),
+    neverOverAdmitted(groups),
+  ],
+};
+
+function share(group, text, peer) {
+  return atLeast(`${text}, to without`, times(group, peer, 'ours'), 0.9, 'x');
+}
