@@ -11,6 +11,11 @@ export {
   type SemaphoreMiddleware,
   type SemaphoreMiddlewareOptions,
 } from './nest/semaphore.middleware.js';
+export {
+  type SemaphoreHealth,
+  SemaphoreHealthIndicator,
+  type SemaphoreHealthResult,
+} from './nest/semaphore.health-indicator.js';
 export { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
 export { SemaphoreGuard } from './nest/semaphore.guard.js';
 export { SemaphoreInterceptor } from './nest/semaphore.interceptor.js';
@@ -59,6 +64,7 @@ export {
   SemaphoreStore,
   type SemaphoreSnapshot,
   type StoreClient,
+  type StoreHealth,
   type StoreSession,
   type WaiterSnapshot,
 } from './store/semaphore-store.js';

@@ -3,6 +3,7 @@ import { APP_FILTER } from '@nestjs/core';
 import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
 import { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
+import { SemaphoreHealthIndicator } from './nest/semaphore.health-indicator.js';
 import { SemaphoreLifecycle } from './nest/semaphore.lifecycle.js';
 import {
   ASYNC_OPTIONS_TYPE,
@@ -40,6 +41,7 @@ const PROVIDERS: Provider[] = [
     inject: [MODULE_OPTIONS_TOKEN],
   },
   SemaphoreLifecycle,
+  SemaphoreHealthIndicator,
   { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
 ];
 
@@ -78,7 +80,7 @@ function compose(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
     providers: [...(definition.providers ?? []), ...PROVIDERS],
-    exports: [SemaphoreService, MODULE_OPTIONS_TOKEN],
+    exports: [SemaphoreService, SemaphoreHealthIndicator, MODULE_OPTIONS_TOKEN],
   };
 }
 

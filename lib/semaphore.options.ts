@@ -455,6 +455,12 @@ export function validatePermits(permits: unknown, key: string): void {
   throw new InvalidOptionsError('permits', permits, `${OPTION_RULES.permits.text}, or null`, key);
 }
 
+/** How long a health check may take. @throws {InvalidOptionsError} */
+export function validateTimeout(timeoutMs: unknown): void {
+  const rule = duration(1);
+  if (!rule.holds(timeoutMs)) throw new InvalidOptionsError('timeoutMs', timeoutMs, rule.text);
+}
+
 /** A lease for `permit.renew`. @throws {InvalidOptionsError} */
 export function validateLease(leaseMs: unknown, key: string): void {
   if (OPTION_RULES.leaseMs.holds(leaseMs)) return;

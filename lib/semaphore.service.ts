@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { acquireAll } from './core/acquire-all.js';
 import { EventLog } from './core/event-log.js';
+import { healthOf } from './core/health.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
@@ -28,9 +29,10 @@ import {
   type StatusCodes,
   validateKey,
   validatePermits,
+  validateTimeout,
 } from './semaphore.options.js';
 import { createStore } from './store/create-store.js';
-import type { SemaphoreSnapshot, StoreSession } from './store/semaphore-store.js';
+import type { SemaphoreSnapshot, StoreHealth, StoreSession } from './store/semaphore-store.js';
 import { startTelemetry } from './telemetry/telemetry.js';
 
 const PERMIT_ID = /^[\w-]{1,64}$/;
@@ -224,6 +226,16 @@ export class SemaphoreService {
   async inspect(key: string): Promise<SemaphoreSnapshot> {
     validateKey(key);
     return this.session(key).inspect(key);
+  }
+
+  /**
+   * Asks the store for a sign of life, and waits for it `timeoutMs` at most.
+   * @throws {SemaphoreClosedError}
+   * @throws {InvalidOptionsError}
+   */
+  async health(timeoutMs = 1000): Promise<StoreHealth> {
+    validateTimeout(timeoutMs);
+    return healthOf(this.session(), this.core.clock, timeoutMs);
   }
 
   /** Keys that have holders or waiters now. @param pattern a glob with `*`, `?` and `[ab]` */

@@ -69,6 +69,12 @@ export interface StoreSession {
   /** Takes a permit from its holder, or a waiter out of the queue. @returns false when the id does neither */
   forceRelease(key: string, id: string): Promise<boolean>;
 
+  /**
+   * Asks the store for a sign of life, and waits for it `timeoutMs` at most. Rejects only when the session is closed.
+   * A store may leave it out: then {@link StoreSession.inspect} is asked instead.
+   */
+  health?(timeoutMs: number): Promise<StoreHealth>;
+
   /** Ends the session and what it opened. Permits still held end with their leases. */
   close(): Promise<void>;
 }
@@ -140,6 +146,18 @@ export interface Grant extends Lease {
   provisional: boolean;
   /** The limit in force. */
   permits: number;
+}
+
+/** How the store is, as this process sees it. */
+export interface StoreHealth {
+  /** How long a round trip took, in milliseconds; undefined when none succeeded. */
+  latencyMs: number | undefined;
+  /** Why none succeeded. */
+  error?: Error | undefined;
+  /** Whether messages of the store come in; without them grants are found by asking, which takes longer. */
+  isListening: boolean;
+  /** Milliseconds since the store was heard last; Infinity when it never was. */
+  silentMs: number;
 }
 
 export type ReleaseOutcome = 'released' | 'expired';

@@ -8,6 +8,7 @@ import type {
   ReleaseOutcome,
   SemaphoreSnapshot,
   StoreClient,
+  StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
 import type { KeyState, Owner } from './key-state.js';
@@ -71,6 +72,11 @@ export class MemorySession implements StoreSession, Owner {
 
   async forceRelease(key: string, id: string): Promise<boolean> {
     return this.run(key, (state, now) => state.forceRelease(id, now));
+  }
+
+  async health(): Promise<StoreHealth> {
+    this.requireOpen();
+    return { latencyMs: 0, isListening: true, silentMs: 0 };
   }
 
   async close(): Promise<void> {

@@ -194,6 +194,7 @@ export class RedisCalls {
   private answered(batch: Batch, reply: unknown[], sentAt: number): void {
     const { operations } = batch;
     const sample = { sentAt, serverNow: reply[0] as number };
+    this.link.heard();
     this.samples.set(this.slotOf((operations[0] as Pending).state), sample);
     // The server refused the call, because it came too late by its clock.
     if (reply.length === 1) {

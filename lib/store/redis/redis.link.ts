@@ -1,7 +1,9 @@
 import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
+import type { StoreHealth } from '../semaphore-store.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
+import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
 
 export interface LinkEvents {
@@ -33,6 +35,7 @@ export class RedisLink {
   private closing: Promise<void> | undefined;
   private downSince: number;
   private lastError: Error | undefined;
+  private heardAt = -Infinity;
   private readonly waiting = new Set<(error?: Error) => void>();
   private readonly confirmations = new ReplicaConfirmations();
   private stopPing: StopTimer = () => undefined;
@@ -75,6 +78,38 @@ export class RedisLink {
       );
       this.waiting.add(settle);
     });
+  }
+
+  /** Something came from Redis. */
+  heard(): void {
+    this.heardAt = this.clock.now();
+  }
+
+  /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls. */
+  async health(timeoutMs: number): Promise<StoreHealth> {
+    if (this.isClosed) throw new LinkDownError('the store is closed');
+    const startedAt = this.clock.now();
+    let error: Error | undefined;
+    try {
+      const commands = await this.ready(timeoutMs);
+      const leftMs = timeoutMs - (this.clock.now() - startedAt);
+      await within(
+        this.clock,
+        leftMs,
+        commands.ping(),
+        () => new StoreUnavailableError(`Redis did not answer within ${timeoutMs} ms`),
+      );
+      this.heard();
+    } catch (reason) {
+      error = asError(reason);
+    }
+    const now = this.clock.now();
+    return {
+      latencyMs: error === undefined ? now - startedAt : undefined,
+      error,
+      isListening: this.isListening,
+      silentMs: now - this.heardAt,
+    };
   }
 
   /** The connection does not answer, or speaks with a server that takes no writes: look for a better one. */
@@ -136,6 +171,7 @@ export class RedisLink {
     commands.on('close', () => this.fell(this.lastError));
     commands.on('ready', () => this.connected());
     subscriber.on('message', (channel: string, text: string) => {
+      this.heard();
       if (channel === this.channel) this.events.message(text);
     });
     subscriber.on('close', () => (this.isListening = false));
@@ -179,6 +215,7 @@ export class RedisLink {
   private subscribe(): void {
     this.subscriber?.subscribe(this.channel).then(
       () => {
+        this.heard();
         this.isListening = true;
         this.rose();
         this.events.subscribed();
@@ -209,7 +246,11 @@ export class RedisLink {
       const subscriber = this.subscriber;
       if (subscriber?.status !== 'ready') return;
       const stop = this.clock.schedule(() => subscriber.disconnect(true), this.timeoutMs);
-      subscriber.ping().then(stop, stop);
+      const pong = (): void => {
+        stop();
+        this.heard();
+      };
+      subscriber.ping().then(pong, stop);
     }, PING_EVERY_MS);
   }
 

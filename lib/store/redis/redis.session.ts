@@ -10,6 +10,7 @@ import type {
   ReleaseOutcome,
   SemaphoreSnapshot,
   StoreClient,
+  StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
 import { RedisCalls, type OwnGrants, type Sample } from './redis.calls.js';
@@ -231,6 +232,10 @@ export class RedisSession implements StoreSession {
     const state = this.keys.state(key);
     const { value } = await this.calls.send<number>({ state, text: `F${id}` });
     return value === 1;
+  }
+
+  health(timeoutMs: number): Promise<StoreHealth> {
+    return this.link.health(timeoutMs);
   }
 
   async close(): Promise<void> {

@@ -21,6 +21,19 @@ export const sessionBehaviours: Behaviours = {
     await peer.grant(waiter);
   },
 
+  'shows signs of life, if it can tell': async ({ key, join }) => {
+    const { session } = join();
+    await session.inspect(key);
+    if (session.health === undefined) return;
+    const { latencyMs, error, isListening, silentMs } = await session.health(5000);
+    assert.equal(error, undefined);
+    assert.equal(isListening, true);
+    assert.ok(latencyMs !== undefined && latencyMs >= 0 && latencyMs <= 5000);
+    assert.ok(silentMs >= 0 && silentMs <= 5000);
+    await session.close();
+    await assert.rejects(session.health(5000));
+  },
+
   'refuses operations of a session that is closed': async ({ key, join }) => {
     const peer = join();
     await peer.session.inspect(key);
