@@ -46,7 +46,7 @@ describe.each(adapters)('the health check of terminus on $platform', ({ createAd
 
   beforeEach(async () => {
     redis = await startRedis();
-    app = await TestApp.start(createAdapter, parts, { redis: redis.url, storeTimeoutMs: 400 });
+    app = await TestApp.start(createAdapter, parts, { redis: redis.url });
   });
   afterEach(async () => {
     await app.close();
@@ -59,8 +59,14 @@ describe.each(adapters)('the health check of terminus on $platform', ({ createAd
     return { status: response.status, locks: body.details.locks };
   };
 
+  const untilUp = () =>
+    pollUntil('it is up', async () => {
+      const { status, locks } = await health();
+      return status === 200 && locks['subscriberConnected'] === true;
+    });
+
   test('follows Redis when it is stopped and started again', async () => {
-    await app.semaphores.inspect('k');
+    await untilUp();
     expect(await health()).toEqual({ status: 200, locks: up });
 
     const down = nextEvent(app.semaphores, 'store-down');
@@ -76,14 +82,11 @@ describe.each(adapters)('the health check of terminus on $platform', ({ createAd
     expect(later.locks['lastSignOfLifeMs']).toBeGreaterThan(Number(gone.locks['lastSignOfLifeMs']));
 
     await redis.restart();
-    await pollUntil('it is up again', async () => {
-      const { status, locks } = await health();
-      return status === 200 && locks['subscriberConnected'] === true;
-    });
+    await untilUp();
   });
 
   test('is down while Redis does not answer, and does not wait for longer than it may', async () => {
-    await app.semaphores.inspect('k');
+    await untilUp();
     redis.pause();
     try {
       const { status, locks } = await health();
@@ -94,7 +97,7 @@ describe.each(adapters)('the health check of terminus on $platform', ({ createAd
     } finally {
       redis.resume();
     }
-    await pollUntil('it is up again', async () => (await health()).status === 200);
+    await untilUp();
   });
 });
 

@@ -104,10 +104,10 @@ export class RedisCalls {
   }
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
-  async read(script: string, state: string): Promise<unknown> {
+  async read(script: string, state: string, args: readonly (string | number)[]): Promise<unknown> {
     const run = async (): Promise<unknown> => {
       const connection = await this.link.ready(this.timeoutMs);
-      return this.inTime(connection.eval(script, 3, ...this.keys.all(state)));
+      return this.inTime(connection.eval(script, 3, ...this.keys.all(state), ...args));
     };
     return run().catch((error: StoreUnavailableError) => {
       throw error.of(this.keys.keyOf(state));

@@ -4,6 +4,8 @@ import type { RedisKeys } from './redis.keys.js';
 import type { RedisLink } from './redis.link.js';
 
 const SCAN_COUNT = 500;
+/** A check costs Redis more than a step of the scan. */
+const CHECKED_AT_ONCE = 100;
 
 /** The keys in use that match the pattern, each once: scanned in steps, so that Redis is never held up. */
 export async function* listKeys(
@@ -23,11 +25,14 @@ export async function* listKeys(
       cursor = next;
       const candidates = found.filter((state) => !seen.has(state) && matches(keys.keyOf(state)));
       for (const state of candidates) seen.add(state);
-      const inUse = await Promise.all(
-        candidates.map((state) => calls.send<number>({ state, text: 'I' })),
-      );
-      for (const [i, state] of candidates.entries()) {
-        if (inUse[i]?.value === 1) yield keys.keyOf(state);
+      for (let from = 0; from < candidates.length; from += CHECKED_AT_ONCE) {
+        const some = candidates.slice(from, from + CHECKED_AT_ONCE);
+        const inUse = await Promise.all(
+          some.map((state) => calls.send<number>({ state, text: 'I' })),
+        );
+        for (const [i, state] of some.entries()) {
+          if (inUse[i]?.value === 1) yield keys.keyOf(state);
+        }
       }
     } while (cursor !== '0');
   }

@@ -18,7 +18,7 @@ import type { Connector } from './redis.connection.js';
 import { RedisKeys } from './redis.keys.js';
 import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
-import { type InspectReply, toSnapshot } from './redis.snapshot.js';
+import { readSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
 import {
   ENDLESS,
@@ -214,8 +214,7 @@ export class RedisSession implements StoreSession {
 
   async inspect(key: string): Promise<SemaphoreSnapshot> {
     const state = this.keys.state(key);
-    const reply = await this.calls.read(inspectScript, state);
-    return toSnapshot(key, reply as InspectReply);
+    return readSnapshot(key, (...page) => this.calls.read(inspectScript, state, page));
   }
 
   list(pattern: string): AsyncIterable<string> {

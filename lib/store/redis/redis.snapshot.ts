@@ -2,30 +2,83 @@ import type { HolderSnapshot, SemaphoreSnapshot, WaiterSnapshot } from '../semap
 import { ENDLESS } from './redis.waiting.js';
 
 /** What inspect.lua returns. */
-export type InspectReply = [now: number, permits: number, holders: Field[], members: string[]];
+type InspectReply = [
+  now: number,
+  permits: number,
+  holders: Field[],
+  members: string[],
+  cursor: string,
+];
 type Field = string | number;
+
+/** Runs inspect.lua, with its arguments. */
+type ReadPage = (from: string, cursor: string, count: number) => Promise<unknown>;
+
+/** How many holders and how many waiters one call looks at, so that none holds up Redis. */
+const PAGE = 500;
+const NONE = '';
+const FIRST_WAITER = '-inf';
+const FIRST_HOLDER = '0';
 
 /** Fields of a holder in the reply. */
 const HOLDER_FIELDS = 7;
 const PLACES_PER_MS = 16;
 const PLACES_PER_PRIORITY = 2 ** 34;
 
-export function toSnapshot(
-  key: string,
-  [now, permits, fields, members]: InspectReply,
-): SemaphoreSnapshot {
-  const holders: HolderSnapshot[] = [];
-  for (let i = 0; i < fields.length; i += HOLDER_FIELDS) {
-    const holder = toHolder(fields.slice(i, i + HOLDER_FIELDS));
-    if (holder.expiresAt > now) holders.push(holder);
+/**
+ * One call, and so one moment, for up to 500 holders and 500 waiters. More are read page by page, waiters first: who
+ * becomes a holder meanwhile is met again among the holders, and nobody is missed who is there all the time.
+ */
+export async function readSnapshot(key: string, read: ReadPage): Promise<SemaphoreSnapshot> {
+  const pages = new Pages(key);
+  let { score, cursor } = pages.add(await read(FIRST_WAITER, FIRST_HOLDER, PAGE));
+  if (score === NONE && cursor === FIRST_HOLDER) return pages.toSnapshot();
+  while (score !== NONE) ({ score } = pages.add(await read(score, NONE, PAGE)));
+  pages.forgetHolders();
+  cursor = FIRST_HOLDER;
+  do {
+    ({ cursor } = pages.add(await read(NONE, cursor, PAGE)));
+  } while (cursor !== FIRST_HOLDER);
+  return pages.toSnapshot();
+}
+
+class Pages {
+  private permits = 0;
+  private readonly holders = new Map<string, HolderSnapshot>();
+  private readonly waiters = new Map<string, WaiterSnapshot>();
+
+  constructor(private readonly key: string) {}
+
+  /** @returns where the next page begins */
+  add(page: unknown): { score: string; cursor: string } {
+    const [now, permits, fields, members, cursor] = page as InspectReply;
+    this.permits = permits;
+    for (let i = 0; i < fields.length; i += HOLDER_FIELDS) {
+      const holder = toHolder(fields.slice(i, i + HOLDER_FIELDS));
+      if (holder.expiresAt > now) this.holders.set(holder.id, holder);
+    }
+    const known = this.waiters.size;
+    for (let i = 0; i < members.length; i += 2) {
+      const waiter = toWaiter(members[i] as string, Number(members[i + 1]));
+      this.waiters.set(waiter.id, waiter);
+    }
+    // The last one comes again with the next page, as another one might have its score.
+    const isLast = members.length < 2 * PAGE || this.waiters.size === known;
+    return { score: isLast ? NONE : (members.at(-1) as string), cursor };
   }
-  holders.sort((a, b) => a.fencingToken - b.fencingToken);
-  const waiters: WaiterSnapshot[] = [];
-  for (let i = 0; i < members.length; i += 2) {
-    waiters.push(toWaiter(members[i] as string, Number(members[i + 1])));
+
+  forgetHolders(): void {
+    this.holders.clear();
   }
-  const held = holders.reduce((sum, { weight }) => sum + weight, 0);
-  return { key, permits, held, available: Math.max(0, permits - held), holders, waiters };
+
+  toSnapshot(): SemaphoreSnapshot {
+    const { key, permits } = this;
+    const holders = [...this.holders.values()];
+    holders.sort((a, b) => a.fencingToken - b.fencingToken);
+    const waiters = [...this.waiters.values()].filter(({ id }) => !this.holders.has(id));
+    const held = holders.reduce((sum, { weight }) => sum + weight, 0);
+    return { key, permits, held, available: Math.max(0, permits - held), holders, waiters };
+  }
 }
 
 function toHolder([id, expiry, weight, token, acquired, client, label]: Field[]): HolderSnapshot {

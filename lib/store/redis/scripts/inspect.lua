@@ -1,7 +1,8 @@
--- Everything about one semaphore.
+-- A page of what there is to know about one semaphore: what it costs does not grow with those who hold and wait.
 -- KEYS  K, H, Q
--- returns { now, limit, holders, members and scores of Q }
---   holders  id, expiry, weight, token, acquired, client, label of each
+-- ARGV  the score of the first waiter, the cursor of the first holders in H, either empty for none of them; how many of each
+-- returns { now, limit, holders, members and scores of Q, the next cursor }
+--   holders  id, expiry, weight, token, acquired, client, label of each; of those in K with every page
 -- K and H are packed as the semaphore script says.
 local parse = struct.unpack
 local time = redis.call('TIME')
@@ -35,7 +36,15 @@ if text then
     form, limit = parse('<BI7I7', text)
   end
 end
-local fields = redis.call('HGETALL', KEYS[2])
+local from, cursor, count = ARGV[1], ARGV[2], ARGV[3]
+local fields, members = {}, {}
+if cursor ~= '' then
+  local page = redis.call('HSCAN', KEYS[2], cursor, 'COUNT', count)
+  cursor, fields = page[1], page[2]
+end
+if from ~= '' then
+  members = redis.call('ZRANGE', KEYS[3], from, '+inf', 'BYSCORE', 'LIMIT', 0, count, 'WITHSCORES')
+end
 for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 1) == '@' then addRecord(string.sub(fields[i], 2), fields[i + 1]) end
 end
@@ -43,5 +52,6 @@ return {
   time[1] * 1000 + math.floor(time[2] / 1000),
   limit,
   holders,
-  redis.call('ZRANGE', KEYS[3], 0, -1, 'WITHSCORES'),
+  members,
+  cursor,
 }
