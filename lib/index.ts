@@ -31,7 +31,11 @@ export {
   StoreUnavailableError,
   type UnavailableReason,
 } from './semaphore.errors.js';
-export { type SemaphoreEvent, type SemaphoreEventType } from './semaphore.events.js';
+export {
+  type RejectedReason,
+  type SemaphoreEvent,
+  type SemaphoreEventType,
+} from './semaphore.events.js';
 export {
   SemaphoreModule,
   type SemaphoreFeature,
