@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startCluster } from '../../support/redis-cluster.js';
+import { freePort } from '../../support/redis-ports.js';
 import { startSentinel } from '../../support/redis-sentinel.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { ReadmeProject } from './readme-project.js';
@@ -22,6 +23,9 @@ const RECIPES: Record<string, readonly string[]> = {
   'mail.module': ['src/mail.module.ts'],
   'quotes.module': ['src/quotes.module.ts'],
   'configured.module': ['src/configured.module.ts'],
+  telemetry: ['src/telemetry.ts'],
+  'health.controller': ['src/health.controller.ts'],
+  'logged.module': ['src/logged.module.ts'],
   'semaphores.admin': ['src/semaphores.admin.ts'],
   'orders.service': ['src/orders.service.ts'],
   'reports.server': ['src/reports.server.ts'],
@@ -82,7 +86,7 @@ describe('README.md, typed in', () => {
   it.each(Object.keys(RECIPES))(
     'does what it says: %s',
     async (name) => {
-      await check(name, { REDIS_URL: freshRedis() });
+      await check(name, { REDIS_URL: freshRedis(), METRICS_PORT: String(await freePort()) });
     },
     LONG_MS,
   );

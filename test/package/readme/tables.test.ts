@@ -18,7 +18,11 @@ import {
   SemaphoreService,
   StoreUnavailableError,
 } from 'nestjs-semaphore';
-import { resolveModuleOptions, resolveOptions } from '../../../lib/semaphore.options.js';
+import {
+  resolveLog,
+  resolveModuleOptions,
+  resolveOptions,
+} from '../../../lib/semaphore.options.js';
 import { blocksOf, code, root, type Row, table } from './readme.js';
 
 const semaphoreOptions = table('### Of a semaphore');
@@ -55,6 +59,17 @@ describe('the options in README.md', () => {
       expectRule(row, (value) => resolveModuleOptions({ [name]: value }));
     },
   );
+
+  it('has those of the log', () => {
+    const rows = table('## Logs');
+    const { level, events, sink } = resolveLog({ sink: () => undefined });
+    expect(names(rows)).toEqual(Object.keys({ level, events, sink }).sort());
+    expect(rows.map(defaultOf)).toEqual([level, events, undefined]);
+    for (const one of ['none', 'problems', 'all'] as const) {
+      expect(rows[0]?.['meaning']).toContain(`'${one}'`);
+      expect(resolveLog({ level: one }).level).toBe(one);
+    }
+  });
 
   it('has those of the decorator', () => {
     expect(names(decoratorOptions)).toEqual(['key', 'onUnavailable']);
@@ -200,8 +215,9 @@ function statusCodesIn(row: Row): Record<string, number> {
 
 /** Tries values on both sides of every border that the table's rule draws. */
 function expectRule(row: Row, resolve: (value: never) => unknown): void {
-  const rule = row['rule'] ?? '';
+  const [rule = '', ...orObject] = (row['rule'] ?? '').split(', or object');
   const { good, bad } = samplesOf(rule);
+  if (orObject.length > 0) good.push({});
   for (const value of good) expect(() => resolve(value as never)).not.toThrow();
   for (const value of [...bad, null, Symbol('none')]) {
     expect(() => resolve(value as never)).toThrow(InvalidOptionsError);
@@ -222,7 +238,7 @@ function samplesOf(rule: string): { good: unknown[]; bad: unknown[] } {
     'true, false': { good: [true, false], bad: ['true', 1] },
     AbortSignal: { good: [new AbortController().signal], bad: [{}, 'signal'] },
     SemaphoreStore: { good: [new MemorySemaphoreStore()], bad: [{}, 'memory'] },
-    'Redis URL, or object': { good: ['redis://localhost', 'rediss://r:1/2', {}], bad: ['here', 1] },
+    'Redis URL': { good: ['redis://localhost', 'rediss://r:1/2'], bad: ['here', 1] },
     object: { good: [{}], bad: ['object', 1] },
   };
   const samples = kinds[rule];
