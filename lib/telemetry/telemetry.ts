@@ -1,5 +1,4 @@
-import type { AcquisitionProbe, StartProbe } from '../core/acquisition-probe.js';
-import type { Permit } from '../core/permit.js';
+import type { Acquired, AcquisitionProbe, StartProbe } from '../core/acquisition-probe.js';
 import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
@@ -59,7 +58,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     } catch {}
   }
 
-  acquired(permit: Permit): void {
+  acquired(permit: Acquired): void {
     try {
       this.endWait(this.attributes);
       this.instruments?.held.add(this.weight, this.attributes);

@@ -154,6 +154,28 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     });
   });
 
+  test('counts permits that are held for others, however often these ask', async () => {
+    await using semaphores = new Semaphores(options());
+    const service = semaphores.open();
+    const { name, value } = measured();
+    const permit = { name, permits: 4, leaseMs: 60_000 };
+    await service.permitsById.acquire('k', 'one', permit);
+    await service.permitsById.acquire('k', 'one', permit);
+    await service.permitsById.acquire('k', 'two', permit);
+    const short = nextEvent(service, 'released', ({ permitId }) => permitId === 'short');
+    await service.permitsById.acquire('k', 'short', { ...permit, leaseMs: 20 });
+    await short;
+    expect(await value('semaphore_permits_held')).toBe(2);
+    await service.permitsById.release('k', 'one');
+    const lost = nextEvent(service, 'lost');
+    await service.forceRelease('k', 'two');
+    await lost;
+    expect(await value('semaphore_permits_held')).toBe(0);
+    expect(await value('semaphore_hold_duration_count')).toBe(
+      await value('semaphore_acquired_total'),
+    );
+  });
+
   test('marks the span of a wait that failed, with its error', async () => {
     await using semaphores = new Semaphores(options());
     const service = semaphores.open();

@@ -73,6 +73,7 @@ const options: fc.Arbitrary<AcquireOptions> = fc.record({
   leaseMs: fc.constantFrom(50, 5_000),
   renew: fc.boolean(),
   reentrant: fc.boolean(),
+  localPasses: fc.constantFrom(0, 3),
   holdAtLeastMs: fc.constantFrom(0, 80),
   onStoreFailure: fc.constantFrom('reject', 'allow', 'local'),
 });

@@ -25,8 +25,8 @@ export class FlakyStore extends SemaphoreStore {
     return {
       clientId: session.clientId,
       acquire: (request) => this.call(() => session.acquire(request)),
-      cancel: (key, id) => this.call(() => session.cancel(key, id)),
-      release: (key, id, holdAtLeastMs) => this.call(() => session.release(key, id, holdAtLeastMs)),
+      cancel: (...args) => this.call(() => session.cancel(...args)),
+      release: (...args) => this.call(() => session.release(...args)),
       renew: (key, id, leaseMs) => this.call(() => session.renew(key, id, leaseMs)),
       inspect: (key) => session.inspect(key),
       list: (pattern) => session.list(pattern),
