@@ -33,6 +33,7 @@ const RECIPES: Record<string, readonly string[]> = {
   worker: ['src/worker.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
   prices: ['src/prices.ts'],
+  'locks.module': ['src/locks.module.ts', 'src/locks.client.ts'],
   devices: ['src/devices.controller.ts', 'src/devices.client.ts'],
 };
 

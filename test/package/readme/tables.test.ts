@@ -2,6 +2,8 @@ import { Controller, Get, Param } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import {
   AcquireAbortedError,
@@ -18,11 +20,13 @@ import {
   SemaphoreService,
   StoreUnavailableError,
 } from 'nestjs-semaphore';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import {
   resolveLog,
   resolveModuleOptions,
   resolveOptions,
 } from '../../../lib/semaphore.options.js';
+import { resolveServerOptions } from '../../../lib/server/server.options.js';
 import { blocksOf, code, root, type Row, table } from './readme.js';
 
 const semaphoreOptions = table('### Of a semaphore');
@@ -133,6 +137,43 @@ class FailingController {
     throw errors[Number(index)];
   }
 }
+
+describe('the lock server in README.md', () => {
+  const options = table('### Options of the server');
+
+  it('has all options', () => {
+    expect(names(options)).toEqual(Object.keys(resolveServerOptions()).sort());
+  });
+
+  it.each(options.filter((row) => row['default'] !== '').map((row) => [nameOf(row), row] as const))(
+    'default and rule of %s',
+    (name, row) => {
+      expect(resolveServerOptions()).toHaveProperty([name], defaultOf(row));
+      expectRule(row, (value) => resolveServerOptions({ [name]: value }));
+    },
+  );
+
+  it('has all calls, and refers to no others', async () => {
+    const semaphores = new SemaphoreService({ log: 'none' });
+    const http = createServer(createSemaphoreServer({ semaphores }).handler);
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const { port } = http.address() as AddressInfo;
+    const response = await fetch(`http://127.0.0.1:${port}/openapi.json`);
+    const { paths } = (await response.json()) as { paths: Record<string, object> };
+    http.close();
+    await semaphores.close();
+    const documented = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const listed = table('### The calls').map((row) => code(row['call']));
+    expect(listed.sort()).toEqual(documented.sort());
+    const named = table('### Coming from …').flatMap((row) => [
+      ...(row['here'] ?? '').matchAll(/`((?:GET|POST|PUT|DELETE) [^`]+)`/g),
+    ]);
+    expect(named.length).toBeGreaterThan(8);
+    expect(documented).toEqual(expect.arrayContaining(named.map(([, call]) => call)));
+  });
+});
 
 describe('the errors in README.md', () => {
   it('have the codes, statuses and bodies that it lists', async () => {
