@@ -126,7 +126,7 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     await server.release('k', held.body['id']);
     const answers = await Promise.all(asked);
     answers.push(await server.acquire('k', { requestId: 'r1', waitMs: 0 }));
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 201]);
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
     expect(new Set(answers.map(({ body }) => body['id'])).size).toBe(1);
     expect(new Set(answers.map(({ body }) => body['fencingToken'])).size).toBe(1);
     expect((await server.acquire('k', { requestId: 'r2', waitMs: 0 })).status).toBe(429);

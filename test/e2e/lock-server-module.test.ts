@@ -1,0 +1,131 @@
+import { Controller, Get } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { Semaphore, SemaphoreModule } from 'nestjs-semaphore';
+import { SemaphoreServerModule } from 'nestjs-semaphore/server';
+import { ADMIN_KEY, LockClient } from '../support/lock-server.js';
+import { adapters, TestApp } from '../support/nest-app.js';
+
+@Controller('reports')
+class ReportsController {
+  @Get()
+  @Semaphore({ key: 'report' })
+  report(): string {
+    return 'report';
+  }
+}
+
+describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }) => {
+  let app: TestApp | undefined;
+
+  afterEach(async () => {
+    await app?.close();
+    app = undefined;
+  });
+
+  test.each([
+    ['/locks', undefined, '/locks'],
+    ['locks', 'api/v2', '/api/v2/locks'],
+    [undefined, undefined, ''],
+  ])('serves at the path %s behind the global prefix %s', async (path, prefix, base) => {
+    const options = { apiKeys: [ADMIN_KEY], ...(path !== undefined && { path }) };
+    app = await TestApp.start(
+      createAdapter,
+      { imports: [SemaphoreServerModule.forRoot(options)], controllers: [ReportsController] },
+      {},
+      (nest) => prefix !== undefined && nest.setGlobalPrefix(prefix),
+    );
+    const client = new LockClient(app.url + base);
+    const key = 'a/b c?ü';
+    const { status, body } = await client.acquire(key);
+    expect(status).toBe(201);
+    expect(await app.semaphores.inspect(key)).toMatchObject({ holders: [{ id: body['id'] }] });
+    const second = client.acquire(key);
+    await app.happened('waiting', key);
+    expect((await client.release(key, body['id'])).body).toEqual({ outcome: 'released' });
+    expect((await second).status).toBe(201);
+    expect((await client.call('GET', '/health')).body).toEqual({ status: 'ok' });
+    expect((await client.with('').inspect(key)).status).toBe(401);
+    const own = await app.fetch(`${prefix === undefined ? '' : `/${prefix}`}/reports`);
+    expect(await own.text()).toBe('report');
+  });
+
+  test('answers broken JSON with a problem, and takes who hangs up out of the queue', async () => {
+    app = await TestApp.start(createAdapter, {
+      imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], path: 'locks' })],
+    });
+    const client = new LockClient(`${app.url}/locks`);
+    const broken = await app.fetch('/locks/lock', {
+      method: 'POST',
+      body: '{"uid":',
+      headers: { 'x-api-key': ADMIN_KEY, 'content-type': 'application/json' },
+    });
+    expect([broken.status, await broken.json()]).toEqual([
+      400,
+      { statusCode: 400, code: 'INVALID_BODY', message: expect.any(String) },
+    ]);
+    await client.acquire('k');
+    const controller = new AbortController();
+    const waiting = client.acquire('k', { waitMs: null }, { signal: controller.signal });
+    await app.happened('waiting', 'k');
+    controller.abort();
+    await expect(waiting).rejects.toThrow();
+    await app.happened('rejected', 'k');
+    expect((await client.inspect('k')).body['waiters']).toEqual([]);
+  });
+
+  test('releases what a session holds when its stream ends, and closes with the application', async () => {
+    app = await TestApp.start(
+      createAdapter,
+      { imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], path: 'locks' })] },
+      {},
+      undefined,
+      false,
+    );
+    const client = new LockClient(`${app.url}/locks`);
+    const open = async () => {
+      const stream = await client.stream('/v1/sessions');
+      const headers = { 'x-session-id': String((await stream.until('session'))['id']) };
+      expect((await client.acquire('k', { waitMs: 5000 }, { headers })).status).toBe(201);
+      return stream;
+    };
+    const first = await open();
+    first.close();
+    await app.happened('released', 'k');
+    const second = await open();
+    const closed = app.close();
+    expect(await second.next()).toBeUndefined();
+    await closed;
+    expect(app.count('acquired', 'k')).toBe(2);
+    app = undefined;
+  });
+
+  test('takes options from elsewhere', async () => {
+    const useFactory = async () => ({ apiKeys: [ADMIN_KEY], path: '/async' });
+    app = await TestApp.start(createAdapter, {
+      imports: [SemaphoreServerModule.forRootAsync({ useFactory })],
+    });
+    expect((await new LockClient(`${app.url}/async`).acquire('k')).status).toBe(201);
+  });
+});
+
+test('without SemaphoreModule the start fails and says what to import', async () => {
+  const compiled = Test.createTestingModule({
+    imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY] })],
+  }).compile();
+  await expect(compiled).rejects.toThrow('import SemaphoreModule.forRoot()');
+});
+
+test.each([
+  [{ apiKeys: ['short'] }, 'apiKeys[0].key'],
+  [{ path: 'a b' }, 'path'],
+  [{ maxOpenWaits: 0 }, 'maxOpenWaits'],
+  [{ apiKey: ADMIN_KEY }, 'apiKey'],
+])('a wrong option fails the start: %j', async (options, named) => {
+  const testing = await Test.createTestingModule({
+    imports: [SemaphoreModule.forRoot({ log: 'none' }), SemaphoreServerModule.forRoot(options)],
+  }).compile();
+  const app = testing.createNestApplication({ logger: false });
+  await expect(app.init()).rejects.toThrow(`\`${named}\``);
+  await app.close();
+});

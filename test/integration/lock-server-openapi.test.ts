@@ -1,0 +1,175 @@
+import { expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { type HttpAnswer, LockServer } from '../support/lock-server.js';
+import { Semaphores } from '../support/semaphores.js';
+
+interface Schema {
+  type?: string;
+  enum?: unknown[];
+  anyOf?: Schema[];
+  properties?: Record<string, Schema>;
+  required?: string[];
+  additionalProperties?: unknown;
+  items?: Schema;
+  minimum?: number;
+  maximum?: number;
+  $ref?: string;
+}
+
+interface Operation {
+  operationId: string;
+  security: unknown[];
+  parameters?: { name: string; in: string; required: boolean; schema: Schema }[];
+  requestBody?: { required: boolean; content: { 'application/json': { schema: Schema } } };
+  responses: Record<string, { content: Record<string, { schema: Schema }> }>;
+}
+
+interface Document {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema> };
+}
+
+/** Something that a schema allows: with all that may be there, or only with what must be. */
+function sample(schema: Schema, isFull: boolean): unknown {
+  if (schema.anyOf)
+    return sample(schema.anyOf[isFull ? 0 : schema.anyOf.length - 1] as Schema, isFull);
+  if (schema.enum) return schema.enum[0];
+  switch (schema.type) {
+    case 'object':
+      return Object.fromEntries(
+        Object.entries(schema.properties ?? {})
+          .filter(([name]) => isFull || schema.required?.includes(name))
+          .map(([name, property]) => [name, sample(property, isFull)]),
+      );
+    case 'array':
+      return [sample(schema.items as Schema, isFull)];
+    case 'integer':
+    case 'number':
+      return Math.max(1, schema.minimum ?? 1);
+    case 'boolean':
+      return true;
+    case 'null':
+      return null;
+    default:
+      return 'openapi';
+  }
+}
+
+/** Only the reserved words of URLs are in braces. */
+const fill = (path: string, values: Record<string, string>): string =>
+  path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ''));
+
+test('every documented call does what the document says', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const document = (await server.with('').call('GET', '/openapi.json')).body as unknown as Document;
+  expect(document.openapi).toBe('3.1.0');
+  const seen = new Set<string>();
+
+  const expectDocumented = (operation: Operation, { status, body }: HttpAnswer): void => {
+    const documented = operation.responses[String(status)]?.content['application/json']?.schema;
+    expect([operation.operationId, status, documented !== undefined]).toEqual([
+      operation.operationId,
+      status,
+      true,
+    ]);
+    const schema = documented?.$ref ? document.components.schemas['Problem'] : documented;
+    z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).parse(body);
+  };
+
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const [verb, operation] of Object.entries(operations)) {
+      const method = verb.toUpperCase();
+      const { operationId, security, parameters = [], requestBody, responses } = operation;
+      const bodySchema = requestBody?.content['application/json'].schema;
+      const isStream = responses['200']?.content['text/event-stream'] !== undefined;
+      seen.add(operationId);
+
+      const target = async (): Promise<string> => {
+        const key = `openapi ${operationId}/${Math.random()}`;
+        const held = path.includes('{id}')
+          ? await server.acquire(key, { permits: 100 })
+          : undefined;
+        return fill(path, { key, id: String(held?.body['id']) });
+      };
+
+      if (security.length > 0) {
+        const refused = await server.with('').call(method, await target(), bodySchema && {});
+        expect(refused.status).toBe(401);
+        expectDocumented(operation, refused);
+      }
+      if (isStream) {
+        (await server.stream(path)).close();
+        continue;
+      }
+      for (const isFull of [false, true]) {
+        const query = parameters
+          .filter((parameter) => parameter.in === 'query' && (isFull || parameter.required))
+          .map(
+            ({ name, schema }) => `${name}=${encodeURIComponent(String(sample(schema, isFull)))}`,
+          );
+        const url = `${await target()}${query.length > 0 ? `?${query.join('&')}` : ''}`;
+        const body =
+          bodySchema && (isFull || requestBody?.required) ? sample(bodySchema, isFull) : undefined;
+        const answer = await server.call(method, url, body);
+        expect([operationId, answer.status < 300]).toEqual([operationId, true]);
+        expectDocumented(operation, answer);
+      }
+      if (bodySchema?.type === 'object') {
+        const full = sample(bodySchema, true) as Record<string, unknown>;
+        const wrong: Record<string, unknown>[] = [{ ...full, unknown: 1 }];
+        for (const name of bodySchema.required ?? []) {
+          const { [name]: _, ...rest } = full;
+          wrong.push(rest);
+        }
+        for (const name of Object.keys(bodySchema.properties ?? {}))
+          wrong.push({ ...full, [name]: {} });
+        for (const body of wrong) {
+          const refused = await server.call(method, await target(), body);
+          expect([operationId, body, refused.status]).toEqual([operationId, body, 400]);
+          expectDocumented(operation, refused);
+          expect(refused.body['details']).toContainEqual({
+            field: expect.any(String),
+            rule: expect.any(String),
+          });
+        }
+      }
+    }
+  }
+  expect([...seen].toSorted()).toEqual([
+    'acquirePermit',
+    'check',
+    'health',
+    'inspectSemaphore',
+    'listSemaphores',
+    'lock',
+    'openApi',
+    'openSession',
+    'releasePermit',
+    'renewPermit',
+    'setPermits',
+    'unlock',
+    'watchEvents',
+  ]);
+});
+
+test('a mistake is answered with the field and the rule', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const answers = [
+    await server.acquire('k', { permits: 0 }),
+    await server.acquire('k', { permits: 1, weight: 2 }),
+    await server.acquire('k', { leaseMS: 5 }),
+    await server.call('POST', '/lock', { uid: 'u', keys: ['', 'b'] }),
+    await server.call('GET', '/v1/semaphores?limit=many'),
+    await server.call('GET', '/v1/semaphores?pattern=a&pattern=b'),
+    await server.release('k', 'not%20an%20id'),
+    await server.acquire('ü'.repeat(300)),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 400));
+  const fields = answers.map(({ body }) => (body['details'] as { field: string }[])[0]?.field);
+  expect(fields.slice(0, 3)).toEqual(['permits', 'weight', 'leaseMS']);
+  expect(fields.slice(3)).toEqual(['keys.0', 'limit', 'pattern', 'id', 'key']);
+  expect(answers[0]?.body['message']).toContain('`permits`');
+});
