@@ -5,8 +5,21 @@ import { enter, free, hold, wait } from '../loads/held.mjs';
 import { ownKeys, sequential } from '../loads/free.mjs';
 import { floors } from '../loads/floors.mjs';
 import { serve } from '../loads/http.mjs';
+import { serveLocks } from '../loads/lock-server.mjs';
 
-const loads = { contended, pool, sequential, ownKeys, hold, free, wait, enter, floors, serve };
+const loads = {
+  contended,
+  pool,
+  sequential,
+  ownKeys,
+  hold,
+  free,
+  wait,
+  enter,
+  floors,
+  serve,
+  serveLocks,
+};
 let client;
 
 const methods = {

@@ -1,6 +1,7 @@
 import { scenario as sequential } from './1-sequential.mjs';
 import { scenario as growth } from './10-growth.mjs';
 import { scenario as hotKey } from './11-hot-key.mjs';
+import { scenario as lockServer } from './12-lock-server.mjs';
 import { scenario as telemetry } from './14-telemetry.mjs';
 import { scenario as ownKeys } from './2-own-keys.mjs';
 import { scenario as oneMutex } from './3-one-mutex.mjs';
@@ -30,5 +31,6 @@ export const scenarios = [
   http,
   growth,
   hotKey,
+  lockServer,
   telemetry,
 ];

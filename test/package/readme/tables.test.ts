@@ -165,7 +165,7 @@ describe('the lock server in README.md', () => {
     const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const listed = table('### The calls').map((row) => code(row['call']));
+    const listed = table('### The calls').map((row) => code(row['call']) ?? '');
     expect(listed.sort()).toEqual(documented.sort());
     const named = table('### Coming from …').flatMap((row) => [
       ...(row['here'] ?? '').matchAll(/`((?:GET|POST|PUT|DELETE) [^`]+)`/g),
