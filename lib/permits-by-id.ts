@@ -55,6 +55,11 @@ export class PermitsById {
     return this.parts.unkept.release(key, id, holdAtLeastMs);
   }
 
+  /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
+  giveUp(id: string): void {
+    this.parts.unkept.giveUp(id);
+  }
+
   /** Releases what nobody received, in the background and until it succeeded; not what another process was asked for since. */
   takeBack(key: string, id: string): void {
     this.parts.unkept.takeBack(key, id);

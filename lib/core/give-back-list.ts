@@ -51,10 +51,14 @@ export class GiveBackList {
     });
   }
 
-  /** Waits for what is under way. @returns whether nothing of the id is left to give back */
-  async isSettled(id: string): Promise<boolean> {
-    await this.cancelling.get(id);
-    return !this.failed.has(id);
+  /** Settles when the id's cancel, that is under way, does; undefined when none is. */
+  cancellation(id: string): Promise<void> | undefined {
+    return this.cancelling.get(id);
+  }
+
+  /** Whether a cancel or release of the id has failed, and will be tried again. */
+  isDue(id: string): boolean {
+    return this.failed.has(id);
   }
 
   /** The store is away: what fails from now on waits for {@link retry}. */

@@ -90,7 +90,11 @@ export class SemaphoreCore implements StoreClient {
       onPassed: (waiter, permit) => this.admit(waiter, permit),
       onFreed: (key) => this.local.serve(key),
     });
-    this.unkept = new UnkeptPermits(parts, (waiter) => this.begin(waiter));
+    this.unkept = new UnkeptPermits(
+      parts,
+      (waiter) => this.begin(waiter),
+      (waiter) => this.abort(waiter, undefined),
+    );
   }
 
   get isClosed(): boolean {
@@ -206,9 +210,11 @@ export class SemaphoreCore implements StoreClient {
   }
 
   private listen(waiter: Waiter, signal: AbortSignal): void {
-    waiter.stopListening = this.signals.listen(signal, () =>
-      this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, signal.reason)),
-    );
+    waiter.stopListening = this.signals.listen(signal, () => this.abort(waiter, signal.reason));
+  }
+
+  private abort(waiter: Waiter, cause: unknown): void {
+    this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, cause));
   }
 
   /** A place in the queue that was left by a waiter of this process. */

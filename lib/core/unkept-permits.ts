@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../semaphore.errors.js';
+import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Entry } from './held-permit.js';
@@ -17,15 +17,25 @@ const ROUNDING_MS = 2;
  * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
  */
 export class UnkeptPermits {
+  /** Who waits for an earlier cancel of the same id before asking. */
+  private readonly early = new Set<string>();
+
   constructor(
     private readonly parts: Omit<LeaseKeeperParts, 'onFreed' | 'passes' | 'onPassed'>,
     private readonly begin: (waiter: Waiter) => void,
+    private readonly abort: (waiter: Waiter) => void,
   ) {}
 
   /** @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one */
   async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     const since = this.parts.clock.now();
-    if (!(await this.parts.giveBacks.isSettled(id))) {
+    const cancellation = this.parts.giveBacks.cancellation(id);
+    if (cancellation !== undefined) {
+      this.early.add(id);
+      await cancellation;
+      if (!this.early.delete(id)) throw new AcquireAbortedError(key, undefined);
+    }
+    if (this.parts.giveBacks.isDue(id)) {
       throw new StoreUnavailableError('an earlier call is still being taken back', key);
     }
     const earlier = this.find(id);
@@ -35,6 +45,13 @@ export class UnkeptPermits {
     return new Promise((resolve, reject) =>
       this.begin(new UnkeptWaiter(id, key, unkept(options), since, known, resolve, reject)),
     );
+  }
+
+  /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
+  giveUp(id: string): void {
+    if (this.early.delete(id)) return;
+    const entry = this.parts.entries.get(id);
+    if (entry instanceof UnkeptWaiter) this.abort(entry);
   }
 
   /** The waiter became a holder. */

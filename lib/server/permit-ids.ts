@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 
 /** Ends the id of a permit that stays taken for a while after its release: every server finds it there. */
 const HOLD_AT_LEAST = /-h([0-9a-z]+)$/;
@@ -13,10 +13,7 @@ export function permitIdOf(
   requestId: string | undefined,
   holdAtLeastMs = 0,
 ): string {
-  const id =
-    requestId === undefined
-      ? randomBytes(16).toString('hex')
-      : digestOf('request', name, key, requestId);
+  const id = requestId === undefined ? randomUUID() : digestOf('request', name, key, requestId);
   return holdAtLeastMs > 0 ? `${id}-h${Math.ceil(holdAtLeastMs).toString(36)}` : id;
 }
 

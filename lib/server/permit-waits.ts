@@ -13,7 +13,6 @@ export interface WaitWish {
 
 /** One acquisition, and the requests that wait for its answer. */
 class Wait {
-  readonly controller = new AbortController();
   readonly granted: Promise<UnkeptGrant>;
   /** Requests that are not answered yet. */
   attached = 0;
@@ -26,7 +25,7 @@ class Wait {
     permits: PermitsById,
   ) {
     const { key, id, options } = wish;
-    this.granted = permits.acquire(key, id, { ...options, signal: this.controller.signal });
+    this.granted = permits.acquire(key, id, options);
   }
 }
 
@@ -80,7 +79,7 @@ export class PermitWaits {
       },
       abandon: () => {
         isAbandoned = true;
-        wait.controller.abort();
+        this.permits.giveUp(wish.id);
       },
     };
   }
@@ -88,7 +87,7 @@ export class PermitWaits {
   /** Sends everybody away. */
   close(): void {
     this.isClosed = true;
-    for (const wait of this.byId.values()) wait.controller.abort();
+    for (const id of this.byId.keys()) this.permits.giveUp(id);
   }
 
   private begin(wish: WaitWish): Wait {
@@ -106,9 +105,9 @@ export class PermitWaits {
 
   private end(wait: Wait): void {
     this.forget(wait);
-    wait.controller.abort();
     const { granted, isDelivered, wish } = wait;
     if (isDelivered) return;
+    this.permits.giveUp(wish.id);
     granted.then(
       // A permit that was held before it was asked for now has reached somebody then.
       ({ again }) => again || this.permits.takeBack(wish.key, wish.id),
