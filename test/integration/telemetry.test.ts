@@ -154,6 +154,23 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     });
   });
 
+  test('counts permits that are passed on within the process', async () => {
+    await using semaphores = new Semaphores(options());
+    const service = semaphores.open();
+    const { name, value } = measured();
+    const first = await service.acquire('k', { name, localPasses: 3 });
+    const waiting = await queued(service, () => service.acquire('k', { name, localPasses: 3 }));
+    const released = first.release();
+    const next = await waiting.outcome;
+    await released;
+    expect(next.id).toBe(first.id);
+    expect(await value('semaphore_permits_held')).toBe(1);
+    expect(await value('semaphore_waiters')).toBe(0);
+    await next.release();
+    expect(await value('semaphore_permits_held')).toBe(0);
+    expect(await value('semaphore_hold_duration_count')).toBe(2);
+  });
+
   test('counts permits that are held for others, however often these ask', async () => {
     await using semaphores = new Semaphores(options());
     const service = semaphores.open();

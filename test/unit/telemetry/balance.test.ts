@@ -67,14 +67,14 @@ const keys = fc.constantFrom('a', 'b');
 const index = fc.nat(1_000);
 
 const options: fc.Arbitrary<AcquireOptions> = fc.record({
-  permits: fc.constantFrom(1, 2, 2),
+  permits: fc.constantFrom(1, 1, 2),
   waitMs: fc.constantFrom(0, 20, 1_000),
   maxWaiting: fc.constantFrom(1, Infinity),
-  leaseMs: fc.constantFrom(50, 5_000),
+  leaseMs: fc.constantFrom(50, 5_000, 5_000),
   renew: fc.boolean(),
   reentrant: fc.boolean(),
-  localPasses: fc.constantFrom(0, 3),
-  holdAtLeastMs: fc.constantFrom(0, 80),
+  localPasses: fc.constantFrom(0, 3, 3),
+  holdAtLeastMs: fc.constantFrom(0, 0, 80),
   onStoreFailure: fc.constantFrom('reject', 'allow', 'local'),
 });
 
