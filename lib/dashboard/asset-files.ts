@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const FOLDER = new URL('./assets/', import.meta.url);
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain; charset=utf-8',
+};
+
+interface Asset {
+  type: string;
+  etag: string;
+  plain: Buffer;
+  zipped: Buffer;
+}
+
+/** The files of the page. They are read once; only what is in the folder can be asked for. */
+export class AssetFiles {
+  private readonly assets = new Map<string, Asset>();
+
+  constructor() {
+    for (const name of readdirSync(fileURLToPath(FOLDER))) {
+      const type = TYPES[extname(name)];
+      if (type === undefined) continue;
+      const plain = readFileSync(new URL(name, FOLDER));
+      const etag = `"${createHash('sha256').update(plain).digest('base64url').slice(0, 22)}"`;
+      this.assets.set(name, { type, etag, plain, zipped: gzipSync(plain) });
+    }
+  }
+
+  /** @returns false when there is no such file */
+  send(name: string, request: IncomingMessage, response: ServerResponse): boolean {
+    const asset = this.assets.get(name);
+    if (asset === undefined) return false;
+    const { type, etag, plain, zipped } = asset;
+    const headers = { 'cache-control': 'private, no-cache', etag, vary: 'accept-encoding' };
+    if (request.headers['if-none-match'] === etag) {
+      response.writeHead(304, headers).end();
+      return true;
+    }
+    const takesZipped = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+    const body = takesZipped ? zipped : plain;
+    response.writeHead(200, {
+      ...headers,
+      'content-type': type,
+      'content-length': body.length,
+      ...(takesZipped && { 'content-encoding': 'gzip' }),
+    });
+    response.end(request.method === 'HEAD' ? undefined : body);
+    return true;
+  }
+}

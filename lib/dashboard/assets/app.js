@@ -1,0 +1,97 @@
+import { hearTime, now } from './clock.js';
+import { setText } from './dom.js';
+import { Detail } from './detail.js';
+import { age, timeOfDay } from './format.js';
+import { Overview } from './overview.js';
+import { Stream } from './stream.js';
+
+const TICK_MS = 500;
+const STATES = { connecting: 'Connecting', live: 'Live', lost: 'Reconnecting', paused: 'Paused' };
+
+const byId = (id) => document.getElementById(id);
+const [live, who, main, place, source] = ['live', 'who', 'main', 'view', 'source'].map(byId);
+const [banner, problem, lasted] = ['banner', 'problem', 'lasted'].map(byId);
+
+let session = { access: 'view' };
+let storeDown = null;
+let refusal;
+let view;
+
+const stream = new Stream({
+  onFrame(frame) {
+    hearTime(frame.now);
+    storeDown = frame.storeDown;
+    showOutage();
+    view.show(frame);
+  },
+  onSession(told) {
+    session = told;
+    view.allow(session.access === 'act');
+    showSession();
+  },
+  onState(state, reason) {
+    refusal = reason;
+    live.dataset.state = state;
+    setText(live, STATES[state]);
+    showOutage();
+  },
+});
+
+globalThis.addEventListener('hashchange', () => open(true));
+byId('skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  main.focus();
+});
+setInterval(() => {
+  showOutage();
+  view.tick();
+}, TICK_MS);
+open(false);
+
+/** The address after the # says what to show: nothing, or a key. */
+function open(moveFocus) {
+  const [, key] = /^#\/s\/(.+)$/.exec(location.hash) ?? [];
+  view?.close();
+  view = key === undefined ? new Overview(stream) : new Detail(stream, decode(key));
+  view.allow(session.access === 'act');
+  place.replaceChildren(view.element);
+  document.title = view.title;
+  view.open();
+  if (!moveFocus) return;
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+}
+
+function decode(key) {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
+}
+
+function showOutage() {
+  const text = outageText();
+  banner.hidden = text === '';
+  setText(problem, text);
+  // Outside of the alert: what ticks would be read out again and again.
+  setText(lasted, text && storeDown ? `${age(now() - storeDown.since)}.` : '');
+}
+
+function outageText() {
+  if (refusal) return refusal;
+  if (!storeDown) return '';
+  const { since, message } = storeDown;
+  return `Store down since ${timeOfDay(since)}: ${message}. Shown is what was known then.`;
+}
+
+function showSession() {
+  const { user, access, process } = session;
+  const may = access === 'act' ? '' : 'view only';
+  setText(who, [user, may].filter(Boolean).join(' · '));
+  setText(
+    source,
+    `Holders and waiters come from the store, for all processes. Rejections, losses, rates and times are those of ` +
+      `the process that serves this page (${process.host}, pid ${process.pid}), since ${timeOfDay(process.since)}.`,
+  );
+}

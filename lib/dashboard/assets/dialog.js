@@ -1,0 +1,66 @@
+import { h, setText } from './dom.js';
+
+const TOAST_MS = 6_000;
+let toastTimer;
+
+/**
+ * Asks before something is done, and shows what became of it.
+ * @param question `{ title, text: string[], fields?, confirm, act, done, isDangerous?, other? }`; `other` is a second way,
+ * `{ confirm, hint, act, done }`
+ * @param onDone told a sentence once it is done
+ */
+export function confirm(question, onDone) {
+  const { title, text, fields, isDangerous = false, other } = question;
+  const problem = h('p', { class: 'problem', role: 'alert' });
+  const buttons = h('div', { class: 'buttons' });
+  const form = h(
+    'form',
+    { method: 'dialog' },
+    h('h2', { id: 'dialog-title' }, title),
+    ...text.map((sentence) => h('p', {}, sentence)),
+    fields,
+    other && h('p', { class: 'hint' }, other.hint),
+    problem,
+    buttons,
+  );
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, form);
+
+  const run = async ({ act, done }) => {
+    for (const button of buttons.children) button.disabled = true;
+    setText(problem, '');
+    try {
+      await act();
+      dialog.close();
+      onDone(typeof done === 'function' ? done() : done);
+    } catch (error) {
+      setText(problem, error.message);
+      for (const button of buttons.children) button.disabled = false;
+    }
+  };
+
+  const cancel = h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel');
+  const style = `primary${isDangerous ? ' is-danger' : ''}`;
+  buttons.append(cancel);
+  if (other) {
+    const click = () => void run(other);
+    buttons.append(h('button', { type: 'button', onclick: click }, other.confirm));
+  }
+  buttons.append(h('button', { type: 'submit', class: style }, question.confirm));
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void run(question);
+  });
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  if (isDangerous) cancel.focus();
+  return dialog;
+}
+
+/** Tells for a moment what was done. */
+export function toast(text) {
+  const element = document.getElementById('toast');
+  setText(element, text);
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => setText(element, ''), TOAST_MS);
+}

@@ -1,0 +1,54 @@
+/**
+ * Makes an element. Children are elements or text: what comes from keys and labels is never read as markup.
+ * @param {Record<string, unknown>} props attributes; `class`, and `on…` for listeners; undefined and false are left out
+ */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === 'function') element.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== undefined));
+  return element;
+}
+
+/** Writes only what differs: untouched nodes keep selections, and screen readers quiet. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export function setAttribute(element, name, value) {
+  if (value === null) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== `${value}`) element.setAttribute(name, value);
+}
+
+/** A length of a bar, from 0 to 1. */
+export function setShare(element, name, share) {
+  const percent = `${Math.round(Math.min(1, Math.max(0, share)) * 10_000) / 100}%`;
+  if (element.style.getPropertyValue(name) !== percent) element.style.setProperty(name, percent);
+}
+
+/**
+ * Makes the children of `container` show `items`, one each, in order. An item that stays keeps its element, and with it
+ * the focus.
+ * @param {(item: unknown) => string} idOf
+ * @param {(item: unknown) => { element: Element, update(item: unknown): void }} create
+ */
+export function keyedList(container, idOf, create) {
+  let shown = new Map();
+  return (items) => {
+    const next = new Map();
+    let before = container.firstElementChild;
+    for (const item of items) {
+      const id = idOf(item);
+      const part = shown.get(id) ?? create(item);
+      next.set(id, part);
+      part.update(item);
+      if (part.element === before) before = before.nextElementSibling;
+      else container.insertBefore(part.element, before);
+    }
+    for (const [id, { element }] of shown) if (!next.has(id)) element.remove();
+    shown = next;
+    return [...next.values()];
+  };
+}

@@ -1,0 +1,147 @@
+import { now } from './clock.js';
+import { h, keyedList, setAttribute, setShare, setText } from './dom.js';
+import { age, count, duration, timeOfDay } from './format.js';
+
+/** The part of the time line that is the past; the rest is the future, with a scale of its own. */
+const PAST = 0.6;
+/** Round ends of the scales, in milliseconds. */
+const SPANS = [5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400].map(
+  (seconds) => seconds * 1_000,
+);
+
+/** Who holds: bars from the acquisition to now, and on to the end of the lease. */
+export class HoldersPanel {
+  #semaphore;
+  #spans = { past: SPANS[0], future: SPANS[0] };
+  #parts = [];
+  #heading = h('h2', { id: 'holders-title' }, 'Holders');
+  #more = h('p', { class: 'more' });
+  #empty = h('p', { class: 'empty' }, 'Nobody holds a permit.');
+  #past = h('span', { class: 'axis-start' });
+  #future = h('span', { class: 'axis-end' });
+  #axis = h(
+    'div',
+    { class: 'axis', 'aria-hidden': 'true' },
+    this.#past,
+    h('span', { class: 'axis-now' }, 'now'),
+    this.#future,
+  );
+  #list = h('ol', { class: 'holders', 'aria-labelledby': 'holders-title' });
+  #sync;
+
+  constructor(onRelease) {
+    this.#sync = keyedList(
+      this.#list,
+      ({ id }) => id,
+      () => new HolderView(onRelease),
+    );
+    this.element = h(
+      'section',
+      { class: 'panel', 'aria-labelledby': 'holders-title' },
+      this.#heading,
+      this.#axis,
+      this.#list,
+      this.#empty,
+      this.#more,
+    );
+  }
+
+  allow(mayAct) {
+    this.element.classList.toggle('may-act', mayAct);
+  }
+
+  show(semaphore) {
+    this.#semaphore = semaphore;
+    const { holders, holding } = semaphore;
+    this.#parts = this.#sync(holders);
+    setText(this.#heading, `Holders (${count(holding)})`);
+    this.#axis.hidden = holding === 0;
+    this.#empty.hidden = holding > 0;
+    setText(this.#more, moreText(holding, holders.length));
+  }
+
+  tick() {
+    const at = now();
+    const { holders } = this.#semaphore;
+    const left = holders.flatMap(({ expiresAt }) => (expiresAt === null ? [] : expiresAt - at));
+    this.#spans = {
+      past: spanOf(Math.max(0, ...holders.map(({ acquiredAt }) => at - acquiredAt))),
+      future: spanOf(Math.max(0, ...left)),
+    };
+    setText(this.#past, `${shortSpan(this.#spans.past)} ago`);
+    setText(this.#future, `in ${shortSpan(this.#spans.future)}`);
+    for (const part of this.#parts) part.tick(at, this.#spans);
+  }
+}
+
+class HolderView {
+  #holder;
+  #label = h('span', { class: 'label' });
+  #client = h('span', { class: 'client' });
+  #weight = h('span', { class: 'tag' });
+  #held = h('span', { class: 'held' });
+  #left = h('span', { class: 'left' });
+  #token = h('span', { class: 'token' });
+  #past = h('span', { class: 'past' });
+  #future = h('span', { class: 'future' });
+  #button = h('button', { type: 'button', class: 'act is-danger' }, 'Release…');
+
+  constructor(onRelease) {
+    this.#button.addEventListener('click', () => onRelease(this.#holder));
+    this.element = h(
+      'li',
+      { class: 'holder' },
+      h('div', { class: 'who-holds' }, this.#label, this.#weight, this.#client, this.#token),
+      h('div', { class: 'line', 'aria-hidden': 'true' }, this.#past, this.#future),
+      h('div', { class: 'times' }, this.#held, ' ', this.#left),
+      this.#button,
+    );
+  }
+
+  update(holder) {
+    this.#holder = holder;
+    const { id, label, client, weight, fencingToken, acquiredAt, expiresAt } = holder;
+    setText(this.#label, label ?? id);
+    this.#label.classList.toggle('is-id', label === undefined);
+    setText(this.#client, client);
+    setText(this.#weight, weight === 1 ? '' : `weight ${count(weight)}`);
+    setText(this.#token, `token ${fencingToken}`);
+    setAttribute(this.element, 'title', `${id}, since ${timeOfDay(acquiredAt)}`);
+    setAttribute(this.#button, 'aria-label', `Release the permit of ${label ?? id}…`);
+    this.#future.classList.toggle('is-endless', expiresAt === null);
+  }
+
+  tick(at, { past, future }) {
+    const { acquiredAt, expiresAt } = this.#holder;
+    const held = Math.max(0, at - acquiredAt);
+    const left = expiresAt === null ? Infinity : Math.max(0, expiresAt - at);
+    setText(this.#held, `held ${age(held)}`);
+    setText(this.#left, leftText(left));
+    this.#left.classList.toggle('is-bad', left === 0);
+    const begin = PAST * (1 - Math.min(1, held / past));
+    setShare(this.#past, '--from', begin);
+    setShare(this.#past, '--length', PAST - begin);
+    setShare(this.#future, '--from', PAST);
+    setShare(this.#future, '--length', (1 - PAST) * Math.min(1, left / future));
+  }
+}
+
+function leftText(ms) {
+  if (ms === Infinity) return 'no end';
+  return ms === 0 ? 'lease over' : `lease ${age(ms)}`;
+}
+
+function spanOf(ms) {
+  return SPANS.find((span) => span >= ms) ?? Math.ceil(ms / 86_400_000) * 86_400_000;
+}
+
+/** 2 m, not 2 m 00 s. */
+function shortSpan(ms) {
+  return duration(ms)
+    .replace(/\.0 s/, ' s')
+    .replace(/ 00 [smh]$/, '');
+}
+
+export function moreText(all, shown) {
+  return all > shown ? `And ${count(all - shown)} more.` : '';
+}

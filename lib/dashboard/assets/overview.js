@@ -1,0 +1,218 @@
+import { h, setText } from './dom.js';
+import { age, count, plural } from './format.js';
+import { now } from './clock.js';
+import { RowView } from './row.js';
+import { WindowedList } from './windowed-list.js';
+
+const SEARCH_DELAY_MS = 200;
+/** Rows are asked for in windows of this size, which begin at multiples of the step. */
+const WINDOW = 100;
+const STEP = 25;
+
+const COLUMNS = [
+  { id: 'name', title: 'Semaphore' },
+  { id: 'used', title: 'In use', descends: true },
+  { id: 'waiting', title: 'Waiting', descends: true },
+  { id: 'oldest', title: 'Oldest wait', descends: true },
+  { id: 'rejected', title: 'Rejected', note: '5 min', descends: true },
+  { id: 'lost', title: 'Lost', note: '5 min', descends: true },
+];
+
+/** What the list shows outlives the visit to a semaphore. */
+const remembered = { search: '', sort: 'name', descending: false, scrollTop: 0 };
+
+/** All semaphores in use. */
+export class Overview {
+  title = 'Semaphores';
+  #stream;
+  #totals = new Totals();
+  #search = h('input', {
+    type: 'search',
+    id: 'search',
+    placeholder: 'Search keys',
+    'aria-label': 'Search keys',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    oninput: () => this.#searchSoon(),
+  });
+  #sort = h(
+    'select',
+    { class: 'sort', 'aria-label': 'Sort by', onchange: () => this.#sortBy(this.#sort.value) },
+    ...COLUMNS.map(({ id, title }) => h('option', { value: id }, title)),
+  );
+  #found = h('span', { class: 'found', role: 'status' });
+  #headings = COLUMNS.map((column) => this.#heading(column));
+  #empty = h('p', { class: 'empty', hidden: '' });
+  #list;
+  #searchTimer;
+  #offset = 0;
+  #onKey = (event) => this.#focusSearch(event);
+
+  constructor(stream) {
+    this.#stream = stream;
+    this.#search.value = remembered.search;
+    this.#list = new WindowedList({
+      createRow: () => new RowView(),
+      onRange: (first) => this.#need(first),
+    });
+    const table = h(
+      'div',
+      { class: 'table', role: 'table', 'aria-label': 'Semaphores in use' },
+      h(
+        'div',
+        { role: 'rowgroup', class: 'head' },
+        h('div', { role: 'row', class: 'row', 'aria-rowindex': 1 }, ...this.#headings),
+      ),
+      this.#list.element,
+    );
+    this.#list.table = table;
+    this.element = h(
+      'div',
+      {},
+      h('h1', { class: 'hidden' }, 'Semaphores'),
+      this.#totals.element,
+      h('div', { class: 'toolbar' }, this.#search, this.#sort, this.#found),
+      table,
+      this.#empty,
+    );
+    this.#markSort();
+  }
+
+  open() {
+    document.addEventListener('keydown', this.#onKey);
+    this.#list.open();
+    this.#ask();
+  }
+
+  close() {
+    document.removeEventListener('keydown', this.#onKey);
+    clearTimeout(this.#searchTimer);
+    this.#list.close();
+  }
+
+  allow() {}
+
+  show({ overview }) {
+    if (overview === undefined) return;
+    const { totals, matching, offset, rows, complete, cut } = overview;
+    this.#totals.show(totals);
+    this.#list.show(matching, offset, rows);
+    setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
+    this.#empty.hidden = matching > 0;
+    setText(this.#empty, emptyText(totals.keys, complete));
+  }
+
+  tick() {
+    this.#totals.tick();
+    this.#list.forEachRow((row) => row.tick());
+  }
+
+  #heading({ id, title, note }) {
+    const button = h('button', { type: 'button', onclick: () => this.#sortBy(id) }, title);
+    if (note) button.append(' ', h('small', {}, note));
+    return h('div', { role: 'columnheader', class: `cell is-${id}` }, button);
+  }
+
+  #markSort() {
+    this.#sort.value = remembered.sort;
+    COLUMNS.forEach(({ id }, i) => {
+      const direction = remembered.descending ? 'descending' : 'ascending';
+      this.#headings[i].setAttribute('aria-sort', id === remembered.sort ? direction : 'none');
+    });
+  }
+
+  #sortBy(id) {
+    const { descends = false } = COLUMNS.find((column) => column.id === id);
+    remembered.descending = id === remembered.sort ? !remembered.descending : descends;
+    remembered.sort = id;
+    this.#markSort();
+    this.#startOver();
+  }
+
+  #searchSoon() {
+    clearTimeout(this.#searchTimer);
+    this.#searchTimer = setTimeout(() => {
+      remembered.search = this.#search.value;
+      this.#startOver();
+    }, SEARCH_DELAY_MS);
+  }
+
+  #focusSearch(event) {
+    const isTyping = event.target.closest?.('input, select, textarea, dialog');
+    if (event.key !== '/' || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this.#search.focus();
+  }
+
+  #startOver() {
+    this.#offset = 0;
+    this.#list.forget();
+    this.#ask();
+  }
+
+  /** The rows that are visible begin here: they must be inside the window, with some before and after. */
+  #need(first) {
+    const offset = Math.max(0, Math.floor((first - STEP) / STEP) * STEP);
+    if (offset === this.#offset) return;
+    this.#offset = offset;
+    this.#ask();
+  }
+
+  #ask() {
+    const { search, sort, descending } = remembered;
+    const order = descending ? 'desc' : 'asc';
+    const query = { search, sort, order, offset: this.#offset, limit: WINDOW };
+    this.#stream.show(new URLSearchParams(query).toString());
+  }
+
+  #foundText(matching, all, complete, cut) {
+    if (!complete) return `${count(matching)} found so far…`;
+    const of =
+      matching === all ? plural(all, 'key') : `${count(matching)} of ${plural(all, 'key')}`;
+    return cut ? `${of}; there are more, which are not listed` : of;
+  }
+}
+
+function emptyText(keys, complete) {
+  if (!complete) return 'Looking for semaphores…';
+  return keys === 0
+    ? 'No semaphore is in use. It appears here as soon as somebody holds a permit or waits for one.'
+    : 'No key contains this text.';
+}
+
+/** Figures over all keys. */
+class Totals {
+  #values = {};
+  #oldestWaitSince = null;
+  element = h('dl', { class: 'tiles' });
+
+  constructor() {
+    this.#add('keys', 'Semaphores');
+    this.#add('held', 'Permits held');
+    this.#add('waiting', 'Waiting');
+    this.#add('oldest', 'Oldest wait');
+    this.#add('rejected', 'Rejected, 5 min');
+    this.#add('lost', 'Lost, 5 min');
+  }
+
+  show(totals) {
+    for (const id of ['keys', 'held', 'waiting', 'rejected', 'lost']) {
+      setText(this.#values[id], count(totals[id]));
+    }
+    this.#values.waiting.classList.toggle('is-waiting', totals.waiting > 0);
+    this.#values.rejected.classList.toggle('is-bad', totals.rejected > 0);
+    this.#values.lost.classList.toggle('is-bad', totals.lost > 0);
+    this.#oldestWaitSince = totals.oldestWaitSince;
+    this.tick();
+  }
+
+  tick() {
+    const since = this.#oldestWaitSince;
+    setText(this.#values.oldest, since === null ? '–' : age(now() - since));
+  }
+
+  #add(id, title) {
+    this.#values[id] = h('dd', {}, '–');
+    this.element.append(h('div', {}, h('dt', {}, title), this.#values[id]));
+  }
+}

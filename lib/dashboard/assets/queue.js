@@ -1,0 +1,118 @@
+import { now } from './clock.js';
+import { h, keyedList, setAttribute, setText } from './dom.js';
+import { age, count } from './format.js';
+import { moreText } from './holders.js';
+
+/** Who waits, in the order in which they will be served. */
+export class QueuePanel {
+  #parts = [];
+  #heading = h('h2', { id: 'queue-title' }, 'Queue');
+  #more = h('p', { class: 'more' });
+  #empty = h('p', { class: 'empty' }, 'Nobody waits.');
+  #body = h('tbody');
+  #table = h(
+    'table',
+    { class: 'queue', 'aria-labelledby': 'queue-title' },
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        heading('#', 'is-number'),
+        heading('Who'),
+        heading('Process', 'is-client'),
+        heading('Priority', 'is-number is-wide'),
+        heading('Weight', 'is-number is-wide'),
+        heading('Waits', 'is-number'),
+        h('th', { scope: 'col', class: 'act' }, h('span', { class: 'hidden' }, 'Act')),
+      ),
+    ),
+    this.#body,
+  );
+  #sync;
+
+  constructor(onDrop) {
+    this.#sync = keyedList(
+      this.#body,
+      ({ id }) => id,
+      () => new WaiterView(onDrop),
+    );
+    this.element = h(
+      'section',
+      { class: 'panel', 'aria-labelledby': 'queue-title' },
+      this.#heading,
+      this.#table,
+      this.#empty,
+      this.#more,
+    );
+  }
+
+  allow(mayAct) {
+    this.element.classList.toggle('may-act', mayAct);
+  }
+
+  show({ waiters, waiting }) {
+    this.#parts = this.#sync(waiters.map((waiter, i) => ({ ...waiter, place: i + 1 })));
+    setText(this.#heading, `Queue (${count(waiting)})`);
+    this.#table.hidden = waiting === 0;
+    this.#empty.hidden = waiting > 0;
+    setText(this.#more, moreText(waiting, waiters.length));
+  }
+
+  tick() {
+    const at = now();
+    for (const part of this.#parts) part.tick(at);
+  }
+}
+
+class WaiterView {
+  #waiter;
+  #place = h('td', { class: 'is-number' });
+  #label = h('span', { class: 'label' });
+  /** What has no column on a phone. */
+  #more = h('span', { class: 'more-of-waiter', 'aria-hidden': 'true' });
+  #client = h('td', { class: 'is-client' });
+  #priority = h('td', { class: 'is-number is-wide' });
+  #weight = h('td', { class: 'is-number is-wide' });
+  #age = h('td', { class: 'is-number' });
+  #button = h('button', { type: 'button', class: 'act is-danger' }, 'Drop…');
+
+  constructor(onDrop) {
+    this.#button.addEventListener('click', () => onDrop(this.#waiter));
+    this.element = h(
+      'tr',
+      {},
+      this.#place,
+      h('td', { class: 'who-waits' }, this.#label, this.#more),
+      this.#client,
+      this.#priority,
+      this.#weight,
+      this.#age,
+      h('td', { class: 'act' }, this.#button),
+    );
+  }
+
+  update(waiter) {
+    this.#waiter = waiter;
+    const { id, label, client, priority, weight, place } = waiter;
+    setText(this.#place, count(place));
+    setText(this.#label, label ?? id);
+    this.#label.classList.toggle('is-id', label === undefined);
+    setAttribute(this.#label, 'title', id);
+    setText(this.#client, client);
+    setText(this.#priority, count(priority));
+    setText(this.#weight, count(weight));
+    const unusual = [priority !== 0 && `priority ${priority}`, weight !== 1 && `weight ${weight}`];
+    setText(this.#more, [client, ...unusual.filter(Boolean)].join(' · '));
+    setAttribute(this.#button, 'aria-label', `Drop the waiter ${label ?? id}…`);
+  }
+
+  tick(at) {
+    setText(this.#age, age(at - this.#waiter.enqueuedAt));
+  }
+}
+
+function heading(text, name) {
+  return h('th', { scope: 'col', class: name }, text);
+}

@@ -1,0 +1,58 @@
+import { now } from './clock.js';
+import { h, setAttribute, setText } from './dom.js';
+import { age, count } from './format.js';
+import { meter } from './meter.js';
+
+/** One line of the overview. */
+export class RowView {
+  #link = h('a', { class: 'key' });
+  #meter = meter();
+  #waiting = cell('waiting');
+  #oldest = cell('oldest');
+  #rejected = cell('rejected');
+  #lost = cell('lost');
+  #since = null;
+
+  constructor() {
+    this.element = h(
+      'div',
+      { role: 'row', class: 'row' },
+      h('div', { role: 'cell', class: 'cell is-name' }, this.#link),
+      h('div', { role: 'cell', class: 'cell is-used' }, this.#meter.element),
+      this.#waiting,
+      this.#oldest,
+      this.#rejected,
+      this.#lost,
+    );
+  }
+
+  /** @param row undefined: it is asked for */
+  show(row) {
+    this.element.classList.toggle('is-loading', row === undefined);
+    const { key = '', state = null, rejected = 0, lost = 0 } = row ?? {};
+    setText(this.#link, key);
+    setAttribute(this.#link, 'title', key);
+    setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
+    this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
+    figure(this.#waiting, state?.waiting ?? 0, 'is-waiting');
+    figure(this.#rejected, rejected, 'is-bad');
+    figure(this.#lost, lost, 'is-bad');
+    this.#since = state?.oldestWaitSince ?? null;
+    this.tick();
+  }
+
+  tick() {
+    setText(this.#oldest, this.#since === null ? '' : age(now() - this.#since));
+  }
+}
+
+function cell(name) {
+  return h('div', { role: 'cell', class: `cell is-number is-${name}` });
+}
+
+/** A nought says nothing: it stays pale. */
+function figure(element, number, mark) {
+  setText(element, count(number));
+  element.classList.toggle('is-nought', number === 0);
+  element.classList.toggle(mark, number > 0);
+}

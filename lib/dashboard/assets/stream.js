@@ -1,0 +1,87 @@
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 10_000;
+/** The server says something at least every 10 seconds. */
+const SILENCE_MS = 25_000;
+
+/**
+ * Frames from the server, for as long as the page is visible. Comes back by itself.
+ * @typedef {'connecting' | 'live' | 'lost' | 'paused'} State
+ */
+export class Stream {
+  #source;
+  #query;
+  #timer;
+  #retryMs = FIRST_RETRY_MS;
+  #handlers;
+
+  /** @param handlers `onFrame(frame)`, `onSession(session)`, `onState(State, reason)` */
+  constructor(handlers) {
+    this.#handlers = handlers;
+    document.addEventListener('visibilitychange', () => this.#reopen());
+  }
+
+  /** Asks for something else from now on. */
+  show(query) {
+    if (query === this.#query && this.#source) return;
+    this.#query = query;
+    this.#reopen();
+  }
+
+  #reopen() {
+    this.#stop();
+    if (document.hidden) this.#handlers.onState('paused');
+    else if (this.#query !== undefined) this.#open();
+  }
+
+  #open() {
+    const source = new EventSource(`api/stream?${this.#query}`);
+    this.#source = source;
+    this.#expectSigns();
+    source.addEventListener('session', ({ data }) => {
+      this.#retryMs = FIRST_RETRY_MS;
+      this.#handlers.onSession(JSON.parse(data));
+    });
+    source.addEventListener('frame', ({ data }) => {
+      this.#expectSigns();
+      this.#handlers.onState('live');
+      this.#handlers.onFrame(JSON.parse(data));
+    });
+    source.addEventListener('error', () => void this.#comeBack());
+  }
+
+  #expectSigns() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#comeBack(), SILENCE_MS);
+  }
+
+  async #comeBack() {
+    const query = this.#query;
+    this.#stop();
+    this.#handlers.onState('lost', await refusal(query));
+    if (this.#source || document.hidden) return;
+    this.#timer = setTimeout(() => this.#reopen(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
+  }
+
+  #stop() {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#source = undefined;
+  }
+}
+
+/** An EventSource does not tell why it was refused. */
+async function refusal(query) {
+  try {
+    const response = await fetch(`api/overview?limit=0&${query}`);
+    return response.ok ? undefined : await problemOf(response);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What an answer that is not a success says. */
+export async function problemOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return body.detail ?? body.message ?? `The server answered ${response.status}.`;
+}

@@ -1,0 +1,97 @@
+import { h, setAttribute } from './dom.js';
+
+/** Rows beyond the visible ones, in both directions: the next Tab must find one. */
+const SPARE = 10;
+
+/**
+ * A list of which only the rows in sight exist, however long it is. The page scrolls, not the list.
+ * All rows have the height that the style sheet gives `--row-height`.
+ */
+export class WindowedList {
+  element = h('div', { role: 'rowgroup', class: 'rows' });
+  /** Told how many rows there are. */
+  table;
+  #createRow;
+  #onRange;
+  #rows = new Map();
+  #known = new Map();
+  #length = 0;
+  #rowHeight = 44;
+  #frame = 0;
+  #update = () => {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#render();
+    });
+  };
+
+  constructor({ createRow, onRange }) {
+    this.#createRow = createRow;
+    this.#onRange = onRange;
+  }
+
+  open() {
+    addEventListener('scroll', this.#update, { passive: true });
+    addEventListener('resize', this.#update);
+  }
+
+  close() {
+    removeEventListener('scroll', this.#update);
+    removeEventListener('resize', this.#update);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  forget() {
+    this.#known.clear();
+  }
+
+  show(length, offset, items) {
+    this.#length = length;
+    items.forEach((item, i) => this.#known.set(offset + i, item));
+    for (const index of this.#known.keys()) if (index >= length) this.#known.delete(index);
+    this.#render();
+  }
+
+  forEachRow(callback) {
+    for (const row of this.#rows.values()) callback(row);
+  }
+
+  #render() {
+    const height = getComputedStyle(this.element).getPropertyValue('--row-height');
+    this.#rowHeight = Number.parseFloat(height) || this.#rowHeight;
+    this.element.style.height = `${this.#length * this.#rowHeight}px`;
+    setAttribute(this.table, 'aria-rowcount', this.#length + 1);
+    const { first, last } = this.#range();
+    for (const [index, { element }] of this.#rows) {
+      if (index >= first && index < last) continue;
+      element.remove();
+      this.#rows.delete(index);
+    }
+    let before = this.element.firstElementChild;
+    for (let index = first; index < last; index++) {
+      const row = this.#rowAt(index, before);
+      before = row.element.nextElementSibling;
+      row.show(this.#known.get(index));
+    }
+    this.#onRange(first);
+  }
+
+  #range() {
+    const above = -this.element.getBoundingClientRect().top;
+    const first = Math.floor(above / this.#rowHeight) - SPARE;
+    const inSight = Math.ceil(innerHeight / this.#rowHeight) + 2 * SPARE;
+    const start = Math.max(0, Math.min(first, this.#length - inSight));
+    return { first: start, last: Math.min(this.#length, start + inSight) };
+  }
+
+  #rowAt(index, before) {
+    const known = this.#rows.get(index);
+    if (known) return known;
+    const row = this.#createRow();
+    row.element.style.transform = `translateY(${index * this.#rowHeight}px)`;
+    row.element.setAttribute('aria-rowindex', index + 2);
+    this.element.insertBefore(row.element, before);
+    this.#rows.set(index, row);
+    return row;
+  }
+}

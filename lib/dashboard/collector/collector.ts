@@ -1,0 +1,154 @@
+import type { Subscription } from 'rxjs';
+import type { SemaphoreService } from '../../semaphore.service.js';
+import type { SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import { Statistics } from '../statistics/statistics.js';
+import { type Frame, overviewPart, semaphorePart } from './frame.js';
+import { type KnownKey, KnownKeys, stateOf } from './known-keys.js';
+import { Listing } from './listing.js';
+import { selectKeys } from './select-keys.js';
+import { StoreHealth } from './store-health.js';
+import type { OverviewView, View } from './view.js';
+
+/** How often the store is asked, and viewers are told. */
+const PERIOD_MS = 1_000;
+/** A key that was looked at so recently is not looked at again. */
+const MIN_AGE_MS = 500;
+/** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
+const OTHERS_A_PERIOD = 250;
+
+export type Send = (frame: Frame) => void;
+
+/**
+ * The one place of a process that asks the store for its viewers, however many they are. It asks while somebody
+ * watches; otherwise it only counts events.
+ */
+export class Collector {
+  private readonly statistics = new Statistics();
+  private readonly health = new StoreHealth();
+  private readonly keys: KnownKeys;
+  private readonly listing: Listing;
+  private readonly viewers = new Map<Send, View>();
+  private readonly snapshots = new Map<string, SemaphoreSnapshot>();
+  private readonly subscription: Subscription;
+  private timer: NodeJS.Timeout | undefined;
+  private isRunning = false;
+  private turn = 0;
+
+  constructor(private readonly service: Pick<SemaphoreService, 'events' | 'inspect' | 'list'>) {
+    this.keys = new KnownKeys(service);
+    this.listing = new Listing(this.keys);
+    this.subscription = service.events.subscribe((event) => {
+      this.statistics.record(event);
+      if (this.health.hear(event)) this.tellAll();
+    });
+  }
+
+  /** Since when events are counted, in epoch milliseconds. */
+  get since(): number {
+    return this.statistics.since;
+  }
+
+  /** Sends a frame soon, and then one in every period. @returns how to stop it */
+  watch(view: View, send: Send): () => void {
+    this.viewers.set(send, view);
+    void this.run();
+    return () => {
+      this.viewers.delete(send);
+      if (this.viewers.size === 0) clearTimeout(this.timer);
+    };
+  }
+
+  /** One frame for somebody who does not watch. */
+  async read(view: View): Promise<Frame> {
+    await this.refresh([view]);
+    return this.frameOf(view);
+  }
+
+  close(): void {
+    this.subscription.unsubscribe();
+    this.viewers.clear();
+    clearTimeout(this.timer);
+  }
+
+  private async run(): Promise<void> {
+    if (this.isRunning) return;
+    this.isRunning = true;
+    clearTimeout(this.timer);
+    const begun = performance.now();
+    const views = [...this.viewers.values()];
+    await this.refresh(views, OTHERS_A_PERIOD);
+    this.isRunning = false;
+    this.tellAll();
+    if (this.viewers.size === 0) return;
+    const isAwaited = [...this.viewers.values()].some((view) => !views.includes(view));
+    const spentMs = performance.now() - begun;
+    const pauseMs = isAwaited ? 0 : Math.max(PERIOD_MS / 2, PERIOD_MS - spentMs);
+    this.timer = setTimeout(() => void this.run(), pauseMs).unref();
+  }
+
+  private tellAll(): void {
+    for (const [send, view] of this.viewers) send(this.frameOf(view));
+  }
+
+  /** Never rejects: a store that does not answer is something to show. */
+  private async refresh(views: readonly View[], others = 0): Promise<void> {
+    const overviews = views.filter((view) => view.type === 'overview');
+    const watched = new Set(views.flatMap((view) => (view.type === 'semaphore' ? view.key : [])));
+    for (const key of this.snapshots.keys()) {
+      if (!this.isWatched(key)) this.snapshots.delete(key);
+    }
+    try {
+      if (overviews.length > 0) await this.listing.keepFresh();
+      await Promise.all([
+        this.keys.look(this.worthALook(overviews, others)),
+        ...[...watched].map((key) => this.inspect(key)),
+      ]);
+      this.health.worked();
+    } catch (error) {
+      this.health.failed(error);
+    }
+  }
+
+  private isWatched(key: string): boolean {
+    return [...this.viewers.values()].some((view) => view.type === 'semaphore' && view.key === key);
+  }
+
+  /** What is shown, and some of the others in turn. */
+  private worthALook(views: readonly OverviewView[], others: number): KnownKey[] {
+    const now = performance.now();
+    const { all } = this.keys;
+    const worth = new Set(views.flatMap((view) => this.select(view).page));
+    if (views.length > 0) {
+      const last = this.turn + others;
+      for (const known of all.slice(this.turn, last)) worth.add(known);
+      this.turn = last < all.length ? last : 0;
+    }
+    return [...worth].filter(({ lookedAt }) => now - lookedAt >= MIN_AGE_MS);
+  }
+
+  private async inspect(key: string): Promise<void> {
+    const snapshot = await this.service.inspect(key);
+    this.snapshots.set(key, snapshot);
+    const known = this.keys.get(key);
+    if (known) known.state = stateOf(snapshot);
+  }
+
+  private frameOf(view: View): Frame {
+    const now = Date.now();
+    const frame: Frame = { now, storeDown: this.health.outage };
+    if (view.type === 'overview') {
+      const { matching, page } = this.select(view, now);
+      const overview = overviewPart(view, matching, page, this.keys, this.statistics, now);
+      return { ...frame, overview };
+    }
+    const snapshot = this.snapshots.get(view.key);
+    if (snapshot === undefined) return frame;
+    const timeline = this.statistics.timeline(view.key, now);
+    return { ...frame, semaphore: semaphorePart(snapshot, timeline) };
+  }
+
+  private select(view: OverviewView, now = Date.now()): { matching: KnownKey[]; page: KnownKey[] } {
+    const matching = selectKeys(this.keys.all, view, this.statistics, now);
+    return { matching, page: matching.slice(view.offset, view.offset + view.limit) };
+  }
+}

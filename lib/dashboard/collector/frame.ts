@@ -1,0 +1,115 @@
+import type { HolderSnapshot, SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import type { RecentCounts, Statistics, Timeline } from '../statistics/statistics.js';
+import type { KnownKey, KnownKeys } from './known-keys.js';
+import type { StoreOutage } from './store-health.js';
+import type { OverviewView } from './view.js';
+
+/** Of each list: whoever has more wants a number, not a page of thousands of lines. */
+const MAX_LISTED = 100;
+
+/** What a viewer is told. Times are epoch milliseconds. */
+export interface Frame {
+  /** What the countdowns of the page count from. */
+  now: number;
+  /** null while the store answers. */
+  storeDown: StoreOutage | null;
+  overview?: OverviewPart;
+  semaphore?: SemaphorePart;
+}
+
+export interface OverviewPart {
+  offset: number;
+  /** Keys that match the search. */
+  matching: number;
+  rows: Row[];
+  totals: Totals;
+  /** false: the first listing goes on, and keys are missing. */
+  complete: boolean;
+  /** true: there are more keys than the dashboard keeps. */
+  cut: boolean;
+}
+
+export interface Row extends RecentCounts {
+  key: string;
+  /** null: not looked at yet. */
+  state: KnownKey['state'] | null;
+}
+
+/** Over all keys that are known, as they were when they were last looked at. */
+export interface Totals extends RecentCounts {
+  keys: number;
+  held: number;
+  waiting: number;
+  oldestWaitSince: number | null;
+}
+
+export interface SemaphorePart {
+  key: string;
+  permits: number;
+  held: number;
+  available: number;
+  holding: number;
+  waiting: number;
+  oldestWaitSince: number | null;
+  /** The first of them. `expiresAt` is null for a lease that never ends by itself. */
+  holders: (Omit<HolderSnapshot, 'expiresAt'> & { expiresAt: number | null })[];
+  /** The first of them. */
+  waiters: SemaphoreSnapshot['waiters'];
+  timeline: Timeline;
+}
+
+export function overviewPart(
+  { offset }: OverviewView,
+  matching: readonly KnownKey[],
+  page: readonly KnownKey[],
+  keys: KnownKeys,
+  statistics: Statistics,
+  now: number,
+): OverviewPart {
+  return {
+    offset,
+    matching: matching.length,
+    rows: page.map(({ key, state }) => ({
+      key,
+      state: state ?? null,
+      ...statistics.recent(key, now),
+    })),
+    totals: totalsOf(keys.all, statistics, now),
+    complete: keys.areComplete,
+    cut: keys.areCut,
+  };
+}
+
+function totalsOf(keys: readonly KnownKey[], statistics: Statistics, now: number): Totals {
+  const totals = { keys: keys.length, held: 0, waiting: 0, ...statistics.recentOfAll(now) };
+  let oldest = Infinity;
+  for (const { state } of keys) {
+    totals.held += state?.held ?? 0;
+    totals.waiting += state?.waiting ?? 0;
+    oldest = Math.min(oldest, state?.oldestWaitSince ?? Infinity);
+  }
+  return { ...totals, oldestWaitSince: oldest === Infinity ? null : oldest };
+}
+
+export function semaphorePart(snapshot: SemaphoreSnapshot, timeline: Timeline): SemaphorePart {
+  const { key, permits, held, available, holders, waiters } = snapshot;
+  return {
+    key,
+    permits,
+    held,
+    available,
+    holding: holders.length,
+    waiting: waiters.length,
+    oldestWaitSince: waiters.length === 0 ? null : oldestOf(waiters),
+    holders: holders.slice(0, MAX_LISTED).map(({ expiresAt, ...holder }) => ({
+      ...holder,
+      expiresAt: Number.isFinite(expiresAt) ? expiresAt : null,
+    })),
+    waiters: waiters.slice(0, MAX_LISTED),
+    timeline,
+  };
+}
+
+function oldestOf(waiters: SemaphoreSnapshot['waiters']): number {
+  return waiters.reduce((oldest, { enqueuedAt }) => Math.min(oldest, enqueuedAt), Infinity);
+}

@@ -1,0 +1,78 @@
+import type { Logger } from '@nestjs/common';
+import type { IncomingMessage } from 'node:http';
+import { HttpProblem } from '../http/http-problem.js';
+import { readJsonBody } from '../http/read-json-body.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import type { Visitor } from './access-control.js';
+
+const LIMITS = { maxBytes: 16_384, timeoutMs: 10_000 };
+
+/** What is done, and who is to be named for it. */
+export type Act = (body: ActBody, who: string) => Promise<void>;
+
+export interface ActBody {
+  key: string;
+  id?: unknown;
+  permits?: unknown;
+}
+
+/** What an operator may do by the page. Every act is logged with who did it. */
+export class DashboardActs {
+  constructor(
+    private readonly service: SemaphoreService,
+    private readonly logger: Pick<Logger, 'log'>,
+  ) {}
+
+  async run(act: Act, request: IncomingMessage, { user }: Visitor): Promise<void> {
+    const body = (await readJsonBody(request, LIMITS)) as Partial<ActBody> | undefined;
+    if (typeof body?.key !== 'string') throw invalid('key', 'a string');
+    const from = request.socket.remoteAddress ?? 'an unknown address';
+    await act(
+      { ...body, key: body.key },
+      user === undefined ? `Somebody at ${from}` : quoted(user),
+    );
+  }
+
+  readonly release: Act = async ({ key, id }, who) => {
+    const { holders } = await this.service.inspect(key);
+    const holder = holders.find((candidate) => candidate.id === id);
+    if (holder === undefined || !(await this.service.forceRelease(key, holder.id))) {
+      throw gone('Nobody holds this permit any more.');
+    }
+    const of = `${quoted(holder.label ?? holder.id)} (${holder.client})`;
+    this.logger.log(`${who} released the permit of ${of} for ${quoted(key)} by force`);
+  };
+
+  readonly drop: Act = async ({ key, id }, who) => {
+    // Who has become a holder meanwhile must not lose its permit by this.
+    const { waiters } = await this.service.inspect(key);
+    const waiter = waiters.find((candidate) => candidate.id === id);
+    if (waiter === undefined || !(await this.service.forceRelease(key, waiter.id))) {
+      throw gone('This caller does not wait any more.');
+    }
+    const of = `${quoted(waiter.label ?? waiter.id)} (${waiter.client})`;
+    this.logger.log(`${who} dropped ${of} from the queue for ${quoted(key)}`);
+  };
+
+  readonly limit: Act = async ({ key, permits }, who) => {
+    if (permits !== null && typeof permits !== 'number') {
+      throw invalid('permits', 'a whole number, or null to clear the limit');
+    }
+    await this.service.setPermits(key, permits);
+    const what = permits === null ? 'cleared the limit' : `set the limit to ${permits}`;
+    this.logger.log(`${who} ${what} for ${quoted(key)}`);
+  };
+}
+
+/** On one line of the log, whatever it contains. */
+function quoted(text: string): string {
+  return JSON.stringify(text);
+}
+
+function gone(message: string): HttpProblem {
+  return new HttpProblem(409, 'GONE', message);
+}
+
+function invalid(field: string, rule: string): HttpProblem {
+  return new HttpProblem(400, 'INVALID_BODY', `Expected \`${field}\` to be ${rule}`);
+}

@@ -1,0 +1,72 @@
+import {
+  type DynamicModule,
+  Inject,
+  Logger,
+  type MiddlewareConsumer,
+  Module,
+  type NestModule,
+  type OnModuleDestroy,
+} from '@nestjs/common';
+import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { mountHandler, mountPath } from '../http/nest-mount.js';
+import { SemaphoreService } from '../semaphore.service.js';
+import { Dashboard } from './dashboard.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  OPTIONS_TYPE,
+} from './dashboard.module-definition.js';
+import {
+  type ResolvedDashboardOptions,
+  resolveDashboardOptions,
+  type SemaphoreDashboardOptions,
+} from './dashboard.options.js';
+
+/** What `useClass` and `useExisting` of `SemaphoreDashboardModule.forRootAsync()` implement. */
+export interface SemaphoreDashboardOptionsFactory {
+  createSemaphoreDashboardOptions(): SemaphoreDashboardOptions | Promise<SemaphoreDashboardOptions>;
+}
+
+/** A live page of the semaphores of `SemaphoreModule`, on Express and Fastify. */
+@Module({})
+export class SemaphoreDashboardModule
+  extends ConfigurableModuleClass
+  implements NestModule, OnModuleDestroy
+{
+  private readonly options: ResolvedDashboardOptions;
+  private readonly dashboard: Dashboard;
+
+  constructor(
+    @Inject(MODULE_OPTIONS_TOKEN) options: SemaphoreDashboardOptions,
+    service: SemaphoreService,
+    private readonly config: ApplicationConfig,
+    private readonly adapterHost: HttpAdapterHost,
+  ) {
+    super();
+    this.options = resolveDashboardOptions(options);
+    const { path } = this.options;
+    const logger = new Logger('SemaphoreDashboard');
+    this.dashboard = new Dashboard(service, this.options, logger, () => mountPath(config, path));
+  }
+
+  /** @throws {InvalidOptionsError} when the application starts */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreDashboardOptionsFactory} by `useClass` or `useExisting`. */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    const { config, adapterHost } = this;
+    mountHandler(consumer, this.dashboard.handler, this.options.path, { config, adapterHost });
+  }
+
+  /** Before the server waits for its connections: open pages would keep it from closing. */
+  onModuleDestroy(): void {
+    this.dashboard.close();
+  }
+}

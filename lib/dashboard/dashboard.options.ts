@@ -1,0 +1,52 @@
+import type { IncomingMessage } from 'node:http';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+
+/** What somebody may do: nothing, look, or look and act (force release, drop a waiter, change a limit). */
+export type DashboardAccess = 'none' | 'view' | 'act';
+
+/** An answer of `authorize`: `true` is 'act', `false` is 'none'. */
+export type DashboardDecision =
+  | boolean
+  | DashboardAccess
+  | {
+      access: DashboardAccess;
+      /** Who it is: shown on the page, and logged with what they do. */
+      user?: string;
+      /** With access 'none': answers 401 with this `WWW-Authenticate` header, for example `Basic realm="semaphores"`. */
+      challenge?: string;
+    };
+
+/** Options of `SemaphoreDashboardModule`. */
+export interface SemaphoreDashboardOptions {
+  /** Where the page is, behind the application's global prefix. @default '/semaphores' */
+  path?: string;
+  /**
+   * Says what the sender of a request may do. Asked at every request, and again every five minutes while a page is open.
+   * It gets the request of Express, or Node's own with Fastify. What it throws counts as 'none'.
+   * @default in production nobody may anything; elsewhere everybody may act
+   */
+  authorize?: (request: IncomingMessage) => DashboardDecision | Promise<DashboardDecision>;
+  /** Nobody may act, whatever `authorize` says. @default false */
+  readOnly?: boolean;
+}
+
+export interface ResolvedDashboardOptions extends SemaphoreDashboardOptions {
+  path: string;
+  readOnly: boolean;
+}
+
+/** @throws {InvalidOptionsError} */
+export function resolveDashboardOptions(
+  options: SemaphoreDashboardOptions = {},
+): ResolvedDashboardOptions {
+  const { path = '/semaphores', readOnly = false, authorize } = options;
+  if (typeof path !== 'string' || !/^[\w\-./~]*$/.test(path)) {
+    throw new InvalidOptionsError('path', path, 'a path of letters, digits and any of "-._~/"');
+  }
+  if (typeof readOnly !== 'boolean')
+    throw new InvalidOptionsError('readOnly', readOnly, 'a boolean');
+  if (authorize !== undefined && typeof authorize !== 'function') {
+    throw new InvalidOptionsError('authorize', authorize, 'a function');
+  }
+  return { path, readOnly, ...(authorize && { authorize }) };
+}
