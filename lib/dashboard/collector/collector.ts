@@ -36,7 +36,7 @@ export class Collector {
 
   constructor(private readonly service: Pick<SemaphoreService, 'events' | 'inspect' | 'list'>) {
     this.keys = new KnownKeys(service);
-    this.listing = new Listing(this.keys);
+    this.listing = new Listing(this.keys, () => this.health.worked());
     this.subscription = service.events.subscribe((event) => {
       this.statistics.record(event);
       if (this.health.hear(event)) this.tellAll();
@@ -99,11 +99,9 @@ export class Collector {
     }
     try {
       if (overviews.length > 0) await this.listing.keepFresh();
-      await Promise.all([
-        this.keys.look(this.worthALook(overviews, others)),
-        ...[...watched].map((key) => this.inspect(key)),
-      ]);
-      this.health.worked();
+      const known = this.worthALook(overviews, others);
+      await Promise.all([this.keys.look(known), ...[...watched].map((key) => this.inspect(key))]);
+      if (known.length + watched.size > 0) this.health.worked();
     } catch (error) {
       this.health.failed(error);
     }

@@ -15,7 +15,10 @@ export class Listing {
   private problem: unknown;
   private dueAt = -Infinity;
 
-  constructor(private readonly keys: KnownKeys) {}
+  constructor(
+    private readonly keys: KnownKeys,
+    private readonly onListed: () => void,
+  ) {}
 
   /**
    * Begins a listing if one is due, and waits for it a moment when there is nothing recent to show.
@@ -36,6 +39,7 @@ export class Listing {
     try {
       await this.keys.list();
       this.problem = undefined;
+      this.onListed();
     } catch (error) {
       this.problem = error;
     }

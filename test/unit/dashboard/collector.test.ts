@@ -1,0 +1,155 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { SemaphoreService } from 'nestjs-semaphore';
+import { Collector } from '../../../lib/dashboard/collector/collector.js';
+import type { Frame } from '../../../lib/dashboard/collector/frame.js';
+import { MAX_ROWS, overviewOf } from '../../../lib/dashboard/collector/view.js';
+import { queued } from '../../support/semaphores.js';
+
+const overview = (query = ''): ReturnType<typeof overviewOf> =>
+  overviewOf(new URLSearchParams(query));
+
+describe('the collector', () => {
+  let service: SemaphoreService;
+  let collector: Collector;
+
+  beforeEach(() => {
+    service = new SemaphoreService({ log: 'none' });
+    collector = new Collector(service);
+  });
+
+  afterEach(async () => {
+    collector.close();
+    await service.close();
+  });
+
+  /** Resolves with the first frame that fits. */
+  function watchUntil(
+    fits: (frame: Frame) => boolean,
+    view: Parameters<Collector['watch']>[0] = overview(),
+  ): Promise<Frame> {
+    return new Promise((resolve) => {
+      const stop = collector.watch(view, (frame) => {
+        if (!fits(frame)) return;
+        stop();
+        resolve(frame);
+      });
+    });
+  }
+
+  const names = ({ overview }: Frame): string[] => overview?.rows.map(({ key }) => key) ?? [];
+
+  test('lists what is in use, with who waits', async () => {
+    await service.acquire('b', { permits: 3, weight: 2 });
+    await service.acquire('a');
+    await queued(service, () => service.acquire('a'));
+    const { overview: part, storeDown } = await collector.read(overview());
+    expect(storeDown).toBeNull();
+    expect(part).toMatchObject({
+      matching: 2,
+      complete: true,
+      cut: false,
+      totals: { keys: 2, held: 3, waiting: 1, rejected: 0, lost: 0 },
+      rows: [
+        { key: 'a', state: { permits: 1, held: 1, waiting: 1 } },
+        { key: 'b', state: { permits: 3, held: 2, waiting: 0, oldestWaitSince: null } },
+      ],
+    });
+  });
+
+  test('searches, sorts and pages', async () => {
+    for (const [key, permits] of [
+      ['Mail:1', 4],
+      ['mail:2', 2],
+      ['other', 1],
+    ] as const) {
+      await service.acquire(key, { permits });
+    }
+    await service.tryAcquire('other');
+    const read = async (query: string): Promise<string[]> =>
+      names(await collector.read(overview(query)));
+    expect(await read('search=MAIL')).toEqual(['Mail:1', 'mail:2']);
+    expect(await read('sort=used&order=desc')).toEqual(['other', 'mail:2', 'Mail:1']);
+    expect(await read('sort=used')).toEqual(['Mail:1', 'mail:2', 'other']);
+    expect(await read('sort=rejected&order=desc&limit=1')).toEqual(['other']);
+    expect(await read('order=desc&offset=1&limit=1')).toEqual(['mail:2']);
+    expect(await read('offset=3')).toEqual([]);
+    expect(await read('search=nothing')).toEqual([]);
+  });
+
+  test.each([
+    ['limit=1000000', { limit: MAX_ROWS }],
+    ['limit=-1&offset=-5', { limit: 50, offset: 0 }],
+    ['limit=x&offset=1e99&sort=constructor', { limit: 50, offset: 0, sort: 'name' }],
+    ['limit=0', { limit: 0 }],
+  ])('a query of %s can be answered', (query, expected) => {
+    expect(overview(query)).toMatchObject(expected);
+  });
+
+  test('shows one semaphore as `inspect` does', async () => {
+    const forEver = { permits: 2, leaseMs: Infinity, label: '<b>first</b>' };
+    await service.acquire('k', forEver);
+    await service.acquire('k', { permits: 2 });
+    await queued(service, () => service.acquire('k', { permits: 2, priority: 3 }));
+    const { semaphore } = await watchUntil(({ semaphore }) => semaphore !== undefined, {
+      type: 'semaphore',
+      key: 'k',
+    });
+    const snapshot = await service.inspect('k');
+    expect(semaphore).toMatchObject({ permits: 2, held: 2, holding: 2, waiting: 1, available: 0 });
+    expect(semaphore?.waiters).toEqual(snapshot.waiters);
+    expect(semaphore?.holders).toEqual([
+      { ...snapshot.holders[0], expiresAt: null },
+      snapshot.holders[1],
+    ]);
+    expect(semaphore?.oldestWaitSince).toBe(snapshot.waiters[0]?.enqueuedAt);
+    expect(semaphore?.timeline.total).toMatchObject({ acquired: 2 });
+  });
+
+  test('asks for as much, however many watch', async () => {
+    await service.acquire('k');
+    let asked = 0;
+    const counting = new Collector({
+      events: service.events,
+      list: (pattern) => service.list(pattern),
+      inspect: (key) => {
+        asked++;
+        return service.inspect(key);
+      },
+    });
+    let frames = 0;
+    let stops: (() => void)[] = [];
+    await new Promise<void>((resolve) => {
+      stops = Array.from({ length: 50 }, () =>
+        counting.watch(overview(), () => {
+          if (++frames === 150) resolve();
+        }),
+      );
+    });
+    for (const stop of stops) stop();
+    counting.close();
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThanOrEqual(4);
+  });
+
+  test('asks nothing while nobody watches', async () => {
+    await service.acquire('k');
+    await watchUntil(({ overview: part }) => part?.matching === 1);
+    let asked = 0;
+    const inspect = service.inspect.bind(service);
+    service.inspect = (key) => {
+      asked++;
+      return inspect(key);
+    };
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(asked).toBe(0);
+  });
+
+  test('a store that does not answer is shown, with what was known before', async () => {
+    await service.acquire('k');
+    await collector.read(overview());
+    await service.close();
+    const frame = await watchUntil(({ storeDown }) => storeDown !== null);
+    expect(frame.storeDown).toMatchObject({ message: 'this process shuts down' });
+    expect(names(frame)).toEqual(['k']);
+  });
+});

@@ -1,0 +1,119 @@
+import { describe, expect, test } from '@jest/globals';
+import type { SemaphoreEvent } from 'nestjs-semaphore';
+import { Durations } from '../../../lib/dashboard/statistics/durations.js';
+import { Statistics } from '../../../lib/dashboard/statistics/statistics.js';
+
+const NOON = Date.UTC(2026, 0, 1, 12);
+const MINUTE = 60_000;
+
+const permit = { permitId: 'p', weight: 1 };
+const acquired = (key: string, at: number, waitedMs = 0): SemaphoreEvent => ({
+  ...permit,
+  type: 'acquired',
+  key,
+  at,
+  waitedMs,
+  fencingToken: 1,
+  degraded: false,
+});
+const released = (key: string, at: number, heldMs: number): SemaphoreEvent => ({
+  ...permit,
+  type: 'released',
+  key,
+  at,
+  outcome: 'released',
+  heldMs,
+});
+const lost = (key: string, at: number): SemaphoreEvent => ({
+  ...permit,
+  type: 'lost',
+  key,
+  at,
+  reason: 'expired',
+  heldMs: 5,
+});
+const rejected = (
+  key: string,
+  at: number,
+  reason: 'busy' | 'timeout' | 'aborted' | 'closed',
+): SemaphoreEvent => ({ ...permit, type: 'rejected', key, at, reason, waitedMs: 0 });
+
+describe('durations', () => {
+  test('quantiles are right to 10 % over six orders of magnitude', () => {
+    for (const scale of [1, 10, 1_000, 1_000_000]) {
+      const durations = new Durations();
+      for (let i = 1; i <= 1_000; i++) durations.add(i * scale);
+      const [p50, p95, p99] = durations.quantiles([0.5, 0.95, 0.99]) as number[];
+      expect(Math.abs((p50 as number) / (500 * scale) - 1)).toBeLessThan(0.1);
+      expect(Math.abs((p95 as number) / (950 * scale) - 1)).toBeLessThan(0.1);
+      expect(Math.abs((p99 as number) / (990 * scale) - 1)).toBeLessThan(0.1);
+    }
+  });
+
+  test('one long wait among a hundred short ones is the p99, not the p95', () => {
+    const durations = new Durations();
+    for (let i = 0; i < 98; i++) durations.add(0);
+    durations.add(60_000);
+    durations.add(60_000);
+    const [p95, p99] = durations.quantiles([0.95, 0.99]) as [number, number];
+    expect(p95).toBe(0);
+    expect(p99).toBeGreaterThan(54_000);
+  });
+
+  test('of nothing there are none', () => {
+    expect(new Durations().quantiles([0.5])).toEqual([null]);
+  });
+});
+
+describe('statistics', () => {
+  test('count by key, and forget after five minutes what is not recent any more', () => {
+    const statistics = new Statistics();
+    statistics.record(rejected('a', NOON, 'busy'));
+    statistics.record(rejected('a', NOON + 4 * MINUTE, 'timeout'));
+    statistics.record(lost('a', NOON + 4 * MINUTE));
+    statistics.record(rejected('b', NOON + 4 * MINUTE, 'busy'));
+    expect(statistics.recent('a', NOON + 4 * MINUTE)).toEqual({ rejected: 2, lost: 1 });
+    expect(statistics.recentOfAll(NOON + 4 * MINUTE)).toEqual({ rejected: 3, lost: 1 });
+    expect(statistics.recent('a', NOON + 6 * MINUTE)).toEqual({ rejected: 1, lost: 1 });
+    expect(statistics.recent('a', NOON + 20 * MINUTE)).toEqual({ rejected: 0, lost: 0 });
+    expect(statistics.recent('unknown', NOON)).toEqual({ rejected: 0, lost: 0 });
+  });
+
+  test('callers that gave up by themselves were not rejected', () => {
+    const statistics = new Statistics();
+    statistics.record(rejected('a', NOON, 'aborted'));
+    statistics.record(rejected('a', NOON, 'closed'));
+    expect(statistics.recent('a', NOON)).toEqual({ rejected: 0, lost: 0 });
+  });
+
+  test('the time line has each event in its interval', () => {
+    const statistics = new Statistics();
+    statistics.record(acquired('a', NOON, 100));
+    statistics.record(released('a', NOON + 1_000, 1_000));
+    statistics.record(acquired('a', NOON + MINUTE, 200));
+    const { from, intervalMs, ...timeline } = statistics.timeline('a', NOON + MINUTE);
+    const first = (NOON - from) / intervalMs;
+    const last = timeline.acquired.length - 1;
+    expect(last - first).toBe(MINUTE / intervalMs);
+    expect(timeline.acquired[first]).toBe(1);
+    expect(timeline.acquired[last]).toBe(1);
+    expect(timeline.wait[first]?.[0]).toBeCloseTo(100, -1.2);
+    expect(timeline.hold[last]).toEqual([null, null, null]);
+    expect(timeline.total).toMatchObject({ acquired: 2, rejected: 0, lost: 0 });
+  });
+
+  test('a wall clock that is set back loses nothing', () => {
+    const statistics = new Statistics();
+    statistics.record(acquired('a', NOON));
+    statistics.record(acquired('a', NOON - 60 * MINUTE));
+    expect(statistics.timeline('a', NOON).total.acquired).toBe(2);
+  });
+
+  test('memory is bounded: of too many keys the oldest are forgotten', () => {
+    const statistics = new Statistics();
+    for (let i = 0; i < 25_000; i++) statistics.record(rejected(`k${i}`, NOON, 'busy'));
+    expect(statistics.recentOfAll(NOON).rejected).toBe(20_000);
+    expect(statistics.recent('k0', NOON).rejected).toBe(0);
+    expect(statistics.recent('k24999', NOON).rejected).toBe(1);
+  });
+});
