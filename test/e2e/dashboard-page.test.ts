@@ -1,0 +1,231 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
+import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { aborted, queued } from '../support/semaphores.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
+import { Worker } from '../support/workers.js';
+
+const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
+
+describeWithBrowser('the page of the dashboard', () => {
+  let redis: RedisServer;
+  let browser: Browser;
+  let app: TestApp;
+  let other: Worker;
+  let key: string;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    const keyPrefix = uniquePrefix();
+    app = await startDashboardApp(redis.url, keyPrefix);
+    other = await Worker.start({ redis: redis.url, keyPrefix });
+    browser = await launchBrowser();
+  }, TIMEOUT_MS);
+
+  afterAll(async () => {
+    await browser?.close();
+    await other?.kill();
+    await app?.close();
+    await redis?.stop();
+  }, TIMEOUT_MS);
+
+  beforeEach(() => {
+    key = uniquePrefix('key');
+  });
+
+  const rowOf = (name: string): string => `.rows .row:has(.key[title="${name}"])`;
+
+  test(
+    'shows who holds and who waits in both processes, while they work hard',
+    async () => {
+      await using held = await app.semaphores.acquire(key, {
+        permits: 3,
+        weight: 2,
+        label: 'here',
+      });
+      await other.call('acquire', key, { permits: 3, label: 'there' });
+      await other.call('enqueue', key, { permits: 3, label: 'second', waitMs: Infinity });
+      await other.call('enqueue', key, {
+        permits: 3,
+        label: 'first',
+        priority: 2,
+        waitMs: Infinity,
+      });
+      const load = other.call('load', {
+        key: `${key}-busy`,
+        permits: 4,
+        callers: 20,
+        durationMs: 4_000,
+        maxWorkMs: 30,
+      });
+
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show();
+      await dashboard.untilTexts(`${rowOf(key)} .meter-text`, ['3 / 3']);
+      await dashboard.untilTexts(`${rowOf(key)} .cell.is-waiting`, ['2']);
+      const share = `document.querySelector('${rowOf(key)} .fill').style.getPropertyValue('--share')`;
+      expect(await dashboard.evaluate(share)).toBe('100%');
+      const [busy = ''] = await dashboard.texts(`${rowOf(`${key}-busy`)} .meter-text`);
+      expect(busy).toMatch(/^[0-4] \/ 4$/);
+
+      await dashboard.page.getByRole('link', { name: key, exact: true }).click();
+      await dashboard.untilTexts('.holder .label', ['here', 'there']);
+      const snapshot = await app.semaphores.inspect(key);
+      expect(await dashboard.texts('.holder .client')).toEqual(
+        snapshot.holders.map(({ client }) => client),
+      );
+      expect(await dashboard.texts('.holder .token')).toEqual(
+        snapshot.holders.map(({ fencingToken }) => `token ${fencingToken}`),
+      );
+      expect(await dashboard.texts('.queue tbody .label')).toEqual(['first', 'second']);
+      expect(await dashboard.texts('.queue tbody td:nth-child(4)')).toEqual(['2', '0']);
+      expect(await dashboard.texts('h2')).toEqual(
+        expect.arrayContaining(['Holders (2)', 'Queue (2)']),
+      );
+      await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
+      expect((await load).lost).toBe(0);
+      expect(held.isHeld).toBe(true);
+      expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a lease counts down to its end, and then the row is empty',
+    async () => {
+      await app.semaphores.acquire(key, { leaseMs: 8_000, renew: false });
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      const left = `Number(/lease (\\d+) s/.exec(document.querySelector('.holder .left').textContent)[1])`;
+      const first = await dashboard.evaluate<number>(left);
+      const [holder] = (await app.semaphores.inspect(key)).holders;
+      const expected = ((holder?.expiresAt ?? 0) - Date.now()) / 1_000;
+      expect(Math.abs(first - expected)).toBeLessThan(2);
+      const width = `parseFloat(document.querySelector('.holder .future').style.getPropertyValue('--length'))`;
+      const before = await dashboard.evaluate<number>(width);
+      await dashboard.until(`${left} <= ${first - 2}`);
+      expect(await dashboard.evaluate<number>(width)).toBeLessThan(before);
+      await dashboard.untilTexts('.holder .label', []);
+      await dashboard.page.getByText('Nobody holds a permit.').waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a force release frees the permit and aborts the signal of its holder',
+    async () => {
+      const permit = await app.semaphores.acquire(key, { label: 'stuck' });
+      const next = await queued(app.semaphores, () =>
+        app.semaphores.acquire(key, { label: 'next' }),
+      );
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.confirm('Release the permit of stuck…', 'Release by force');
+      expect(await aborted(permit.signal)).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
+      await using granted = await next.outcome;
+      await dashboard.untilTexts('.holder .label', ['next']);
+      await dashboard.page.getByText('The permit of stuck was released').waitFor();
+      expect(granted.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a permit of another process can be released, and a waiter dropped',
+    async () => {
+      const { id } = await other.call('acquire', key, { label: 'far' });
+      await other.call('enqueue', key, { label: 'unwanted', waitMs: Infinity });
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.confirm('Drop the waiter unwanted…', 'Drop from the queue');
+      await dashboard.page.getByText('Nobody waits.').waitFor();
+      await dashboard.confirm('Release the permit of far…', 'Release by force');
+      await dashboard.page.getByText('Nobody holds a permit.').waitFor();
+      expect(await other.call('isHeld', id)).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a limit that is raised on the page admits who waits',
+    async () => {
+      await using first = await app.semaphores.acquire(key, { label: 'first' });
+      const second = await queued(app.semaphores, () => app.semaphores.acquire(key));
+      const third = await queued(app.semaphores, () => app.semaphores.acquire(key));
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
+      await dashboard.page.getByLabel('Permits', { exact: true }).fill('3');
+      await dashboard.page.getByRole('button', { name: 'Set the limit' }).click();
+      const permits = await Promise.all([second.outcome, third.outcome]);
+      await dashboard.untilTexts('.is-detail .meter-text', ['3 / 3']);
+      await dashboard.page.getByText('The limit is 3 permits now.').waitFor();
+      await dashboard.confirm('Change the limit…', 'Clear it');
+      await Promise.all(permits.map((permit) => permit.release()));
+      await dashboard.untilTexts('.holder .label', ['first']);
+      expect(first.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a restart of Redis is told, and survived',
+    async () => {
+      const permit = await app.semaphores.acquire(key, { leaseMs: Infinity, label: 'before' });
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.untilTexts('.holder .label', ['before']);
+      await redis.kill();
+      const alert = dashboard.page.getByRole('alert').filter({ hasText: 'Store down since' });
+      await alert.waitFor();
+      expect(await dashboard.texts('.holder .label')).toEqual(['before']);
+      await redis.restart();
+      await alert.waitFor({ state: 'hidden' });
+      await permit.release();
+      await using after = await app.semaphores.acquire(key, { label: 'after' });
+      await dashboard.untilTexts('.holder .label', ['after']);
+      expect(after.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a guest sees everything and can do nothing',
+    async () => {
+      await using permit = await app.semaphores.acquire(key);
+      await queued(app.semaphores, () => app.semaphores.acquire(key, { waitMs: 60_000 }));
+      await using dashboard = await DashboardPage.open(browser, app, { role: 'guest' });
+      await dashboard.show(key);
+      await dashboard.untilTexts('#who', ['ben · view only']);
+      await dashboard.untilTexts('.holder .label', [permit.id]);
+      expect(await dashboard.page.getByRole('button').count()).toBe(0);
+      const post = (name: string, body: object): string =>
+        `fetch('api/${name}', { method: 'POST', body: ${JSON.stringify(JSON.stringify(body))}, headers:
+          { 'content-type': 'application/json', 'x-semaphore-dashboard': 'act' } }).then(({ status }) => status)`;
+      const status = await dashboard.evaluate(post('release', { key, id: permit.id }));
+      expect(status).toBe(403);
+      expect(await dashboard.evaluate(post('limit', { key, permits: 5 }))).toBe(403);
+      expect(await app.semaphores.inspect(key)).toMatchObject({ permits: 1, held: 1 });
+      expect(permit.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a stranger sees nothing',
+    async () => {
+      await using permit = await app.semaphores.acquire(key);
+      await using dashboard = await DashboardPage.open(browser, app, { role: 'stranger' });
+      const answer = await dashboard.page.goto(`${app.url}/semaphores/`);
+      expect(answer?.status()).toBe(403);
+      await dashboard.page.getByText('You may not see the dashboard.').waitFor();
+      expect(await dashboard.page.content()).not.toContain(key);
+      expect(await dashboard.page.getByRole('button').count()).toBe(0);
+      expect(permit.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+});
