@@ -43,6 +43,7 @@ export class Overview {
   #found = h('span', { class: 'found', role: 'status' });
   #headings = COLUMNS.map((column) => this.#heading(column));
   #empty = h('p', { class: 'empty', hidden: '' });
+  #table;
   #list;
   #searchTimer;
   #offset = 0;
@@ -55,7 +56,7 @@ export class Overview {
       createRow: () => new RowView(),
       onRange: (first) => this.#need(first),
     });
-    const table = h(
+    this.#table = h(
       'div',
       { class: 'table', role: 'table', 'aria-label': 'Semaphores in use' },
       h(
@@ -65,14 +66,14 @@ export class Overview {
       ),
       this.#list.element,
     );
-    this.#list.table = table;
+    this.#list.table = this.#table;
     this.element = h(
       'div',
       {},
       h('h1', { class: 'hidden' }, 'Semaphores'),
       this.#totals.element,
       h('div', { class: 'toolbar' }, this.#search, this.#sort, this.#found),
-      table,
+      this.#table,
       this.#empty,
     );
     this.#markSort();
@@ -96,6 +97,7 @@ export class Overview {
     if (overview === undefined) return;
     const { totals, matching, offset, rows, complete, cut } = overview;
     this.#totals.show(totals);
+    this.#table.hidden = matching === 0;
     this.#list.show(matching, offset, rows);
     setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
     this.#empty.hidden = matching > 0;
