@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
 import { SemaphoreModule } from 'nestjs-semaphore';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { REDIS_URL } from './config.js';
 import { DemoModule } from './demo/demo.module.js';
 import { DigestModule } from './digest/digest.module.js';
@@ -12,6 +13,7 @@ import { ThumbnailsModule } from './thumbnails/thumbnails.module.js';
 @Module({
   imports: [
     SemaphoreModule.forRoot({ redis: REDIS_URL }),
+    SemaphoreDashboardModule.forRoot(),
     ScheduleModule.forRoot(),
     ReportsModule,
     PaymentsModule,

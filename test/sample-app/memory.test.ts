@@ -149,3 +149,14 @@ test('SIGTERM: reports that run are finished, those that wait are told to come b
   }
   expect(code).toBe(0);
 });
+
+test('the dashboard shows the reports while they are made', async () => {
+  expect((await fetch(`${app.url}/semaphores/`)).status).toBe(200);
+  const answers = times(6, () => app.ask('/reports'));
+  await app.untilReports({ held: 3, waiting: 3 });
+  const { body } = await app.ask<{ overview: { rows: unknown[] } }>('/semaphores/api/overview');
+  expect(body.overview.rows).toContainEqual(
+    expect.objectContaining({ state: expect.objectContaining({ permits: 3, held: 3 }) }),
+  );
+  await answers;
+});
