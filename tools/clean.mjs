@@ -2,6 +2,14 @@ import { rm } from 'node:fs/promises';
 
 const root = new URL('../', import.meta.url);
 
-for (const path of ['dist', 'coverage', 'lib/store/redis/scripts/embedded.ts']) {
+const generated = [
+  'dist',
+  'coverage',
+  'lib/store/redis/scripts/embedded.ts',
+  'lib/dashboard/assets/uplot.js',
+  'lib/dashboard/assets/uplot.css',
+  'lib/dashboard/assets/uplot-license.txt',
+];
+for (const path of generated) {
   await rm(new URL(path, root), { recursive: true, force: true });
 }
