@@ -39,7 +39,10 @@ export interface ResolvedDashboardOptions extends SemaphoreDashboardOptions {
 export function resolveDashboardOptions(
   options: SemaphoreDashboardOptions = {},
 ): ResolvedDashboardOptions {
-  const { path = '/semaphores', readOnly = false, authorize } = options;
+  const { path = '/semaphores', readOnly = false, authorize, ...others } = options;
+  for (const [option, value] of Object.entries(others)) {
+    throw new InvalidOptionsError(option, value, 'left out: there is no such option');
+  }
   if (typeof path !== 'string' || !/^[\w\-./~]*$/.test(path)) {
     throw new InvalidOptionsError('path', path, 'a path of letters, digits and any of "-._~/"');
   }
