@@ -29,6 +29,7 @@ const RECIPES: Record<string, readonly string[]> = {
   'semaphores.admin': ['src/semaphores.admin.ts'],
   'orders.service': ['src/orders.service.ts'],
   'reports.server': ['src/reports.server.ts'],
+  'dashboard.module': ['src/dashboard.module.ts'],
   'thumbnails.function': ['src/thumbnails.function.ts'],
   worker: ['src/worker.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
