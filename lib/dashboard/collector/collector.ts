@@ -11,8 +11,10 @@ import type { OverviewView, View } from './view.js';
 
 /** How often the store is asked, and viewers are told. */
 const PERIOD_MS = 1_000;
-/** A key that was looked at so recently is not looked at again. */
+/** A key that was looked at so recently is not looked at again; it may be so much longer for each that holds or waits. */
 const MIN_AGE_MS = 500;
+const MIN_AGE_FOR_EACH_MS = 1;
+const MIN_AGE_FOR_EACH_IF_WATCHED_MS = 0.25;
 /** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
 const OTHERS_A_PERIOD = 250;
 
@@ -28,7 +30,10 @@ export class Collector {
   private readonly keys: KnownKeys;
   private readonly listing: Listing;
   private readonly viewers = new Map<Send, View>();
-  private readonly snapshots = new Map<string, SemaphoreSnapshot>();
+  private readonly snapshots = new Map<
+    string,
+    { snapshot: SemaphoreSnapshot; freshUntil: number }
+  >();
   private readonly subscription: Subscription;
   private timer: NodeJS.Timeout | undefined;
   private isRunning = false;
@@ -121,14 +126,21 @@ export class Collector {
       for (const known of all.slice(this.turn, last)) worth.add(known);
       this.turn = last < all.length ? last : 0;
     }
-    return [...worth].filter(({ lookedAt }) => now - lookedAt >= MIN_AGE_MS);
+    return [...worth].filter(
+      ({ lookedAt, state }) =>
+        now - lookedAt >= MIN_AGE_MS + (state?.size ?? 0) * MIN_AGE_FOR_EACH_MS,
+    );
   }
 
   private async inspect(key: string): Promise<void> {
+    const begun = performance.now();
+    if (begun < (this.snapshots.get(key)?.freshUntil ?? 0)) return;
     const snapshot = await this.service.inspect(key);
-    this.snapshots.set(key, snapshot);
+    const state = stateOf(snapshot);
+    const freshUntil = begun + state.size * MIN_AGE_FOR_EACH_IF_WATCHED_MS;
+    this.snapshots.set(key, { snapshot, freshUntil });
     const known = this.keys.get(key);
-    if (known) known.state = stateOf(snapshot);
+    if (known) known.state = state;
   }
 
   private frameOf(view: View): Frame {
@@ -139,10 +151,10 @@ export class Collector {
       const overview = overviewPart(view, matching, page, this.keys, this.statistics, now);
       return { ...frame, overview };
     }
-    const snapshot = this.snapshots.get(view.key);
-    if (snapshot === undefined) return frame;
+    const seen = this.snapshots.get(view.key);
+    if (seen === undefined) return frame;
     const timeline = this.statistics.timeline(view.key, now);
-    return { ...frame, semaphore: semaphorePart(snapshot, timeline) };
+    return { ...frame, semaphore: semaphorePart(seen.snapshot, timeline) };
   }
 
   private select(view: OverviewView, now = Date.now()): { matching: KnownKey[]; page: KnownKey[] } {

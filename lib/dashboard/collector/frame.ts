@@ -1,6 +1,6 @@
 import type { HolderSnapshot, SemaphoreSnapshot } from '../../store/semaphore-store.js';
 import type { RecentCounts, Statistics, Timeline } from '../statistics/statistics.js';
-import type { KnownKey, KnownKeys } from './known-keys.js';
+import type { KeyState, KnownKey, KnownKeys } from './known-keys.js';
 import type { StoreOutage } from './store-health.js';
 import type { OverviewView } from './view.js';
 
@@ -32,7 +32,7 @@ export interface OverviewPart {
 export interface Row extends RecentCounts {
   key: string;
   /** null: not looked at yet. */
-  state: KnownKey['state'] | null;
+  state: Omit<KeyState, 'size'> | null;
 }
 
 /** Over all keys that are known, as they were when they were last looked at. */
@@ -69,15 +69,18 @@ export function overviewPart(
   return {
     offset,
     matching: matching.length,
-    rows: page.map(({ key, state }) => ({
-      key,
-      state: state ?? null,
-      ...statistics.recent(key, now),
-    })),
+    rows: page.map((known) => rowOf(known, statistics, now)),
     totals: totalsOf(keys.all, statistics, now),
     complete: keys.areComplete,
     cut: keys.areCut,
   };
+}
+
+function rowOf({ key, state }: KnownKey, statistics: Statistics, now: number): Row {
+  const recent = statistics.recent(key, now);
+  if (state === undefined) return { key, state: null, ...recent };
+  const { size: _, ...shown } = state;
+  return { key, state: shown, ...recent };
 }
 
 function totalsOf(keys: readonly KnownKey[], statistics: Statistics, now: number): Totals {

@@ -20,6 +20,8 @@ export interface KeyState {
   waiting: number;
   /** Epoch milliseconds by the store's clock; null when nobody waits. */
   oldestWaitSince: number | null;
+  /** Holders and waiters: what it costs to look. */
+  size: number;
 }
 
 /** Keys in use, by name, with what the last look at each of them showed. */
@@ -88,9 +90,10 @@ function newKey(key: string): KnownKey {
   return { key, searched: key.toLowerCase(), state: undefined, lookedAt: -Infinity };
 }
 
-export function stateOf({ permits, held, waiters }: SemaphoreSnapshot): KeyState {
+export function stateOf({ permits, held, holders, waiters }: SemaphoreSnapshot): KeyState {
   let oldest = Infinity;
   for (const { enqueuedAt } of waiters) oldest = Math.min(oldest, enqueuedAt);
   const oldestWaitSince = waiters.length === 0 ? null : oldest;
-  return { permits, held, waiting: waiters.length, oldestWaitSince };
+  const size = holders.length + waiters.length;
+  return { permits, held, waiting: waiters.length, oldestWaitSince, size };
 }
