@@ -35,6 +35,8 @@ export interface ResolvedDashboardOptions extends SemaphoreDashboardOptions {
   readOnly: boolean;
 }
 
+const PATH = /^\/?[\w.~-]+(?:\/[\w.~-]+)*\/?$/;
+
 /** @throws {InvalidOptionsError} */
 export function resolveDashboardOptions(
   options: SemaphoreDashboardOptions = {},
@@ -43,8 +45,9 @@ export function resolveDashboardOptions(
   for (const [option, value] of Object.entries(others)) {
     throw new InvalidOptionsError(option, value, 'left out: there is no such option');
   }
-  if (typeof path !== 'string' || !/^[\w\-./~]*$/.test(path)) {
-    throw new InvalidOptionsError('path', path, 'a path of letters, digits and any of "-._~/"');
+  if (typeof path !== 'string' || !PATH.test(path)) {
+    const rule = 'a path below the root, of letters, digits and any of "-._~"';
+    throw new InvalidOptionsError('path', path, rule);
   }
   if (typeof readOnly !== 'boolean')
     throw new InvalidOptionsError('readOnly', readOnly, 'a boolean');

@@ -127,6 +127,10 @@ export class Dashboard {
   }
 
   private stream({ request, response, query }: HttpCall, visitor: Visitor): void {
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
     const view = viewOf(query);
     if (this.streams.size >= MAX_STREAMS) {
       throw new HttpProblem(503, 'TOO_MANY_VIEWERS', `${MAX_STREAMS} pages are open already`);
@@ -136,7 +140,10 @@ export class Dashboard {
     const origin = { host: hostname(), pid: process.pid, since: this.collector.since };
     stream.send('session', { ...visitor, process: origin });
     const stop = this.collector.watch(view, (frame) => stream.send('frame', frame));
-    const renewal = setTimeout(() => stream.send('renew', {}), MAX_STREAM_MS).unref();
+    const renewal = setTimeout(() => {
+      stream.send('renew', {});
+      stream.close();
+    }, MAX_STREAM_MS).unref();
     stream.closed.addEventListener('abort', () => {
       clearTimeout(renewal);
       stop();

@@ -171,6 +171,14 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       await dashboard.page.getByRole('link', { name: 'tenant:4999:export' }).waitFor();
       await dashboard.until(`!document.querySelector('.rows .is-loading')`);
 
+      // Who comes back from a semaphore finds the list as it was left.
+      const where = await dashboard.evaluate<number>('scrollY');
+      await dashboard.page.getByRole('link', { name: 'tenant:4999:export' }).click();
+      await dashboard.untilTexts('h1', ['tenant:4999:export']);
+      await dashboard.page.goBack();
+      await dashboard.page.getByRole('link', { name: 'tenant:4999:export' }).waitFor();
+      expect(await dashboard.evaluate<number>('scrollY')).toBe(where);
+
       await dashboard.page.getByLabel('Search keys').fill('TENANT:0042');
       await dashboard.untilTexts('.rows .key', ['tenant:0042:export']);
       await dashboard.untilTexts('.found', ['1 of 5,002 keys']);

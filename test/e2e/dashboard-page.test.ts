@@ -94,22 +94,36 @@ describeWithBrowser('the page of the dashboard', () => {
   );
 
   test(
-    'a lease counts down to its end, and then the row is empty',
+    'a lease counts down, and a permit whose lease is over is gone',
     async () => {
-      await app.semaphores.acquire(key, { leaseMs: 8_000, renew: false });
+      await app.semaphores.acquire(key, {
+        permits: 2,
+        leaseMs: 40_000,
+        renew: false,
+        label: 'long',
+      });
+      await app.semaphores.acquire(key, {
+        permits: 2,
+        leaseMs: 4_000,
+        renew: false,
+        label: 'short',
+      });
+      const [{ expiresAt } = { expiresAt: 0 }] = (await app.semaphores.inspect(key)).holders;
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show(key);
-      const left = `Number(/lease (\\d+) s/.exec(document.querySelector('.holder .left').textContent)[1])`;
-      const first = await dashboard.evaluate<number>(left);
-      const [holder] = (await app.semaphores.inspect(key)).holders;
-      const expected = ((holder?.expiresAt ?? 0) - Date.now()) / 1_000;
-      expect(Math.abs(first - expected)).toBeLessThan(2);
+      const left = `Number(/lease (\\d+) s/.exec(document.querySelector('.holder .left')?.textContent)?.[1])`;
       const width = `parseFloat(document.querySelector('.holder .future').style.getPropertyValue('--length'))`;
-      const before = await dashboard.evaluate<number>(width);
-      await dashboard.until(`${left} <= ${first - 2}`);
-      expect(await dashboard.evaluate<number>(width)).toBeLessThan(before);
-      await dashboard.untilTexts('.holder .label', []);
-      await dashboard.page.getByText('Nobody holds a permit.').waitFor();
+      await dashboard.until(`${left} > 0`);
+      const before = Date.now();
+      const first = await dashboard.evaluate<number>(left);
+      const after = Date.now();
+      const wide = await dashboard.evaluate<number>(width);
+      expect(first).toBeGreaterThan((expiresAt - after) / 1_000 - 3);
+      expect(first).toBeLessThan((expiresAt - before) / 1_000 + 1);
+
+      await dashboard.untilTexts('.holder .label', ['long']);
+      await dashboard.until(`${left} < ${first - 2}`);
+      expect(await dashboard.evaluate<number>(width)).toBeLessThan(wide);
     },
     TIMEOUT_MS,
   );
@@ -188,6 +202,24 @@ describeWithBrowser('the page of the dashboard', () => {
       await using after = await app.semaphores.acquire(key, { label: 'after' });
       await dashboard.untilTexts('.holder .label', ['after']);
       expect(after.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'a server that cannot be reached is told, and found again',
+    async () => {
+      await using permit = await app.semaphores.acquire(key, { label: 'held' });
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show();
+      await dashboard.page.route('**/api/**', (route) => route.abort());
+      await dashboard.page.getByRole('link', { name: key, exact: true }).click();
+      const alert = dashboard.page.getByRole('alert').filter({ hasText: 'No connection' });
+      await alert.waitFor();
+      await dashboard.page.unroute('**/api/**');
+      await alert.waitFor({ state: 'hidden' });
+      await dashboard.untilTexts('.holder .label', ['held']);
+      expect(permit.isHeld).toBe(true);
     },
     TIMEOUT_MS,
   );

@@ -14,7 +14,7 @@ const [banner, problem, lasted] = ['banner', 'problem', 'lasted'].map(byId);
 
 let session = { access: 'view' };
 let storeDown = null;
-let refusal;
+let lost = null;
 let view;
 
 const stream = new Stream({
@@ -30,7 +30,7 @@ const stream = new Stream({
     showSession();
   },
   onState(state, reason) {
-    refusal = reason;
+    lost = state === 'lost' ? { since: lost?.since ?? now(), reason } : null;
     live.dataset.state = state;
     setText(live, STATES[state]);
     showOutage();
@@ -75,11 +75,15 @@ function showOutage() {
   banner.hidden = text === '';
   setText(problem, text);
   // Outside of the alert: what ticks would be read out again and again.
-  setText(lasted, text && storeDown ? `${age(now() - storeDown.since)}.` : '');
+  const since = lost?.since ?? storeDown?.since;
+  setText(lasted, text && since ? `(${age(now() - since)})` : '');
 }
 
 function outageText() {
-  if (refusal) return refusal;
+  if (lost?.reason) return lost.reason;
+  if (lost) {
+    return `No connection to the server since ${timeOfDay(lost.since)}. Shown is what was known then.`;
+  }
   if (!storeDown) return '';
   const { since, message } = storeDown;
   return `Store down since ${timeOfDay(since)}: ${message}. Shown is what was known then.`;

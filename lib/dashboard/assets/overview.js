@@ -47,6 +47,7 @@ export class Overview {
   #list;
   #searchTimer;
   #offset = 0;
+  #scrollTo = remembered.scrollTop;
   #onKey = (event) => this.#focusSearch(event);
 
   constructor(stream) {
@@ -86,6 +87,7 @@ export class Overview {
   }
 
   close() {
+    remembered.scrollTop = scrollY;
     document.removeEventListener('keydown', this.#onKey);
     clearTimeout(this.#searchTimer);
     this.#list.close();
@@ -99,6 +101,8 @@ export class Overview {
     this.#totals.show(totals);
     this.#table.hidden = matching === 0;
     this.#list.show(matching, offset, rows);
+    if (this.#scrollTo > 0) scrollTo(0, this.#scrollTo);
+    this.#scrollTo = 0;
     setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
     this.#empty.hidden = matching > 0;
     setText(this.#empty, emptyText(totals.keys, complete));

@@ -46,6 +46,8 @@ export class Stream {
       this.#handlers.onState('live');
       this.#handlers.onFrame(JSON.parse(data));
     });
+    // The visitor has to be admitted again.
+    source.addEventListener('renew', () => this.#reopen());
     source.addEventListener('error', () => void this.#comeBack());
   }
 

@@ -109,6 +109,8 @@ describe('access to the dashboard', () => {
   test.each([
     ['path', { path: 'a b' }],
     ['path', { path: 1 }],
+    ['path', { path: '/' }],
+    ['other', { other: true }],
     ['readOnly', { readOnly: 'yes' }],
     ['authorize', { authorize: 'admin' }],
   ])('a wrong `%s` is refused at the start', (option, options) => {
