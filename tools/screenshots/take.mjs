@@ -14,7 +14,7 @@ import { openScene } from './scene.mjs';
 
 const PICTURES = [
   { file: 'dashboard-desktop.png', hash: '#/', width: 1280, height: 800 },
-  { file: 'dashboard-semaphore.png', hash: '#/s/reports%3Arender', width: 1280, height: 1180 },
+  { file: 'dashboard-semaphore.png', hash: '#/s/reports%3Arender', width: 1280, height: 1260 },
   {
     file: 'dashboard-phone.png',
     hash: '#/s/reports%3Arender',
