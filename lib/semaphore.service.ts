@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { acquireAll } from './core/acquire-all.js';
+import { registerCore } from './core/core-of.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
@@ -59,6 +60,7 @@ export class SemaphoreService {
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.events = reporter.events;
     this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter);
+    registerCore(this, this.core);
   }
 
   /**

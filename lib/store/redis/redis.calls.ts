@@ -7,11 +7,16 @@ import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
 import { semaphoreScript } from './scripts/embedded.js';
 
+/** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
+export type FlightCode = 'S' | 'W' | 'X';
+
+const FLIGHT_CODES: ReadonlySet<string> = new Set<FlightCode>(['S', 'W', 'X']);
+
 /** One operation of the script: see the scripts for codes, arguments and answers. */
 export interface Operation {
   /** Name of the semaphore's state in Redis. */
   state: string;
-  code: 'A' | 'R' | 'N' | 'C' | 'P' | 'L' | 'F' | 'I';
+  code: 'A' | 'R' | 'N' | 'C' | 'P' | 'L' | 'F' | 'I' | FlightCode;
   args: readonly (string | number)[];
 }
 
@@ -171,7 +176,9 @@ export class RedisCalls {
 
   private build(group: readonly Pending[], notAfter: number): (string | number)[] {
     const args: (string | number)[] = [];
-    for (const { state } of group) args.push(...this.keys.all(state));
+    for (const { state, code } of group) {
+      args.push(...(FLIGHT_CODES.has(code) ? this.keys.flight(state) : this.keys.all(state)));
+    }
     args.push(this.keys.prefix, this.client, notAfter, this.highestToken);
     for (const operation of group) {
       args.push(operation.code);
@@ -237,7 +244,8 @@ function* inParts(group: Pending[]): Generator<Pending[]> {
   let size = 0;
   for (const operation of group) {
     size += operation.args.length;
-    if (part.length === MAX_OPERATIONS_A_CALL || (size > MAX_ARGUMENTS_A_CALL && part.length > 0)) {
+    const isFull = part.length >= MAX_OPERATIONS_A_CALL || size > MAX_ARGUMENTS_A_CALL;
+    if (isFull && part.length > 0 && !FLIGHT_CODES.has((part.at(-1) as Pending).code)) {
       yield part;
       part = [];
       size = operation.args.length;

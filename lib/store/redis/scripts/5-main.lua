@@ -1,4 +1,5 @@
 return function(code, text, k, a)
+  if flights[code] then return flights[code](text, KEYS[k], KEYS[k + 1], KEYS[k + 2], a) end
   local s = load(text, KEYS[k], KEYS[k + 1], KEYS[k + 2])
   if now >= s.next then sweep(s) end
   local answer = operations[code](s, a)
@@ -8,7 +9,7 @@ return function(code, text, k, a)
 end
 end
 
-local ARGUMENTS = { A = 4, R = 2, N = 2, C = 2, L = 1, F = 1, I = 0 }
+local ARGUMENTS = { A = 4, R = 2, N = 2, C = 2, L = 1, F = 1, I = 0, S = 1, W = 4, X = 0 }
 
 local answers = { now }
 local a = 5
