@@ -17,6 +17,7 @@ import {
   validateOptions,
 } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
+import { SingleFlightService } from './single-flight/single-flight.service.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
 export interface SemaphoreFeature extends SemaphoreOptions {
@@ -34,11 +35,16 @@ const PROVIDERS: Provider[] = [
     useFactory: createService,
     inject: [MODULE_OPTIONS_TOKEN],
   },
+  {
+    provide: SingleFlightService,
+    useFactory: (semaphores: SemaphoreService) => new SingleFlightService(semaphores),
+    inject: [SemaphoreService],
+  },
   SemaphoreLifecycle,
   { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
 ];
 
-/** Provides SemaphoreService and `@Semaphore()`, to the whole application unless `isGlobal` is false. */
+/** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, to the whole application unless `isGlobal` is false. */
 @Module({})
 export class SemaphoreModule extends ConfigurableModuleClass {
   /** @throws {InvalidOptionsError} when the application starts */
@@ -73,7 +79,7 @@ function compose(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
     providers: [...(definition.providers ?? []), ...PROVIDERS],
-    exports: [SemaphoreService, MODULE_OPTIONS_TOKEN],
+    exports: [SemaphoreService, SingleFlightService, MODULE_OPTIONS_TOKEN],
   };
 }
 
