@@ -40,6 +40,10 @@ export type {
   StatusCodes,
 } from './semaphore.options.js';
 export { SemaphoreService } from './semaphore.service.js';
+export {
+  SingleFlight,
+  type SingleFlightDecoratorOptions,
+} from './single-flight/single-flight.decorator.js';
 export type {
   RunOptions,
   SingleFlightOptions,

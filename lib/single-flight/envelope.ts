@@ -1,4 +1,5 @@
 import { ResultNotSharedError } from '../semaphore.errors.js';
+import { withHttpClass } from './http-error.js';
 import type { ResolvedFlightOptions, SingleFlightSerializer } from './single-flight.options.js';
 import { superjsonSerializer } from './superjson.serializer.js';
 
@@ -49,7 +50,7 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
       case VALUE:
         return { isError: false, value: serializer.deserialize(text) };
       case ERROR:
-        return { isError: true, error: superjsonSerializer.deserialize(text) };
+        return { isError: true, error: withHttpClass(superjsonSerializer.deserialize(text)) };
       default:
         return { isError: true, error: new ResultNotSharedError(key, text) };
     }

@@ -81,7 +81,7 @@ export class Job<T> {
 
 /** Resolves when so many wait for the leader's permit. */
 export async function untilFollowed(
-  { semaphores }: Pilot,
+  { semaphores }: Pick<Pilot, 'semaphores'>,
   key: string,
   followers = 1,
 ): Promise<void> {
