@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  type Clock,
   MemorySemaphoreStore,
   type SemaphoreModuleOptions,
   SemaphoreService,
@@ -19,11 +20,12 @@ export class Pilots implements AsyncDisposable {
   private readonly opened: SemaphoreService[] = [];
   private readonly shared: SemaphoreModuleOptions;
 
-  /** @param redis without it, they share a store in memory */
-  constructor(redis?: SemaphoreModuleOptions['redis']) {
+  /** @param where without `redis` they share a store in memory */
+  constructor(where: { redis?: SemaphoreModuleOptions['redis']; clock?: Clock } = {}) {
+    const { redis, clock } = where;
     this.shared =
       redis === undefined
-        ? { store: new MemorySemaphoreStore() }
+        ? { store: new MemorySemaphoreStore(clock === undefined ? {} : { clock }) }
         : { redis, keyPrefix: uniquePrefix('flight') };
   }
 

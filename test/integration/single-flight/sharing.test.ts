@@ -18,7 +18,7 @@ afterAll(() => server.stop());
 
 describe.each([
   ['memory', () => new Pilots()],
-  ['Redis', () => new Pilots(server.url)],
+  ['Redis', () => new Pilots({ redis: server.url })],
 ])('single flight in %s', (_, open) => {
   it('does the work once for all who ask at the same time', async () => {
     await using pilots = open();
