@@ -1,6 +1,10 @@
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import { SignalWatch } from '../core/signal-watch.js';
-import { InvalidOptionsError, SingleFlightAbortedError } from '../semaphore.errors.js';
+import {
+  InvalidOptionsError,
+  SemaphoreClosedError,
+  SingleFlightAbortedError,
+} from '../semaphore.errors.js';
 import type { SingleFlightStore } from '../store/single-flight-store.js';
 import { Flight, type FlightControl } from './flight.js';
 import { FlightCaller, type Work } from './flight-caller.js';
@@ -45,6 +49,7 @@ export class LocalFlights implements FlightControl {
   run(key: string, work: Work, options: ResolvedFlightOptions): Promise<unknown> {
     const permitKey = permitKeyOf(key);
     const { signal } = options;
+    if (this.core.isClosed) throw new SemaphoreClosedError(key);
     if (signal?.aborted === true) throw new SingleFlightAbortedError(key, signal.reason);
     const caller = new FlightCaller(key, work, options);
     const joined = this.joinable.get(permitKey);
@@ -57,6 +62,7 @@ export class LocalFlights implements FlightControl {
 
   async forget(key: string): Promise<void> {
     const permitKey = permitKeyOf(key);
+    if (this.core.isClosed) throw new SemaphoreClosedError(key);
     this.joinable.delete(permitKey);
     await this.store.forget(permitKey);
   }
