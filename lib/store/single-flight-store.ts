@@ -55,6 +55,7 @@ export interface FlightLook {
 export interface Publication {
   /** Of the leader. */
   permitId: string;
+  /** Begins with a letter. */
   payload: string;
   /** For how long it is fresh, in milliseconds. 0: for those only who wait now. */
   freshMs: number;
