@@ -3,10 +3,25 @@ import { openPeer } from '../peers/registry.mjs';
 import { contended, pool } from '../loads/contended.mjs';
 import { enter, free, hold, wait } from '../loads/held.mjs';
 import { ownKeys, sequential } from '../loads/free.mjs';
+import { distinctKeys, hop, landing } from '../loads/flights.mjs';
 import { floors } from '../loads/floors.mjs';
 import { serve } from '../loads/http.mjs';
 
-const loads = { contended, pool, sequential, ownKeys, hold, free, wait, enter, floors, serve };
+const loads = {
+  contended,
+  pool,
+  sequential,
+  ownKeys,
+  hold,
+  free,
+  wait,
+  enter,
+  floors,
+  serve,
+  landing,
+  hop,
+  distinctKeys,
+};
 let client;
 
 const methods = {

@@ -20,6 +20,7 @@ const files = {
   'bottleneck.mjs': ['bottleneck', 'bottleneck-fast'],
   'live-mutex.mjs': ['live-mutex', 'live-mutex-fast'],
   'ours.mjs': ['ours', 'ours-memory', 'ours-local-passes'],
+  'ours-flights.mjs': ['ours-flights'],
   'p-limit.mjs': ['p-limit'],
   'raw.mjs': ['raw-set', 'raw-evalsha', 'raw-set-auto', 'raw-evalsha-auto', 'raw-batch'],
   'redis-kit.mjs': ['redis-kit', 'redis-kit-fast'],

@@ -1,6 +1,7 @@
 import { scenario as sequential } from './1-sequential.mjs';
 import { scenario as growth } from './10-growth.mjs';
 import { scenario as hotKey } from './11-hot-key.mjs';
+import { scenario as singleFlight } from './13-single-flight.mjs';
 import { scenario as ownKeys } from './2-own-keys.mjs';
 import { scenario as oneMutex } from './3-one-mutex.mjs';
 import { scenario as limit10 } from './4-limit-10.mjs';
@@ -29,4 +30,5 @@ export const scenarios = [
   http,
   growth,
   hotKey,
+  singleFlight,
 ];

@@ -13,19 +13,21 @@ export class FlightCaller {
   private resolve!: (value: unknown) => void;
   private reject!: (error: unknown) => void;
   private readonly stops: (() => void)[] = [];
-  private readonly work: Work;
 
   constructor(
     readonly key: string,
-    work: Work,
+    private work: Work,
     readonly options: ResolvedFlightOptions,
   ) {
-    // Another caller's flight may do it, later: still in the context of the one who brought it.
-    this.work = AsyncResource.bind(work);
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
     });
+  }
+
+  /** Another caller's flight may do the work: still in the context of the one who brought it. */
+  keepContext(): void {
+    this.work = AsyncResource.bind(this.work);
   }
 
   /** @param onGone called when it gives up */

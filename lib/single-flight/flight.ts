@@ -22,6 +22,9 @@ export interface FlightControl {
 /** How often a leader whose callers have all gone asks whether other processes still wait. */
 const ASK_FOR_FOLLOWERS_MS = 1000;
 
+// Made once: nobody gets to see it.
+const LEFT = new Error('Nobody waits for the permit any more.');
+
 /**
  * The callers of one key in this process, until they have a result: one that is stored, the one of another process that
  * leads, or the one of the work that they brought, when this process has got the permit.
@@ -31,10 +34,13 @@ export class Flight {
   private readonly options: ResolvedFlightOptions;
   private readonly queueing = new AbortController();
   private readonly working = new AbortController();
+  private isGranted = false;
   private isWorking = false;
   /** Whose work it was, and why nobody else gets its result. */
   private leader: FlightCaller | undefined;
   private refusal: ResultNotSharedError | undefined;
+
+  private acquiring: Promise<Permit> | undefined;
 
   /** Token of the last publication before the flight stood in the queue. */
   private seen: number | undefined;
@@ -66,7 +72,7 @@ export class Flight {
       void this.stopUnlessFollowed();
     } else {
       this.control.leave(this);
-      this.queueing.abort();
+      this.queueing.abort(LEFT);
     }
   }
 
@@ -78,6 +84,8 @@ export class Flight {
       const isRefused = this.refusal !== undefined && caller !== this.leader;
       caller.settle(isRefused ? { isError: true, error: this.refusal } : outcome);
     }
+    if (!this.isGranted) this.queueing.abort(LEFT);
+    if (this.acquiring !== undefined) release(this.acquiring);
   }
 
   /** Makes a new result in the background, unless somebody else does. Never rejects. */
@@ -119,21 +127,17 @@ export class Flight {
     }
     // One step: whoever publishes later than the look finds this process in the queue.
     const looking = store.look(this.permitKey);
-    const acquiring = this.acquire(Infinity);
-    try {
-      const look = await looking;
-      const stored = this.usable(look);
-      if (stored !== undefined) return stored;
-      this.seen = look.token;
-      if (this.early !== undefined) this.published(...this.early);
-      const first = await Promise.race([this.landed, acquiring]);
-      if ('isError' in first) return first;
-      const missed = first.acquiredAt > look.at ? await this.missed(look.token) : undefined;
-      return missed ?? (await this.lead(first, this.callers.values().next().value));
-    } finally {
-      this.queueing.abort();
-      release(acquiring);
-    }
+    this.acquiring = this.acquire(Infinity);
+    const look = await looking;
+    const stored = this.usable(look);
+    if (stored !== undefined) return stored;
+    this.seen = look.token;
+    if (this.early !== undefined) this.published(...this.early);
+    const first = await Promise.race([this.landed, this.acquiring]);
+    if ('isError' in first) return first;
+    this.isGranted = true;
+    const missed = first.acquiredAt > look.at ? await this.missed(look.token) : undefined;
+    return missed ?? (await this.lead(first, this.callers.values().next().value));
   }
 
   /** A permit that came later may come from a leader whose publication was not heard. */

@@ -54,6 +54,7 @@ export class LocalFlights implements FlightControl {
     const caller = new FlightCaller(key, work, options);
     const joined = this.joinable.get(permitKey);
     const flight = joined ?? new Flight(permitKey, caller, this);
+    if (joined !== undefined) caller.keepContext();
     flight.join(caller);
     caller.wait(this.core.clock, this.signals, () => flight.part(caller));
     if (joined === undefined) this.start(flight);

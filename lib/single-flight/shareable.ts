@@ -11,6 +11,38 @@ export function requireShareable(value: unknown): void {
   visit(value, 'result', new Set(), new WeakSet());
 }
 
+const JSON_DEPTH = 32;
+
+/** Whether JSON alone gives the value back as it is. Deeper than {@link JSON_DEPTH}, or cyclic: says no. */
+export function isJson(value: unknown, depth = 0): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0);
+    case 'object':
+      return value === null || (depth < JSON_DEPTH && isJsonObject(value, depth + 1));
+    default:
+      return false;
+  }
+}
+
+function isJsonObject(value: object, depth: number): boolean {
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (proto !== Object.prototype && proto !== Array.prototype) return false;
+  const names = Object.keys(value);
+  if (Array.isArray(value)) {
+    const isDense =
+      names.length === value.length && (names.at(-1) ?? '-1') === `${names.length - 1}`;
+    return isDense && value.every((item) => isJson(item, depth));
+  }
+  if (proto === Array.prototype || Object.getOwnPropertySymbols(value).length > 0) return false;
+  return names.every(
+    (name) => name !== '__proto__' && isJson((value as Record<string, unknown>)[name], depth),
+  );
+}
+
 /** Plain fields of a value that may have others. */
 export function isShareable(value: unknown): boolean {
   try {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { SemaphoreService } from 'nestjs-semaphore';
 import { FlightWorker } from '../support/flight-worker.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
@@ -33,14 +35,32 @@ const totalRuns = (key: string, among = workers): number =>
 
 describe('single flight over four processes', () => {
   it(`does the work of 400 equal calls once, in ${ROUNDS} of ${ROUNDS} rounds`, async () => {
+    const observer = new SemaphoreService({ ...options, log: 'none' });
     for (let round = 0; round < ROUNDS; round++) {
       const key = `together ${round}`;
-      const order = { key, calls: 100, workMs: 300, value: { round, at: new Date(round) } };
+      const value = { round, at: new Date(round) };
+      const order = { key, calls: 100, workMs: Infinity, value };
+      const calls = Promise.all(workers.map((worker) => worker.run(order)));
+      await pollUntil('three processes follow the fourth', async () => {
+        const { waiters } = await observer.inspect(`single-flight:${key}`);
+        return waiters.length === 3;
+      });
+      await Promise.all(workers.map((worker) => worker.finish(key)));
+      const results = await calls;
+      expect(totalRuns(key)).toBe(1);
+      expect(results.map((each) => each.length)).toEqual([1, 1, 1, 1]);
+      expect(new Set(results.flat().map((result) => JSON.stringify(result))).size).toBe(1);
+    }
+    await observer.close();
+  });
+
+  it(`does it once too when the work ends while others are about to join, in ${ROUNDS} of ${ROUNDS} rounds`, async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const key = `in passing ${round}`;
+      const order = { key, calls: 100, workMs: round % 5, options: { ttlMs: 60_000 } };
       const results = await Promise.all(workers.map((worker) => worker.run(order)));
       expect(totalRuns(key)).toBe(1);
-      const distinct = new Set(results.flat().map((result) => JSON.stringify(result)));
-      expect(results.map((each) => each.length)).toEqual([1, 1, 1, 1]);
-      expect(distinct.size).toBe(1);
+      expect(new Set(results.flat().map(({ by }) => by)).size).toBe(1);
     }
   });
 

@@ -61,6 +61,11 @@ export class FlightWorker implements AsyncDisposable {
     return this.call('run', order) as Promise<FlightResult[]>;
   }
 
+  /** Lets work with an infinite `workMs` end, if it is done here. */
+  async finish(key: string): Promise<void> {
+    await this.call('finish', key);
+  }
+
   /** How often it began the work. */
   runs(key: string): number {
     return this.begun.filter((each) => each.key === key).length;

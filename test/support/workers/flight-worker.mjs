@@ -5,6 +5,8 @@ let semaphores;
 /** @type {SingleFlightService} */
 let flights;
 
+const finishing = new Map();
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const methods = {
@@ -16,7 +18,8 @@ const methods = {
   async run({ key, calls = 1, workMs, value, options }) {
     const work = async (signal) => {
       process.send({ began: key, at: Date.now() });
-      await sleep(workMs);
+      if (workMs === Infinity) await new Promise((resolve) => finishing.set(key, resolve));
+      else await sleep(workMs);
       return { by: process.pid, value, isAborted: signal.aborted };
     };
     const results = await Promise.all(
@@ -26,6 +29,7 @@ const methods = {
       JSON.parse(text),
     );
   },
+  finish: (key) => finishing.get(key)?.(),
   close: () => semaphores.close(),
 };
 

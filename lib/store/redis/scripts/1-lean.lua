@@ -79,7 +79,3 @@ local function giveBack(K, text, a)
   write(K, 'SET', K, limit .. ' 0 ' .. token .. ' 0 0 ' .. ENDLESS_TEXT .. ' ' .. idleUntilText .. ' 0', 'PXAT', idleUntilText)
   return 1
 end
-
--- Defines the rest, when it is needed.
-local function prepare()
-

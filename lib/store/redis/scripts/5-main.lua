@@ -1,5 +1,4 @@
 return function(code, text, k, a)
-  if flights[code] then return flights[code](text, KEYS[k], KEYS[k + 1], KEYS[k + 2], a) end
   local s = load(text, KEYS[k], KEYS[k + 1], KEYS[k + 2])
   if now >= s.next then sweep(s) end
   local answer = operations[code](s, a)
@@ -16,9 +15,12 @@ local a = 5
 local perform
 for k = 1, #KEYS, 3 do
   local code = ARGV[a]
-  local text = call('GET', KEYS[k])
+  local text = ahead[KEYS[k]] or call('GET', KEYS[k])
+  ahead[KEYS[k]] = nil
   essential = code ~= 'A' and code ~= 'L'
-  local answer = code == 'A' and take(KEYS[k], text, a + 1) or code == 'R' and giveBack(KEYS[k], text, a + 1)
+  local flight = flights[code]
+  local answer = flight and flight(text, KEYS[k], KEYS[k + 1], KEYS[k + 2], a + 1)
+    or code == 'A' and take(KEYS[k], text, a + 1) or code == 'R' and giveBack(KEYS[k], text, a + 1)
   if not answer then
     perform = perform or prepare()
     answer = perform(code, text, k, a + 1)

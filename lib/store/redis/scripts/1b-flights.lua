@@ -4,6 +4,8 @@
 -- R  string  "token fresh stale payload": the token of the holder that published; until when it is fresh, and may be used
 --            at all; a payload of ! makes void what holders with older tokens publish
 local flights = {}
+-- K as W leaves it, for the release that follows: without waiters that is done in no time.
+local ahead = {}
 local KEEP_MS = 10000
 local FORGOTTEN_MS = 86400000
 local INLINE_BYTES = 1048576
@@ -16,7 +18,7 @@ local function leader(text)
   if id and tonumber(expiry) > now then return id, tonumber(token) end
 end
 
-local function stored(R)
+local function published(R)
   local text = call('GET', R)
   if not text then return nil, 0, 0 end
   local token, stale, from = match(text, '^(%d+) %d+ (%d+) ()')
@@ -24,10 +26,11 @@ local function stored(R)
 end
 
 -- S  seen: returns { isLed, waiting, text of R }, without the payload when it cannot be used and is not after seen
-flights.S = function(text, _, R, Q, a)
-  local result, token, stale, from = stored(R)
+flights.S = function(text, _, R, _, a)
+  local result, token, stale, from = published(R)
   if result and stale <= now and token <= tonumber(ARGV[a]) then result = string.sub(result, 1, from - 1) end
-  return { leader(text) and 1 or 0, call('ZCARD', Q), result or '' }
+  local waiting = text and match(text, '^%S+ %S+ %S+ %S+ (%S+)') or 0
+  return { leader(text) and 1 or 0, tonumber(waiting), result or '' }
 end
 
 -- W  id freshMs staleMs payload: publishes · returns 0 when the id does not lead any more
@@ -37,7 +40,7 @@ flights.W = function(text, K, R, Q, a)
   local fresh = now + ARGV[a + 1]
   local stale = fresh + ARGV[a + 2]
   local payload = ARGV[a + 3]
-  local result, last, usable, from = stored(R)
+  local result, last, usable, from = published(R)
   local isVoid = last > token
   if isVoid and string.sub(result, from) ~= VOID then return 0 end
   local head = format('%.0f %.0f %.0f ', token, fresh, stale)
@@ -50,11 +53,17 @@ flights.W = function(text, K, R, Q, a)
   local message = '=' .. K .. head .. (#payload <= INLINE_BYTES and '+' .. payload or '')
   local members, told = call('ZRANGE', Q, '-inf', lastPlace, 'BYSCORE'), {}
   for _, member in ipairs(members) do
-    local _, client = waiter(member)
+    local client = match(member, '^%S+ (%S+)')
     if not told[client] then call('PUBLISH', prefix .. ':@' .. client, message) end
     told[client] = true
   end
-  send('ZREM', Q, members)
+  if isVoid then
+    for _, member in ipairs(members) do call('ZREM', Q, member) end
+  elseif #members > 0 then
+    -- What is kept of clients that wait goes with them.
+    call('DEL', Q, K .. ':h')
+    ahead[K] = string.gsub(text, '^(%S+ %S+ %S+ %S+) %S+ (%S+ %S+) %S+', '%1 0 %2 0', 1)
+  end
   return 1
 end
 
@@ -68,3 +77,7 @@ flights.X = function(text, _, R)
   end
   return 1
 end
+
+-- Defines the rest, when it is needed.
+local function prepare()
+
