@@ -25,6 +25,8 @@ const RECIPES: Record<string, readonly string[]> = {
   'semaphores.admin': ['src/semaphores.admin.ts'],
   'thumbnails.function': ['src/thumbnails.function.ts'],
   worker: ['src/worker.ts'],
+  'rates.service': ['src/rates.service.ts'],
+  tokens: ['src/tokens.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
   prices: ['src/prices.ts'],
   devices: ['src/devices.controller.ts', 'src/devices.client.ts'],

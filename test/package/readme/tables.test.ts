@@ -9,18 +9,24 @@ import {
   MemorySemaphoreStore,
   PermitLostError,
   PermitUnavailableError,
+  ResultNotSharedError,
   Semaphore,
   SemaphoreClosedError,
   type SemaphoreError,
   SemaphoreModule,
+  SingleFlightAbortedError,
+  SingleFlightTimeoutError,
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { resolveModuleOptions, resolveOptions } from '../../../lib/semaphore.options.js';
+import { resolveFlightOptions } from '../../../lib/single-flight/single-flight.options.js';
+import { superjsonSerializer } from '../../../lib/single-flight/superjson.serializer.js';
 import { blocksOf, code, root, type Row, table } from './readme.js';
 
 const semaphoreOptions = table('### Of a semaphore');
 const decoratorOptions = table('### Of a semaphore', 1);
 const moduleOptions = table('### Of the module');
+const flightOptions = table('## Single flight');
 
 const nameOf = (row: Row): string => code(row['option']) ?? '';
 const names = (rows: readonly Row[]): string[] => rows.map(nameOf).sort();
@@ -51,6 +57,20 @@ describe('the options in README.md', () => {
       expectRule(row, (value) => resolveModuleOptions({ [name]: value }));
     },
   );
+
+  it.each(flightOptions.map((row) => [nameOf(row), row] as const))(
+    'default and rule of the single flight option %s',
+    (name, row) => {
+      const isWords = name === 'serializer';
+      const expected = isWords ? superjsonSerializer : defaultOf(row);
+      expect(resolveFlightOptions({})).toHaveProperty([name], expected);
+      expectRule(row, (value) => resolveFlightOptions({ [name]: value }));
+    },
+  );
+
+  it('are all that there are of single flight', () => {
+    expect(names(flightOptions)).toEqual(Object.keys(resolveFlightOptions({})).sort());
+  });
 
   it('has those of the decorator', () => {
     expect(names(decoratorOptions)).toEqual(['key', 'onUnavailable']);
@@ -85,7 +105,10 @@ const errors: SemaphoreError[] = [
   new StoreUnavailableError('it is gone', 'k'),
   new SemaphoreClosedError('k'),
   new AcquireAbortedError('k', 'reason'),
+  new SingleFlightTimeoutError('k', 5),
+  new SingleFlightAbortedError('k', 'reason'),
   new PermitLostError('k', 'id', 'expired'),
+  new ResultNotSharedError('k', 'it is a function'),
   new InvalidOptionsError('permits', 0, 'a whole number'),
 ];
 
@@ -199,6 +222,8 @@ function samplesOf(rule: string): { good: unknown[]; bad: unknown[] } {
   const kinds: Record<string, { good: unknown[]; bad: unknown[] }> = {
     'true, false': { good: [true, false], bad: ['true', 1] },
     AbortSignal: { good: [new AbortController().signal], bad: [{}, 'signal'] },
+    'share from 0 to 1': { good: [0, 0.5, 1], bad: [-0.1, 1.1, '1'] },
+    serializer: { good: [superjsonSerializer], bad: [{}, 'json'] },
     SemaphoreStore: { good: [new MemorySemaphoreStore()], bad: [{}, 'memory'] },
     'Redis URL, or object': { good: ['redis://localhost', 'rediss://r:1/2', {}], bad: ['here', 1] },
     object: { good: [{}], bad: ['object', 1] },

@@ -55,6 +55,9 @@ export const sendMail = job('sendMail');
 export const calculateQuote = job('calculateQuote');
 export const makeThumbnail = job('makeThumbnail');
 export const resizeImage = job('resizeImage');
+export const askForRate = job('askForRate');
+export const fetchToken = job('fetchToken');
+export const renderReport = job('renderReport');
 
 export function rowsToImport(): string[] {
   return ['first', 'second', 'third'];
