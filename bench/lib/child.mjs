@@ -3,7 +3,7 @@ import { openPeer } from '../peers/registry.mjs';
 import { contended, pool } from '../loads/contended.mjs';
 import { enter, free, hold, wait } from '../loads/held.mjs';
 import { ownKeys, sequential } from '../loads/free.mjs';
-import { distinctKeys, hop, landing } from '../loads/flights.mjs';
+import { distinctKeys, landing } from '../loads/flights.mjs';
 import { floors } from '../loads/floors.mjs';
 import { serve } from '../loads/http.mjs';
 
@@ -19,7 +19,6 @@ const loads = {
   floors,
   serve,
   landing,
-  hop,
   distinctKeys,
 };
 let client;

@@ -1,35 +1,43 @@
 import { now } from '../lib/clock.mjs';
 import { percentile } from '../lib/measure.mjs';
-import { floors } from './floors.mjs';
 
-/** From the end of a leader's work to its follower's result, in another "process". */
-export async function landing({ leader, follower }, { key, seconds }) {
-  const times = [];
+/**
+ * From a publication to its follower's result, in another "process"; and, in turns with it, what a message takes that a
+ * script publishes.
+ */
+export async function landing({ leader, follower, hop }, { key, seconds }) {
+  const landings = [];
+  const hops = [];
   const endsAt = now() + seconds * 1000;
   for (let round = 0; now() < endsAt; round++) {
-    let finish;
-    let begin;
-    const begun = new Promise((resolve) => (begin = resolve));
-    const work = () => {
-      begin();
-      return new Promise((resolve) => (finish = resolve));
-    };
-    const led = leader.flights.run(`${key}:${round}`, work);
-    await begun;
-    const followed = follower.flights.run(`${key}:${round}`, work).then(() => now());
-    await follower.queued(`${key}:${round}`);
-    const publishedAt = now();
-    finish({ rate: 1.08, at: 1_700_000_000_000 });
-    times.push(((await followed) - publishedAt) * 1000);
-    await led;
+    landings.push(await landOnce(leader, follower, `${key}:${round}`));
+    hops.push(await hop());
   }
-  return { handOffP50: percentile(times, 0.5), handOffP99: percentile(times, 0.99) };
+  const handOffP50 = percentile(landings, 0.5);
+  const hopP50 = percentile(hops, 0.5);
+  return {
+    handOffP50,
+    handOffP99: percentile(landings, 0.99),
+    hopP50,
+    timesHop: handOffP50 / hopP50,
+  };
 }
 
-/** What it is compared with: from a script that publishes to the message, the reply to the script included. */
-export async function hop(client, options) {
-  const { publishUs } = await floors(client, options);
-  return { handOffP50: publishUs };
+async function landOnce(leader, follower, key) {
+  let finish;
+  let begin;
+  const begun = new Promise((resolve) => (begin = resolve));
+  const work = () => {
+    begin();
+    return new Promise((resolve) => (finish = resolve));
+  };
+  // A leader's caller has its result in the turn in which it is published.
+  const published = leader.flights.run(key, work).then(() => now());
+  await begun;
+  const landed = follower.flights.run(key, work).then(() => now());
+  await follower.queued(key);
+  finish({ rate: 1.08, at: 1_700_000_000_000 });
+  return ((await landed) - (await published)) * 1000;
 }
 
 /** So many keys at once that nobody else asks for, again and again: each is one flight, or one permit. */
