@@ -120,8 +120,8 @@ export class Flight {
 
   private async getOutcome(): Promise<Outcome> {
     const { store } = this.control;
-    const { ttlMs, cacheErrorsMs } = this.options;
-    if (ttlMs > 0 || cacheErrorsMs > 0) {
+    const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs } = this.options;
+    if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
       const stored = this.usable(await store.look(this.permitKey));
       if (stored !== undefined) return stored;
     }
@@ -148,8 +148,10 @@ export class Flight {
   }
 
   private usable(look: FlightLook): Outcome | undefined {
-    if (look.state === 'none') return undefined;
-    if (look.state === 'stale' && !look.isLed) {
+    const isStale = look.state === 'stale';
+    const isRefused = isStale && this.options.staleWhileRevalidateMs === 0;
+    if (look.state === 'none' || isRefused) return undefined;
+    if (isStale && !look.isLed) {
       void new Flight(this.permitKey, this.first, this.control).refresh();
     }
     return this.unpack(look.payload);

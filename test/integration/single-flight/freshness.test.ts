@@ -125,6 +125,19 @@ describe.each([
     expect(job.runs).toBe(1);
   });
 
+  it('are not served stale to callers that do not ask for that', async () => {
+    const { pilots, advance } = open();
+    await using _pilots = pilots;
+    const { flights } = pilots.join();
+    const { work } = counter();
+    const stale = { ttlMs: 50, staleWhileRevalidateMs: 60_000 };
+    expect(await flights.run(pilots.key, work, stale)).toBe(1);
+    await advance(60);
+    expect(await flights.run(pilots.key, work)).toBe(2);
+    expect(await flights.run(pilots.key, work, { ttlMs: 60_000 })).toBe(3);
+    expect(await flights.run(pilots.key, work, stale)).toBe(3);
+  });
+
   it('are made anew when the stale ones are too old', async () => {
     const { pilots, advance } = open();
     await using _pilots = pilots;
