@@ -25,9 +25,12 @@ export {
   type LostReason,
   PermitLostError,
   PermitUnavailableError,
+  ResultNotSharedError,
   ScopeError,
   SemaphoreClosedError,
   SemaphoreError,
+  SingleFlightAbortedError,
+  SingleFlightTimeoutError,
   StoreUnavailableError,
   type UnavailableReason,
 } from './semaphore.errors.js';
@@ -54,6 +57,17 @@ export type {
   StatusCodes,
 } from './semaphore.options.js';
 export { SemaphoreService } from './semaphore.service.js';
+export {
+  SingleFlight,
+  type SingleFlightDecoratorOptions,
+} from './single-flight/single-flight.decorator.js';
+export type {
+  RunOptions,
+  SingleFlightOptions,
+  SingleFlightSerializer,
+  WrapOptions,
+} from './single-flight/single-flight.options.js';
+export { SingleFlightService, type Wrapped } from './single-flight/single-flight.service.js';
 export { type Clock, type StopTimer } from './store/clock.js';
 export { MemorySemaphoreStore } from './store/memory/memory.semaphore-store.js';
 export { RedisSemaphoreStore } from './store/redis/redis.semaphore-store.js';
@@ -72,3 +86,10 @@ export {
   type StoreSession,
   type WaiterSnapshot,
 } from './store/semaphore-store.js';
+export type {
+  FlightLook,
+  FlightLookState,
+  Publication,
+  PublicationListener,
+  SingleFlightStore,
+} from './store/single-flight-store.js';

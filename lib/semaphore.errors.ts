@@ -150,6 +150,51 @@ export class ScopeError extends SemaphoreError {
   }
 }
 
+/** A caller of a single flight got no result within its `timeoutMs`. The others, and the work, are not disturbed. */
+export class SingleFlightTimeoutError extends SemaphoreError {
+  readonly code = 'SINGLE_FLIGHT_TIMEOUT';
+
+  constructor(
+    key: string,
+    readonly timeoutMs: number,
+  ) {
+    super(
+      `No result of single flight "${key}" within ${timeoutMs} ms. ` +
+        'Try again later, or raise `timeoutMs`: the work may still be under way for other callers.',
+      key,
+    );
+  }
+}
+
+/** The caller's own signal ended its wait for a single flight. `cause` is the signal's reason. */
+export class SingleFlightAbortedError extends SemaphoreError {
+  readonly code = 'SINGLE_FLIGHT_ABORTED';
+
+  constructor(key: string, cause: unknown) {
+    super(`Single flight "${key}" was given up: the caller's \`signal\` was aborted.`, key, {
+      cause,
+    });
+  }
+}
+
+/** The work was done, but its result cannot go to callers other than the one whose work it was. */
+export class ResultNotSharedError extends SemaphoreError {
+  readonly code = 'SINGLE_FLIGHT_RESULT_NOT_SHARED';
+
+  /** @param detail why, as a part of the message */
+  constructor(
+    key: string,
+    readonly detail: string,
+    cause?: unknown,
+  ) {
+    super(
+      `The result of single flight "${key}" went only to the caller that did the work: ${detail}.`,
+      key,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+}
+
 /** An option has a value that its rule forbids. Thrown before anything is acquired. */
 export class InvalidOptionsError extends SemaphoreError {
   readonly code = 'SEMAPHORE_INVALID_OPTIONS';

@@ -20,6 +20,7 @@ import {
   validateOptions,
 } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
+import { SingleFlightService } from './single-flight/single-flight.service.js';
 import { requireIoredis } from './store/redis/redis.connection.js';
 import { describeRedis } from './store/redis/redis.description.js';
 import type { SemaphoreStore } from './store/semaphore-store.js';
@@ -40,12 +41,17 @@ const PROVIDERS: Provider[] = [
     useFactory: createService,
     inject: [MODULE_OPTIONS_TOKEN],
   },
+  {
+    provide: SingleFlightService,
+    useFactory: (semaphores: SemaphoreService) => new SingleFlightService(semaphores),
+    inject: [SemaphoreService],
+  },
   SemaphoreLifecycle,
   SemaphoreHealthIndicator,
   { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
 ];
 
-/** Provides SemaphoreService and `@Semaphore()`, to the whole application unless `isGlobal` is false. */
+/** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, to the whole application unless `isGlobal` is false. */
 @Module({})
 export class SemaphoreModule extends ConfigurableModuleClass {
   /** @throws {InvalidOptionsError} when the application starts */
@@ -80,7 +86,12 @@ function compose(definition: DynamicModule): DynamicModule {
   return {
     ...definition,
     providers: [...(definition.providers ?? []), ...PROVIDERS],
-    exports: [SemaphoreService, SemaphoreHealthIndicator, MODULE_OPTIONS_TOKEN],
+    exports: [
+      SemaphoreService,
+      SingleFlightService,
+      SemaphoreHealthIndicator,
+      MODULE_OPTIONS_TOKEN,
+    ],
   };
 }
 

@@ -245,12 +245,13 @@ const MAX_PRIORITY = 100_000;
 /** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
 const MAX_DURATION_MS = 1e12;
 
-interface Rule {
+/** What a value of an option must be. */
+export interface Rule {
   text: string;
   holds: (value: unknown) => boolean;
 }
 
-const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
+export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
   text:
     most === Number.MAX_SAFE_INTEGER
       ? `a whole number >= ${least}`
@@ -258,24 +259,30 @@ const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
   holds: (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
 });
 
-const orInfinity = (rule: Rule): Rule => ({
+export const orInfinity = (rule: Rule): Rule => ({
   text: `${rule.text}, or Infinity`,
   holds: (value) => value === Infinity || rule.holds(value),
 });
 
-const duration = (least: number): Rule => ({
+export const duration = (least: number): Rule => ({
   text: `a number of milliseconds >= ${least} and <= ${MAX_DURATION_MS}`,
   holds: (value) => typeof value === 'number' && value >= least && value <= MAX_DURATION_MS,
 });
 
-const oneOf = (...values: string[]): Rule => ({
+export const oneOf = (...values: string[]): Rule => ({
   text: values.map((value) => `'${value}'`).join(' | '),
   holds: (value) => values.includes(value as string),
 });
 
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+export const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null;
 
 const flag: Rule = { text: 'true or false', holds: (value) => typeof value === 'boolean' };
+
+export const ABORT_SIGNAL: Rule = {
+  text: 'an AbortSignal',
+  holds: (value) => value instanceof AbortSignal,
+};
 
 const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
   permits: wholeNumber(1),
@@ -299,7 +306,7 @@ const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
     holds: (value) =>
       typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_LENGTH,
   },
-  signal: { text: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
+  signal: ABORT_SIGNAL,
 };
 
 const LOG_LEVEL = oneOf('none', 'problems', 'all');
@@ -467,7 +474,11 @@ export function validateLease(leaseMs: unknown, key: string): void {
   throw new InvalidOptionsError('leaseMs', leaseMs, OPTION_RULES.leaseMs.text, key);
 }
 
-function merge<T extends object>(
+/**
+ * The levels over the defaults, later ones winning.
+ * @throws {InvalidOptionsError} naming the option, the value and the rule
+ */
+export function merge<T extends object>(
   defaults: T,
   rules: Record<string, Rule>,
   levels: readonly (object | undefined)[],

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import { acquireAll } from './core/acquire-all.js';
+import { registerCore } from './core/core-of.js';
 import { EventLog } from './core/event-log.js';
 import { healthOf } from './core/health.js';
 import { HeldContext } from './core/held-context.js';
@@ -88,6 +89,7 @@ export class SemaphoreService {
       resolve: (options) => this.resolve(options),
       isClosed: () => this.core.isClosed,
     });
+    registerCore(this, this.core);
   }
 
   /**

@@ -5,6 +5,8 @@ const columns = {
   p99: ['p99 us', count],
   handOffP50: ['hand-off p50 us', count],
   handOffP99: ['p99 us', count],
+  hopP50: ['pub/sub hop p50 us', count],
+  timesHop: ['in hops', ratio],
   slowestToFastest: ['slowest/fastest', ratio],
   starved: ['starved', count],
   overAdmitted: ['over-admitted', count],

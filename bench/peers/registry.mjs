@@ -21,6 +21,7 @@ const files = {
   'live-mutex.mjs': ['live-mutex', 'live-mutex-fast'],
   'ours.mjs': ['ours', 'ours-memory', 'ours-local-passes'],
   'ours-telemetry.mjs': ['ours-metrics', 'ours-telemetry'],
+  'ours-flights.mjs': ['ours-flights'],
   'p-limit.mjs': ['p-limit'],
   'raw.mjs': ['raw-set', 'raw-evalsha', 'raw-set-auto', 'raw-evalsha-auto', 'raw-batch'],
   'redis-kit.mjs': ['redis-kit', 'redis-kit-fast'],

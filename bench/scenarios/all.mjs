@@ -2,6 +2,7 @@ import { scenario as sequential } from './1-sequential.mjs';
 import { scenario as growth } from './10-growth.mjs';
 import { scenario as hotKey } from './11-hot-key.mjs';
 import { scenario as lockServer } from './12-lock-server.mjs';
+import { scenario as singleFlight } from './13-single-flight.mjs';
 import { scenario as telemetry } from './14-telemetry.mjs';
 import { scenario as ownKeys } from './2-own-keys.mjs';
 import { scenario as oneMutex } from './3-one-mutex.mjs';
@@ -32,5 +33,6 @@ export const scenarios = [
   growth,
   hotKey,
   lockServer,
+  singleFlight,
   telemetry,
 ];

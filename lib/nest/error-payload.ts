@@ -2,6 +2,8 @@ import {
   AcquireAbortedError,
   PermitUnavailableError,
   SemaphoreClosedError,
+  SingleFlightAbortedError,
+  SingleFlightTimeoutError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
 import type { StatusCodes } from '../semaphore.options.js';
@@ -12,6 +14,8 @@ export const RETRIABLE_ERRORS = [
   StoreUnavailableError,
   SemaphoreClosedError,
   AcquireAbortedError,
+  SingleFlightTimeoutError,
+  SingleFlightAbortedError,
 ] as const;
 
 export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from './clock.js';
+import type { SingleFlightStore } from './single-flight-store.js';
 
 /**
  * The port: where semaphores live. One store may serve several services (in tests, several "processes").
@@ -25,6 +26,9 @@ export abstract class SemaphoreStore {
 export interface StoreSession {
   /** Name of this process in snapshots, for example `host:pid:random`. */
   readonly clientId: string;
+
+  /** Single flight, for a store that can do it. */
+  readonly flights?: SingleFlightStore;
 
   /**
    * Takes a permit, or a place in the queue, or neither. Asking again under the same id gives the same permit or

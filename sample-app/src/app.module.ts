@@ -7,6 +7,7 @@ import { DemoModule } from './demo/demo.module.js';
 import { DigestModule } from './digest/digest.module.js';
 import { ExportsController } from './exports/exports.controller.js';
 import { PaymentsModule } from './payments/payments.module.js';
+import { RatesModule } from './rates/rates.module.js';
 import { ReportsModule } from './reports/reports.module.js';
 import { ThumbnailsModule } from './thumbnails/thumbnails.module.js';
 
@@ -19,6 +20,7 @@ import { ThumbnailsModule } from './thumbnails/thumbnails.module.js';
     PaymentsModule,
     ThumbnailsModule,
     DigestModule,
+    RatesModule,
     DemoModule,
   ],
   controllers: [ExportsController],

@@ -120,6 +120,28 @@ test('the digest is sent once for all instances each time', async () => {
   expect(new Set(ticks).size).toBe(ticks.length);
 }, 120_000);
 
+test('100 requests to two instances at once cost one upstream call', async () => {
+  await using redis = await startRedis();
+  await using first = await SampleApp.start({ REDIS_URL: redis.url });
+  await using second = await SampleApp.start({ REDIS_URL: redis.url });
+  const apps = [first, second];
+  const upstreamCalls = async (): Promise<number> => {
+    const answers = await Promise.all(
+      apps.map((app) => app.ask<{ calls: number }>('/rates/upstream')),
+    );
+    return answers.reduce((sum, { body }) => sum + body.calls, 0);
+  };
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? first : second).ask('/rates/eur-usd')),
+  );
+  expect(await upstreamCalls()).toBe(1);
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  expect(new Set(answers.map(({ body }) => JSON.stringify(body))).size).toBe(1);
+  expect(answers[0]?.body).toMatchObject({ pair: 'EUR-USD' });
+  await first.ask('/rates/gbp-usd');
+  expect(await upstreamCalls()).toBe(2);
+}, 120_000);
+
 test('payments are fenced in the ledger that all instances share', async () => {
   await using redis = await startRedis();
   await using first = await SampleApp.start({ REDIS_URL: redis.url });

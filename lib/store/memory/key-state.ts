@@ -16,6 +16,8 @@ export interface Owner {
   readonly clientId: string;
   /** Tells the client, after the operation that causes it has returned. */
   tell(message: (client: StoreClient) => void): void;
+  /** The same for the result of a flight that it waits for. */
+  tellResult(key: string, token: number, payload: string): void;
 }
 
 /** What a key needs of its store. Times are those of `clock.now()`. */
@@ -170,6 +172,22 @@ export class KeyState {
     this.admit(now);
     if (!holder?.isReleased) dropped.owner.tell((client) => client.revoked(this.key, id));
     return true;
+  }
+
+  /** Who holds the permit of a flight: the last one to have got it. */
+  get leader(): { id: string; fencingToken: number } | undefined {
+    return Array.from(this.holders.values()).findLast(({ isReleased }) => !isReleased);
+  }
+
+  get waiting(): number {
+    return this.line.size;
+  }
+
+  /** Takes everybody out of the line who has stood there since before `time`. @returns their owners, each once */
+  dismissWaiters(time: number): Set<Owner> {
+    const early = this.line.inOrder().filter(({ since }) => since <= time);
+    for (const { id } of early) this.line.remove(id);
+    return new Set(early.map(({ owner }) => owner));
   }
 
   /** Takes all waiters of an owner out of the line. */

@@ -2,6 +2,7 @@ import { type Clock, type StopTimer, systemClock } from '../clock.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
 import { globMatcher } from '../glob.js';
 import { type Host, KeyState, type Owner } from './key-state.js';
+import { MemoryResults } from './memory.flights.js';
 import { MemorySession, type SharedMemory } from './memory.session.js';
 
 /** How often keys are looked for whose leases ended without anybody asking for them again. */
@@ -36,6 +37,7 @@ export class MemorySemaphoreStore extends SemaphoreStore {
 }
 
 class Memory implements SharedMemory, Host {
+  readonly results: MemoryResults;
   private readonly keys = new Map<string, KeyState>();
   private readonly epochStart: number;
   /** One for all keys, so that a key can be forgotten and its tokens still grow. */
@@ -43,6 +45,7 @@ class Memory implements SharedMemory, Host {
   private isSweepDue = false;
 
   constructor(private readonly clock: Clock) {
+    this.results = new MemoryResults(clock);
     this.epochStart = clock.wallTime() - clock.now();
   }
 

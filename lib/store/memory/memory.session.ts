@@ -12,6 +12,7 @@ import type {
   StoreSession,
 } from '../semaphore-store.js';
 import type { KeyState, Owner } from './key-state.js';
+import { MemoryFlights, type MemoryResults } from './memory.flights.js';
 
 /** What a session asks of its store. */
 export interface SharedMemory {
@@ -19,6 +20,9 @@ export interface SharedMemory {
   run<T>(key: string, operation: (state: KeyState, now: number) => T): T;
   /** Keys that have holders or waiters. */
   usedKeys(pattern: string): string[];
+  /** What flights have published. */
+  readonly results: MemoryResults;
+  toEpoch(time: number): number;
   /** Takes the owner's waiters out of all lines. */
   dismiss(owner: Owner): void;
 }
@@ -29,12 +33,15 @@ export interface SharedMemory {
  */
 export class MemorySession implements StoreSession, Owner {
   readonly clientId = `${hostname()}:${process.pid}:${randomBytes(4).toString('hex')}`;
+  readonly flights: MemoryFlights;
   private isClosed = false;
 
   constructor(
     private readonly memory: SharedMemory,
     private readonly client: StoreClient,
-  ) {}
+  ) {
+    this.flights = new MemoryFlights(memory, (key, operation) => this.run(key, operation));
+  }
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     return this.run(request.key, (state, now) => state.acquire(request, this, now));
@@ -88,6 +95,12 @@ export class MemorySession implements StoreSession, Owner {
   tell(message: (client: StoreClient) => void): void {
     queueMicrotask(() => {
       if (!this.isClosed) message(this.client);
+    });
+  }
+
+  tellResult(key: string, token: number, payload: string): void {
+    queueMicrotask(() => {
+      if (!this.isClosed) this.flights.published(key, token, payload);
     });
   }
 

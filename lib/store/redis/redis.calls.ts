@@ -59,6 +59,9 @@ const RETRY_AFTER_MS = 25;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
 
+/** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
+const OF_FLIGHTS = /^[SWX]/;
+
 /** Answers of a server that cannot do it now, but did nothing. */
 const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;
 
@@ -235,7 +238,9 @@ export class RedisCalls {
 
   private build({ operations, end }: Batch): string[] {
     const args: string[] = [];
-    for (const { state } of operations) args.push(state, `${state}:h`, `${state}:q`);
+    for (const { state, text } of operations) {
+      args.push(state, OF_FLIGHTS.test(text) ? `${state}:r` : `${state}:h`, `${state}:q`);
+    }
     const notAfter = this.notAfter(this.slotOf((operations[0] as Pending).state), end);
     args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
     for (const { text, list } of operations) {
@@ -291,7 +296,9 @@ function* inParts(group: Pending[]): Generator<Pending[]> {
   for (const operation of group) {
     const { length } = operation.list ?? [];
     size += length + 1;
-    if (part.length === MAX_OPERATIONS_A_CALL || (size > MAX_ARGUMENTS_A_CALL && part.length > 0)) {
+    const isFull = part.length >= MAX_OPERATIONS_A_CALL || size > MAX_ARGUMENTS_A_CALL;
+    const last = part.at(-1);
+    if (isFull && last !== undefined && !OF_FLIGHTS.test(last.text)) {
       yield part;
       part = [];
       size = length + 1;

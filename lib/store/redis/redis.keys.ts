@@ -1,6 +1,6 @@
 /**
  * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot;
- * `prefix:@client` is a process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
+ * so does `prefix:{key}:r`, the result of a single flight. `prefix:@client` is a process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
  */
 export class RedisKeys {
   constructor(readonly prefix: string) {}

@@ -15,6 +15,7 @@ import type {
 } from '../semaphore-store.js';
 import { RedisCalls, type OwnGrants, type Sample } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
+import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
 import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
@@ -59,6 +60,8 @@ export class RedisSession implements StoreSession {
     .replace(/[^\w.-]/g, '_')
     .slice(0, 64)}:${process.pid}:${randomBytes(4).toString('hex')}`;
 
+  readonly flights: RedisFlights;
+
   private readonly keys: RedisKeys;
   private readonly link: RedisLink;
   private readonly calls: RedisCalls;
@@ -88,6 +91,7 @@ export class RedisSession implements StoreSession {
       timeoutMs,
       (grants, sample) => this.onOwnGrants(grants, sample),
     );
+    this.flights = new RedisFlights(this.calls, this.keys);
     this.waiting = new RedisWaiting(this.calls, clock, {
       granted: (waiting, grant) => this.onGrant(waiting, grant),
       dropped: ({ request }) => client.revoked(request.key, request.id),
@@ -259,11 +263,13 @@ export class RedisSession implements StoreSession {
     }
   }
 
-  /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known */
+  /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known · `=...` the result of a flight */
   private onMessage(text: string): void {
     const rest = text.slice(1);
     if (text.startsWith('?')) {
       this.waiting.poll(rest);
+    } else if (text.startsWith('=')) {
+      this.flights.onMessage(rest);
     } else if (text.startsWith('!')) {
       const end = rest.indexOf(' ');
       const [id, state] = [rest.slice(0, end), rest.slice(end + 1)];

@@ -54,7 +54,8 @@ export function describeSemaphoreStore(
   });
 }
 
-function globalFramework(): TestFramework {
+/** Jest and Vitest with globals, `node:test` does without. */
+export function globalFramework(): TestFramework {
   const { describe, it } = globalThis as Partial<TestFramework>;
   if (typeof describe === 'function' && typeof it === 'function') return { describe, it };
   throw new TypeError(

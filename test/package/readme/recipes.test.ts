@@ -32,6 +32,8 @@ const RECIPES: Record<string, readonly string[]> = {
   'dashboard.module': ['src/dashboard.module.ts'],
   'thumbnails.function': ['src/thumbnails.function.ts'],
   worker: ['src/worker.ts'],
+  'rates.service': ['src/rates.service.ts'],
+  tokens: ['src/tokens.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
   prices: ['src/prices.ts'],
   'locks.module': ['src/locks.module.ts', 'src/locks.client.ts'],

@@ -11,6 +11,7 @@ import {
   MemorySemaphoreStore,
   PermitLostError,
   PermitUnavailableError,
+  ResultNotSharedError,
   ScopeError,
   Semaphore,
   SemaphoreClosedError,
@@ -18,6 +19,8 @@ import {
   SemaphoreModule,
   semaphoreMiddleware,
   SemaphoreService,
+  SingleFlightAbortedError,
+  SingleFlightTimeoutError,
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
@@ -27,12 +30,15 @@ import {
   resolveOptions,
 } from '../../../lib/semaphore.options.js';
 import { resolveServerOptions } from '../../../lib/server/server.options.js';
+import { resolveFlightOptions } from '../../../lib/single-flight/single-flight.options.js';
+import { superjsonSerializer } from '../../../lib/single-flight/superjson.serializer.js';
 import { blocksOf, code, root, type Row, table } from './readme.js';
 
 const semaphoreOptions = table('### Of a semaphore');
 const decoratorOptions = table('### Of a semaphore', 1);
 const middlewareOptions = table('### Of the middleware');
 const moduleOptions = table('### Of the module');
+const flightOptions = table('## Single flight');
 
 const nameOf = (row: Row): string => code(row['option']) ?? '';
 const names = (rows: readonly Row[]): string[] => rows.map(nameOf).sort();
@@ -73,6 +79,20 @@ describe('the options in README.md', () => {
       expect(rows[0]?.['meaning']).toContain(`'${one}'`);
       expect(resolveLog({ level: one }).level).toBe(one);
     }
+  });
+
+  it.each(flightOptions.map((row) => [nameOf(row), row] as const))(
+    'default and rule of the single flight option %s',
+    (name, row) => {
+      const isWords = name === 'serializer';
+      const expected = isWords ? superjsonSerializer : defaultOf(row);
+      expect(resolveFlightOptions({})).toHaveProperty([name], expected);
+      expectRule(row, (value) => resolveFlightOptions({ [name]: value }));
+    },
+  );
+
+  it('are all that there are of single flight', () => {
+    expect(names(flightOptions)).toEqual(Object.keys(resolveFlightOptions({})).sort());
   });
 
   it('has those of the decorator', () => {
@@ -125,8 +145,11 @@ const errors: SemaphoreError[] = [
   new StoreUnavailableError('it is gone', 'k'),
   new SemaphoreClosedError('k'),
   new AcquireAbortedError('k', 'reason'),
+  new SingleFlightTimeoutError('k', 5),
+  new SingleFlightAbortedError('k', 'reason'),
   new PermitLostError('k', 'id', 'expired'),
   new ScopeError('none', 'k'),
+  new ResultNotSharedError('k', 'it is a function'),
   new InvalidOptionsError('permits', 0, 'a whole number'),
 ];
 
@@ -278,6 +301,8 @@ function samplesOf(rule: string): { good: unknown[]; bad: unknown[] } {
   const kinds: Record<string, { good: unknown[]; bad: unknown[] }> = {
     'true, false': { good: [true, false], bad: ['true', 1] },
     AbortSignal: { good: [new AbortController().signal], bad: [{}, 'signal'] },
+    'share from 0 to 1': { good: [0, 0.5, 1], bad: [-0.1, 1.1, '1'] },
+    serializer: { good: [superjsonSerializer], bad: [{}, 'json'] },
     SemaphoreStore: { good: [new MemorySemaphoreStore()], bad: [{}, 'memory'] },
     'Redis URL': { good: ['redis://localhost', 'rediss://r:1/2'], bad: ['here', 1] },
     object: { good: [{}], bad: ['object', 1] },

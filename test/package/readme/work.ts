@@ -57,6 +57,9 @@ export const saveOrder = job('saveOrder');
 export const queryReports = job('queryReports');
 export const makeThumbnail = job('makeThumbnail');
 export const resizeImage = job('resizeImage');
+export const askForRate = job('askForRate');
+export const fetchToken = job('fetchToken');
+export const renderReport = job('renderReport');
 
 export function rowsToImport(): string[] {
   return ['first', 'second', 'third'];

@@ -1,18 +1,20 @@
-local states, RELEASE = {}, byte('R')
+local states, RELEASE, OF_FLIGHTS = {}, byte('R'), { S = true, W = true, X = true }
 
 -- Whoever became free by one release or several is handed on before any other operation may see it.
 local function perform(code, text, k, a, get)
   local K = KEYS[k]
   local s = states[K]
   if not s then
-    s = load(get, K, KEYS[k + 1], KEYS[k + 2])
+    s = load(get, K, K .. ':h', KEYS[k + 2])
     if now >= s.next then sweep(s) end
     s.due = s.changed
     states[K] = s
   end
   if s.due and code ~= RELEASE then admit(s) end
+  local name = string.char(code)
+  if OF_FLIGHTS[name] then s.R = KEYS[k + 1] end
   s.failing = true
-  local answer = operations[string.char(code)](s, text, a)
+  local answer = operations[name](s, text, a)
   s.failing = false
   s.due = s.changed
   return answer
@@ -36,7 +38,7 @@ return states, perform, finish
 end
 
 local answers = { now }
-local ACQUIRE, RELEASE, LIMIT, POLL = byte('ARLP', 1, 4)
+local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH = byte('ARLPW', 1, 5)
 local states, perform, finish
 
 local function performAll()
@@ -55,7 +57,7 @@ local function performAll()
     end
     answers[#answers + 1] = answer
     a = a + 1
-    if code == POLL then a = a + 3 * string.sub(text, 2) end
+    if code == POLL then a = a + 3 * string.sub(text, 2) elseif code == PUBLISH then a = a + 1 end
   end
 end
 

@@ -1,0 +1,66 @@
+import { ResultNotSharedError } from '../semaphore.errors.js';
+import { withHttpClass } from './http-error.js';
+import type { ResolvedFlightOptions, SingleFlightSerializer } from './single-flight.options.js';
+import { superjsonSerializer } from './superjson.serializer.js';
+
+/** What came of the work. */
+export type Outcome =
+  | { isError: false; value: unknown }
+  /** Whatever was thrown. */
+  | { isError: true; error: unknown };
+
+export interface Packed {
+  payload: string;
+  /** Why it goes to nobody but the caller that did the work. */
+  refusal?: ResultNotSharedError;
+}
+
+const VALUE = 'v';
+const ERROR = 'e';
+const REFUSAL = 'x';
+
+/** The outcome for other processes. Never throws. */
+export function pack(
+  key: string,
+  outcome: Outcome,
+  { serializer, maxResultBytes }: Pick<ResolvedFlightOptions, 'serializer' | 'maxResultBytes'>,
+): Packed {
+  let text: string;
+  try {
+    text = outcome.isError
+      ? ERROR + superjsonSerializer.serialize(outcome.error)
+      : VALUE + String(serializer.serialize(outcome.value));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return refuse(key, `it cannot be serialized (${reason})`, error);
+  }
+  const bytes = Buffer.byteLength(text) - 1;
+  if (bytes <= maxResultBytes) return { payload: text };
+  return refuse(
+    key,
+    `it has ${bytes} bytes, and \`maxResultBytes\` is ${maxResultBytes}: return less, or raise it`,
+  );
+}
+
+/** What another process packed. Never throws. */
+export function unpack(key: string, payload: string, serializer: SingleFlightSerializer): Outcome {
+  const text = payload.slice(1);
+  try {
+    switch (payload[0]) {
+      case VALUE:
+        return { isError: false, value: serializer.deserialize(text) };
+      case ERROR:
+        return { isError: true, error: withHttpClass(superjsonSerializer.deserialize(text)) };
+      default:
+        return { isError: true, error: new ResultNotSharedError(key, text) };
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const detail = `it cannot be deserialized (${reason}): do all processes use the same serializer?`;
+    return { isError: true, error: new ResultNotSharedError(key, detail, error) };
+  }
+}
+
+function refuse(key: string, detail: string, cause?: unknown): Packed {
+  return { payload: REFUSAL + detail, refusal: new ResultNotSharedError(key, detail, cause) };
+}

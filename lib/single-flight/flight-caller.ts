@@ -1,0 +1,65 @@
+import { AsyncResource } from 'node:async_hooks';
+import type { SignalWatch } from '../core/signal-watch.js';
+import { SingleFlightAbortedError, SingleFlightTimeoutError } from '../semaphore.errors.js';
+import type { Clock } from '../store/clock.js';
+import type { Outcome } from './envelope.js';
+import type { ResolvedFlightOptions } from './single-flight.options.js';
+
+export type Work = (signal: AbortSignal) => unknown;
+
+/** Somebody who asked for the result, and can do the work. Gives up alone. */
+export class FlightCaller {
+  readonly result: Promise<unknown>;
+  private resolve!: (value: unknown) => void;
+  private reject!: (error: unknown) => void;
+  private readonly stops: (() => void)[] = [];
+
+  constructor(
+    readonly key: string,
+    private work: Work,
+    readonly options: ResolvedFlightOptions,
+  ) {
+    this.result = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  /** Another caller's flight may do the work: still in the context of the one who brought it. */
+  keepContext(): void {
+    this.work = AsyncResource.bind(this.work);
+  }
+
+  /** @param onGone called when it gives up */
+  wait(clock: Clock, signals: SignalWatch, onGone: () => void): void {
+    const { key } = this;
+    const { timeoutMs, signal } = this.options;
+    const giveUp = (error: Error): void => {
+      this.settle({ isError: true, error });
+      onGone();
+    };
+    if (timeoutMs !== Infinity) {
+      const timeOut = (): void => giveUp(new SingleFlightTimeoutError(key, timeoutMs));
+      this.stops.push(clock.schedule(timeOut, timeoutMs));
+    }
+    if (signal !== undefined) {
+      const abort = (): void => giveUp(new SingleFlightAbortedError(key, signal.reason));
+      this.stops.push(signals.listen(signal, abort));
+    }
+  }
+
+  /** Never throws. */
+  async do(signal: AbortSignal): Promise<Outcome> {
+    try {
+      return { isError: false, value: await this.work(signal) };
+    } catch (error) {
+      return { isError: true, error };
+    }
+  }
+
+  settle(outcome: Outcome): void {
+    for (const stop of this.stops) stop();
+    if (outcome.isError) this.reject(outcome.error);
+    else this.resolve(outcome.value);
+  }
+}

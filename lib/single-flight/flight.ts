@@ -1,0 +1,247 @@
+import type { Permit } from '../core/permit.js';
+import type { SemaphoreCore } from '../core/semaphore-core.js';
+import {
+  type ResultNotSharedError,
+  SingleFlightAbortedError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
+import { resolveOptions } from '../semaphore.options.js';
+import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
+import { type Outcome, pack, unpack } from './envelope.js';
+import type { FlightCaller } from './flight-caller.js';
+import type { ResolvedFlightOptions } from './single-flight.options.js';
+
+/** What all flights of a process share. */
+export interface FlightControl {
+  readonly core: SemaphoreCore;
+  readonly store: SingleFlightStore;
+  /** Nobody joins the flight any more. */
+  leave(flight: Flight): void;
+}
+
+/** How often a leader whose callers have all gone asks whether other processes still wait. */
+const ASK_FOR_FOLLOWERS_MS = 1000;
+
+// Made once: nobody gets to see it.
+const LEFT = new Error('Nobody waits for the permit any more.');
+
+/**
+ * The callers of one key in this process, until they have a result: one that is stored, the one of another process that
+ * leads, or the one of the work that they brought, when this process has got the permit.
+ */
+export class Flight {
+  private readonly callers = new Set<FlightCaller>();
+  private readonly options: ResolvedFlightOptions;
+  private readonly queueing = new AbortController();
+  private readonly working = new AbortController();
+  private isGranted = false;
+  private isWorking = false;
+  /** Whose work it was, and why nobody else gets its result. */
+  private leader: FlightCaller | undefined;
+  private refusal: ResultNotSharedError | undefined;
+
+  private acquiring: Promise<Permit> | undefined;
+
+  /** Token of the last publication before the flight stood in the queue. */
+  private seen: number | undefined;
+  /** A publication that came before that was known. */
+  private early: [token: number, payload: string | undefined] | undefined;
+  private land!: (outcome: Outcome) => void;
+  private readonly landed = new Promise<Outcome>((resolve) => {
+    this.land = resolve;
+  });
+
+  /** @param permitKey of the semaphore whose holder leads */
+  constructor(
+    readonly permitKey: string,
+    private readonly first: FlightCaller,
+    private readonly control: FlightControl,
+  ) {
+    this.options = first.options;
+  }
+
+  join(caller: FlightCaller): void {
+    this.callers.add(caller);
+  }
+
+  /** A caller has given up. */
+  part(caller: FlightCaller): void {
+    this.callers.delete(caller);
+    if (this.callers.size > 0) return;
+    if (this.isWorking) {
+      void this.stopUnlessFollowed();
+    } else {
+      this.control.leave(this);
+      this.queueing.abort(LEFT);
+    }
+  }
+
+  /** Gives its callers a result. Never rejects. */
+  async fly(): Promise<void> {
+    const outcome = await this.getOutcome().catch((error: unknown) => this.without(error));
+    this.control.leave(this);
+    for (const caller of this.callers) {
+      const isRefused = this.refusal !== undefined && caller !== this.leader;
+      caller.settle(isRefused ? { isError: true, error: this.refusal } : outcome);
+    }
+    if (!this.isGranted) this.queueing.abort(LEFT);
+    if (this.acquiring !== undefined) release(this.acquiring);
+  }
+
+  /** Makes a new result in the background, unless somebody else does. Never rejects. */
+  async refresh(): Promise<void> {
+    const looking = this.control.store.look(this.permitKey);
+    const acquiring = this.acquire(0);
+    try {
+      const [look, permit] = await Promise.all([looking, acquiring]);
+      if (look.state !== 'fresh') await this.lead(permit, this.first);
+    } catch {
+      // Busy, or the store is away: what is stored is used until its time is over, then callers get the error.
+    } finally {
+      release(acquiring);
+    }
+  }
+
+  /** Another process published while this one stood in the queue. */
+  published(token: number, payload: string | undefined): void {
+    if (this.seen === undefined) this.early = [token, payload];
+    else if (token <= this.seen) return;
+    else if (payload !== undefined) this.land(this.unpack(payload));
+    else {
+      this.control.store.look(this.permitKey, this.seen).then(
+        (look) => {
+          if (look.state !== 'none') this.land(this.unpack(look.payload));
+        },
+        // The place in the queue is asked for again, and with its grant what was missed.
+        () => undefined,
+      );
+    }
+  }
+
+  private async getOutcome(): Promise<Outcome> {
+    const { store } = this.control;
+    const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs } = this.options;
+    if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
+      const stored = this.usable(await store.look(this.permitKey));
+      if (stored !== undefined) return stored;
+    }
+    // One step: whoever publishes later than the look finds this process in the queue.
+    const looking = store.look(this.permitKey);
+    this.acquiring = this.acquire(Infinity);
+    const look = await looking;
+    const stored = this.usable(look);
+    if (stored !== undefined) return stored;
+    this.seen = look.token;
+    if (this.early !== undefined) this.published(...this.early);
+    const first = await Promise.race([this.landed, this.acquiring]);
+    if ('isError' in first) return first;
+    this.isGranted = true;
+    const missed = first.acquiredAt > look.at ? await this.missed(look.token) : undefined;
+    return missed ?? (await this.lead(first, this.callers.values().next().value));
+  }
+
+  /** A permit that came later may come from a leader whose publication was not heard. */
+  private async missed(seen: number): Promise<Outcome | undefined> {
+    const look = await this.control.store.look(this.permitKey, seen);
+    const isNew = look.state === 'fresh' || look.state === 'missed';
+    return isNew ? this.unpack(look.payload) : undefined;
+  }
+
+  private usable(look: FlightLook): Outcome | undefined {
+    const isStale = look.state === 'stale';
+    const isRefused = isStale && this.options.staleWhileRevalidateMs === 0;
+    if (look.state === 'none' || isRefused) return undefined;
+    if (isStale && !look.isLed) {
+      void new Flight(this.permitKey, this.first, this.control).refresh();
+    }
+    return this.unpack(look.payload);
+  }
+
+  private acquire(waitMs: number): Promise<Permit> {
+    const { leaseMs } = this.options;
+    const { signal } = this.queueing;
+    const acquiring = this.control.core.acquire(
+      this.permitKey,
+      resolveOptions({ waitMs, leaseMs, signal }),
+    );
+    acquiring.catch(() => undefined);
+    return acquiring;
+  }
+
+  private async lead(permit: Permit, leader: FlightCaller | undefined): Promise<Outcome> {
+    if (leader === undefined) return { isError: true, error: this.deserted() };
+    this.leader = leader;
+    this.isWorking = true;
+    const { signal } = permit;
+    const onLost = (): void => this.working.abort(signal.reason);
+    signal.addEventListener('abort', onLost);
+    const outcome = await leader.do(this.working.signal);
+    signal.removeEventListener('abort', onLost);
+    this.isWorking = false;
+    this.publish(permit, outcome);
+    return outcome;
+  }
+
+  /** A permit that was lost is checked by the store too: here the news may not have come yet. */
+  private publish(permit: Permit, outcome: Outcome): void {
+    const { payload, refusal } = pack(this.first.key, outcome, this.options);
+    this.refusal = refusal;
+    // Whoever stands in the queue by now wants work that is not given up half-way.
+    const isGivenUp = outcome.isError && this.working.signal.aborted;
+    if (!permit.isHeld || isGivenUp) return;
+    const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
+    const publication = { permitId: permit.id, payload, ...times };
+    // When that fails, somebody in the queue gets the permit and does the work again.
+    this.control.store.publish(this.permitKey, publication).catch(() => undefined);
+    void permit.release();
+  }
+
+  private times({ isError }: Outcome): { freshMs: number; staleMs: number } {
+    const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, jitter } = this.options;
+    if (isError) return { freshMs: cacheErrorsMs, staleMs: 0 };
+    const freshMs = Math.round(ttlMs * (1 - jitter * Math.random()));
+    return { freshMs, staleMs: ttlMs > 0 ? staleWhileRevalidateMs : 0 };
+  }
+
+  private async stopUnlessFollowed(): Promise<void> {
+    const look = await this.control.store.look(this.permitKey).catch(() => undefined);
+    if (!this.isWorking || this.callers.size > 0) return;
+    if (look?.waiting === 0) {
+      this.control.leave(this);
+      this.working.abort(this.deserted());
+    } else {
+      this.control.core.clock.schedule(() => {
+        if (this.isWorking && this.callers.size === 0) void this.stopUnlessFollowed();
+      }, ASK_FOR_FOLLOWERS_MS);
+    }
+  }
+
+  /** The store is away. */
+  private async without(error: unknown): Promise<Outcome> {
+    const leader = this.callers.values().next().value;
+    const isAllowed = this.options.onStoreFailure === 'allow';
+    if (!isAllowed || leader === undefined || !(error instanceof StoreUnavailableError)) {
+      return { isError: true, error };
+    }
+    return leader.do(this.working.signal);
+  }
+
+  private deserted(): Error {
+    return new SingleFlightAbortedError(
+      this.first.key,
+      new Error('Nobody waits for the result any more.'),
+    );
+  }
+
+  private unpack(payload: string): Outcome {
+    return unpack(this.first.key, payload, this.options.serializer);
+  }
+}
+
+/** Gives the permit back that is there, or comes although nobody waits for it any more. */
+function release(acquiring: Promise<Permit>): void {
+  acquiring.then(
+    (permit) => permit.release(),
+    () => undefined,
+  );
+}

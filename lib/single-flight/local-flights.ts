@@ -1,0 +1,91 @@
+import type { SemaphoreCore } from '../core/semaphore-core.js';
+import { SignalWatch } from '../core/signal-watch.js';
+import {
+  InvalidOptionsError,
+  SemaphoreClosedError,
+  SingleFlightAbortedError,
+} from '../semaphore.errors.js';
+import type { SingleFlightStore } from '../store/single-flight-store.js';
+import { Flight, type FlightControl } from './flight.js';
+import { FlightCaller, type Work } from './flight-caller.js';
+import { permitKeyOf } from './flight-keys.js';
+import type { ResolvedFlightOptions } from './single-flight.options.js';
+
+const all = new WeakMap<SemaphoreCore, LocalFlights>();
+
+/** The flights of this process: whoever asks for what is being worked on joins, and the store hears nothing of it. */
+export class LocalFlights implements FlightControl {
+  readonly store: SingleFlightStore;
+  private readonly signals = new SignalWatch();
+  /** To be joined, by the key of the permit. */
+  private readonly joinable = new Map<string, Flight>();
+  /** Those without a result, by the key of the permit: after `forget` there may be several. */
+  private readonly underWay = new Map<string, Set<Flight>>();
+
+  private constructor(readonly core: SemaphoreCore) {
+    const { flights } = core.session;
+    if (flights === undefined) {
+      throw new InvalidOptionsError(
+        'store',
+        core.session,
+        'one that can do single flight (with `StoreSession.flights`), as the stores in memory and in Redis can',
+      );
+    }
+    this.store = flights;
+    flights.listen((permitKey, token, payload) => {
+      for (const flight of this.underWay.get(permitKey) ?? []) flight.published(token, payload);
+    });
+  }
+
+  /** All services of one process and store share them. @throws {InvalidOptionsError} */
+  static of(core: SemaphoreCore): LocalFlights {
+    const known = all.get(core);
+    if (known !== undefined) return known;
+    const created = new LocalFlights(core);
+    all.set(core, created);
+    return created;
+  }
+
+  run(key: string, work: Work, options: ResolvedFlightOptions): Promise<unknown> {
+    const permitKey = permitKeyOf(key);
+    const { signal } = options;
+    if (this.core.isClosed) throw new SemaphoreClosedError(key);
+    if (signal?.aborted === true) throw new SingleFlightAbortedError(key, signal.reason);
+    const caller = new FlightCaller(key, work, options);
+    const joined = this.joinable.get(permitKey);
+    const flight = joined ?? new Flight(permitKey, caller, this);
+    if (joined !== undefined) caller.keepContext();
+    flight.join(caller);
+    caller.wait(this.core.clock, this.signals, () => flight.part(caller));
+    if (joined === undefined) this.start(flight);
+    return caller.result;
+  }
+
+  async forget(key: string): Promise<void> {
+    const permitKey = permitKeyOf(key);
+    if (this.core.isClosed) throw new SemaphoreClosedError(key);
+    this.joinable.delete(permitKey);
+    await this.store.forget(permitKey);
+  }
+
+  leave(flight: Flight): void {
+    const { permitKey } = flight;
+    if (this.joinable.get(permitKey) === flight) this.joinable.delete(permitKey);
+  }
+
+  private start(flight: Flight): void {
+    const { permitKey } = flight;
+    this.joinable.set(permitKey, flight);
+    const flights = this.underWay.get(permitKey);
+    if (flights === undefined) this.underWay.set(permitKey, new Set([flight]));
+    else flights.add(flight);
+    void flight.fly().then(() => this.end(flight));
+  }
+
+  private end(flight: Flight): void {
+    const flights = this.underWay.get(flight.permitKey);
+    if (flights?.delete(flight) === true && flights.size === 0) {
+      this.underWay.delete(flight.permitKey);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import { types } from 'node:util';
+import { isBytes, isError, isPlainObject } from './plain-values.js';
+
+/** A value of which another process could not have an equal one. */
+export class NotShareableError extends TypeError {
+  override readonly name = 'NotShareableError';
+}
+
+/** @throws {NotShareableError} which part of the value cannot go to another process, and why */
+export function requireShareable(value: unknown): void {
+  visit(value, 'result', new Set(), new WeakSet());
+}
+
+const JSON_DEPTH = 32;
+
+/** Whether JSON alone gives the value back as it is. Deeper than {@link JSON_DEPTH}, or cyclic: says no. */
+export function isJson(value: unknown, depth = 0): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0);
+    case 'object':
+      return value === null || (depth < JSON_DEPTH && isJsonObject(value, depth + 1));
+    default:
+      return false;
+  }
+}
+
+function isJsonObject(value: object, depth: number): boolean {
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (proto !== Object.prototype && proto !== Array.prototype) return false;
+  const names = Object.keys(value);
+  if (Array.isArray(value)) {
+    const isDense =
+      names.length === value.length && (names.at(-1) ?? '-1') === `${names.length - 1}`;
+    return isDense && value.every((item) => isJson(item, depth));
+  }
+  if (proto === Array.prototype || Object.getOwnPropertySymbols(value).length > 0) return false;
+  return names.every(
+    (name) => name !== '__proto__' && isJson((value as Record<string, unknown>)[name], depth),
+  );
+}
+
+/** Plain fields of a value that may have others. */
+export function isShareable(value: unknown): boolean {
+  try {
+    requireShareable(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function visit(value: unknown, path: string, parents: Set<object>, done: WeakSet<object>): void {
+  if (typeof value === 'function' || typeof value === 'symbol') {
+    throw new NotShareableError(`${path} is a ${typeof value}`);
+  }
+  if (typeof value !== 'object' || value === null || done.has(value)) return;
+  if (parents.has(value)) throw new NotShareableError(`${path} contains itself`);
+  parents.add(value);
+  for (const [name, part] of partsOf(value, path)) visit(part, path + name, parents, done);
+  parents.delete(value);
+  done.add(value);
+}
+
+/** What it consists of. */
+function partsOf(value: object, path: string): Iterable<[name: string, part: unknown]> {
+  const proto = Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null;
+  const name = proto?.constructor?.name ?? '';
+  // Errors carry what can be carried of them.
+  if (isError(value) || isBytes(value)) return [];
+  if (Array.isArray(value) && name === 'Array') return named(value, (key) => `[${key}]`);
+  if (types.isMap(value) && name === 'Map') {
+    return [...value].flatMap(([key, item]): [string, unknown][] => [
+      ['<key>', key],
+      ['<value>', item],
+    ]);
+  }
+  if (types.isSet(value) && name === 'Set') {
+    return Array.from(value, (member): [string, unknown] => ['<member>', member]);
+  }
+  const isScalar =
+    (types.isDate(value) && name === 'Date') ||
+    (types.isRegExp(value) && name === 'RegExp') ||
+    (value instanceof URL && name === 'URL');
+  if (isScalar) return [];
+  if (isPlainObject(value) && Object.getOwnPropertySymbols(value).length > 0) {
+    throw new NotShareableError(`${path} has a property named by a symbol`);
+  }
+  if (isPlainObject(value)) return named(value, (key) => `.${key}`);
+  throw new NotShareableError(`${path} is an instance of ${name || 'a class'}: return plain data`);
+}
+
+function named(value: object, toName: (key: string) => string): [string, unknown][] {
+  return Object.entries(value).map(([key, part]) => [toName(key), part]);
+}

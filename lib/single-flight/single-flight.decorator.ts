@@ -1,0 +1,126 @@
+import { Inject } from '@nestjs/common';
+import 'reflect-metadata';
+import { Observable } from 'rxjs';
+import { KeyByArgs } from '../nest/by-args.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import { resolveFlightOptions, type SingleFlightOptions } from './single-flight.options.js';
+import { SingleFlightService } from './single-flight.service.js';
+
+/** Options of `@SingleFlight()`. */
+export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
+  /**
+   * A string: what the method is called in the store; calls with other arguments are other flights. `byArgs(…)`: the whole
+   * key of a call, from those of its arguments that matter.
+   * @default 'ClassName.methodName', of the instance's own class: subclasses share no results
+   */
+  key?: string | KeyByArgs;
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Where Nest puts the service in instances of decorated classes. Its text is part of Nest's own message when it cannot. */
+const SINGLE_FLIGHT_SERVICE = Symbol(
+  'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+);
+
+const DECORATED = Symbol('nestjs-semaphore:single-flight');
+
+/**
+ * Of the calls of a method with equal arguments at the same time, over all processes, one runs; all get its result, or
+ * its error. Works on methods of providers and on handlers, whose arguments are what their pipes made of the request.
+ *
+ * The decorated method returns a promise. What a call depends on besides its arguments, such as the user of a
+ * request-scoped provider, must be part of the `key`: see `byArgs()`.
+ *
+ * @throws {InvalidOptionsError} at decoration time
+ * @example
+ * ```ts
+ * @SingleFlight({ ttlMs: 5000 })
+ * rateOf(currency: string): Promise<number> {}
+ * ```
+ */
+export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
+  const { key, ...rest } = options;
+  resolveFlightOptions(rest);
+  if (key !== undefined && (typeof key !== 'string' || key === '') && !(key instanceof KeyByArgs)) {
+    throw new InvalidOptionsError('key', key, 'a non-empty string, or byArgs(…)');
+  }
+  return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
+    const method: unknown = descriptor?.value;
+    const name = `${target.constructor.name}.${String(property)}`;
+    if (typeof target === 'function' || descriptor === undefined || !isMethod(method)) {
+      throw misplaced(name, 'on a method of instances');
+    }
+    if (Reflect.hasMetadata(DECORATED, method)) throw misplaced(name, 'there once');
+    if (returnsStream(target, property, method)) {
+      throw misplaced(
+        name,
+        'on a method that returns a value or a promise: streams cannot be shared',
+      );
+    }
+    const call = (instance: unknown, args: unknown[]): Promise<unknown> => {
+      const flights = serviceOf(instance, name);
+      const flightKey =
+        key instanceof KeyByArgs
+          ? keyFrom(key, args, name)
+          : flights.keyOf(key ?? nameOf(instance, property), ...args);
+      return flights.run(flightKey, () => Reflect.apply(method, instance, args), rest);
+    };
+    // A Proxy keeps name, length and everything else that the function is asked for.
+    const decorated: Method = new Proxy(method, {
+      apply: async (_method, instance: unknown, args: unknown[]) => call(instance, args),
+    });
+    for (const metadata of Reflect.getMetadataKeys(method) as (string | symbol)[]) {
+      Reflect.defineMetadata(metadata, Reflect.getMetadata(metadata, method), decorated);
+    }
+    Reflect.defineMetadata(DECORATED, true, decorated);
+    descriptor.value = decorated;
+    Inject(SingleFlightService)(target, SINGLE_FLIGHT_SERVICE);
+  };
+}
+
+function isMethod(value: unknown): value is Method {
+  return typeof value === 'function';
+}
+
+/** Where a method is inherited its results are not the same. */
+function nameOf(instance: unknown, property: string | symbol): string {
+  return `${(instance as object).constructor.name}.${String(property)}`;
+}
+
+function returnsStream(prototype: object, property: string | symbol, method: Method): boolean {
+  const kind = Object.prototype.toString.call(method);
+  return (
+    kind === '[object AsyncGeneratorFunction]' ||
+    kind === '[object GeneratorFunction]' ||
+    Reflect.getMetadata('design:returntype', prototype, property) === Observable
+  );
+}
+
+function keyFrom(key: KeyByArgs, args: unknown[], name: string): string {
+  const made: unknown = key.of(args);
+  if (typeof made === 'string' && made !== '') return made;
+  throw new InvalidOptionsError(
+    'key',
+    made,
+    `a non-empty string, as byArgs(…) of ${name} should return`,
+  );
+}
+
+function serviceOf(instance: unknown, name: string): SingleFlightService {
+  const service =
+    typeof instance === 'object' && instance !== null
+      ? (instance as { [SINGLE_FLIGHT_SERVICE]?: SingleFlightService })[SINGLE_FLIGHT_SERVICE]
+      : undefined;
+  if (service !== undefined) return service;
+  throw new InvalidOptionsError(
+    'this',
+    instance,
+    `an instance that Nest made of its class: ${name} is decorated with @SingleFlight(), ` +
+      'and an object made by `new` or by `useFactory` has no SingleFlightService of SemaphoreModule',
+  );
+}
+
+function misplaced(name: string, rule: string): InvalidOptionsError {
+  return new InvalidOptionsError('@SingleFlight()', name, rule);
+}

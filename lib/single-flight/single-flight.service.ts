@@ -1,0 +1,107 @@
+import { coreOf } from '../core/core-of.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { argumentKey } from './argument-key.js';
+import { LocalFlights } from './local-flights.js';
+import {
+  resolveFlightOptions,
+  type RunOptions,
+  type WrapOptions,
+} from './single-flight.options.js';
+
+/** A function whose equal calls are one: the same, made async. */
+export type Wrapped<This, Args extends unknown[], Result> = (
+  this: This,
+  ...args: Args
+) => Promise<Awaited<Result>>;
+
+/**
+ * Of all processes that ask for the same thing at the same time, one does the work; all get its result, or its error.
+ * Injected where `SemaphoreModule` is imported; without Nest, made from a SemaphoreService, and ended with it.
+ *
+ * Callers in one process get the same object: treat it as read-only. The others get a copy.
+ * @example
+ * const rate = await flights.run(`rate:${pair}`, () => fetchRate(pair), { ttlMs: 5000 });
+ */
+export class SingleFlightService {
+  constructor(private readonly semaphores: SemaphoreService) {}
+
+  /**
+   * The result of `work`: of this call's, or of another's with the same key that is under way, here or in another
+   * process, or that was done less than `ttlMs` ago.
+   * @param work its signal is aborted when its process may not be the leader any more, or when nobody waits for the result
+   * @throws what `work` throws, wherever it ran
+   * @throws {SingleFlightTimeoutError} no result came within `timeoutMs`
+   * @throws {SingleFlightAbortedError} the `signal` was aborted
+   * @throws {ResultNotSharedError} the work was done for another caller, and its result cannot be serialized or is too large
+   * @throws {StoreUnavailableError} the store did not answer, and `onStoreFailure` is 'reject'
+   * @throws {SemaphoreClosedError} the service shuts down
+   * @throws {InvalidOptionsError}
+   */
+  async run<T>(
+    key: string,
+    work: (signal: AbortSignal) => T | Promise<T>,
+    options?: RunOptions,
+  ): Promise<T> {
+    requireFunction('work', work);
+    return (await this.flights.run(key, work, resolveFlightOptions(options))) as T;
+  }
+
+  /**
+   * A function that does what `fn` does, equal calls at the same time as one. Keeps name, length and `this`.
+   * Calls are equal when their arguments are: see {@link keyOf}.
+   * @throws {InvalidOptionsError} `fn` has no name, and there is no `key`
+   */
+  wrap<This, Args extends unknown[], Result>(
+    fn: (this: This, ...args: Args) => Result,
+    options: WrapOptions = {},
+  ): Wrapped<This, Args, Result> {
+    requireFunction('fn', fn);
+    const { key: name = fn.name, ...rest } = options;
+    if (typeof name !== 'string' || name === '') {
+      throw new InvalidOptionsError('key', name, 'given, for a function without a name');
+    }
+    resolveFlightOptions(rest);
+    const call = async (self: This, args: Args): Promise<Awaited<Result>> => {
+      const work = async (): Promise<Awaited<Result>> => await fn.apply(self, args);
+      return this.run(this.keyOf(name, ...args), work, rest);
+    };
+    const wrapped: Wrapped<This, Args, Result> = function (...args) {
+      return call(this, args);
+    };
+    Object.defineProperty(wrapped, 'name', { value: fn.name, configurable: true });
+    Object.defineProperty(wrapped, 'length', { value: fn.length, configurable: true });
+    return wrapped;
+  }
+
+  /**
+   * Drops what is stored of a key. A run that is under way is not stored, and whoever calls afterwards does not join it
+   * (in another process: unless its own callers have joined it before).
+   * @throws {StoreUnavailableError}
+   */
+  async forget(key: string): Promise<void> {
+    await this.flights.forget(key);
+  }
+
+  /**
+   * The key of a wrapped function's, or a decorated method's, call with these arguments, for {@link forget}.
+   * @throws {InvalidOptionsError} for an argument that cannot be compared: functions, symbols, instances of classes, cycles
+   * @example await flights.forget(flights.keyOf('RatesService.rateOf', 'EUR'));
+   */
+  keyOf(name: string, ...args: unknown[]): string {
+    return `${name}(${argumentKey(args)})`;
+  }
+
+  /** @throws {InvalidOptionsError} the store cannot do it */
+  private get flights(): LocalFlights {
+    const core = coreOf(this.semaphores);
+    if (core === undefined) {
+      throw new InvalidOptionsError('semaphores', this.semaphores, 'a SemaphoreService');
+    }
+    return LocalFlights.of(core);
+  }
+}
+
+function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw new InvalidOptionsError(name, value, 'a function');
+}

@@ -1,0 +1,115 @@
+import type { Clock, StopTimer } from '../clock.js';
+import {
+  type FlightLook,
+  FORGOTTEN_MS,
+  KEEP_AT_LEAST_MS,
+  type Publication,
+  type PublicationListener,
+  type SingleFlightStore,
+} from '../single-flight-store.js';
+import type { KeyState, Owner } from './key-state.js';
+import type { SharedMemory } from './memory.session.js';
+
+interface Result {
+  token: number;
+  /** undefined: makes void what leaders with older tokens publish. */
+  payload: string | undefined;
+  /** Of the clock, as all times here. */
+  since: number;
+  freshUntil: number;
+  usableUntil: number;
+  stop: StopTimer;
+}
+
+/** What leaders of single flights have published, by key. */
+export class MemoryResults {
+  private readonly byKey = new Map<string, Result>();
+
+  constructor(private readonly clock: Clock) {}
+
+  get(key: string): Result | undefined {
+    return this.byKey.get(key);
+  }
+
+  set(key: string, result: Omit<Result, 'stop'>, keepMs: number): void {
+    this.delete(key);
+    const stop = this.clock.schedule(() => this.byKey.delete(key), keepMs);
+    this.byKey.set(key, { ...result, stop });
+  }
+
+  delete(key: string): void {
+    this.byKey.get(key)?.stop();
+    this.byKey.delete(key);
+  }
+}
+
+/** Single flights of one session of the memory store. */
+export class MemoryFlights implements SingleFlightStore {
+  private listener: PublicationListener = () => undefined;
+
+  constructor(
+    private readonly memory: SharedMemory,
+    private readonly run: <T>(key: string, operation: (state: KeyState, now: number) => T) => T,
+  ) {}
+
+  listen(listener: PublicationListener): void {
+    this.listener = listener;
+  }
+
+  published(key: string, token: number, payload: string): void {
+    this.listener(key, token, payload);
+  }
+
+  async look(key: string, seen = Infinity): Promise<FlightLook> {
+    return this.run(key, (state, now) => {
+      const result = this.memory.results.get(key);
+      const about = {
+        token: result?.token ?? 0,
+        isLed: state.leader !== undefined,
+        waiting: state.waiting,
+        at: this.memory.toEpoch(now),
+      };
+      const found = (is: FlightLook['state']): FlightLook => ({
+        ...about,
+        state: is,
+        payload: is === 'none' ? '' : (result?.payload ?? ''),
+      });
+      if (result?.payload === undefined) return found('none');
+      if (result.freshUntil > now) return found('fresh');
+      if (result.token > seen) return found('missed');
+      return found(result.usableUntil > now ? 'stale' : 'none');
+    });
+  }
+
+  async publish(key: string, publication: Publication): Promise<boolean> {
+    const { permitId, payload, freshMs, staleMs } = publication;
+    return this.run(key, (state, now) => {
+      const { leader } = state;
+      if (leader?.id !== permitId) return false;
+      const token = leader.fencingToken;
+      const last = this.memory.results.get(key);
+      const isNewer = last !== undefined && last.token > token;
+      if (isNewer && last.payload !== undefined) return false;
+      const freshUntil = now + freshMs;
+      const usableUntil = freshUntil + staleMs;
+      // What nobody may use later does not take the place of what can still be used.
+      if (!isNewer && (usableUntil > now || (last?.usableUntil ?? 0) <= now)) {
+        const keepMs = Math.max(usableUntil - now, KEEP_AT_LEAST_MS);
+        const result = { token, payload, since: now, freshUntil, usableUntil };
+        this.memory.results.set(key, result, keepMs);
+      }
+      const owners = state.dismissWaiters(isNewer ? last.since : Infinity);
+      owners.forEach((owner: Owner) => owner.tellResult(key, token, payload));
+      return true;
+    });
+  }
+
+  async forget(key: string): Promise<void> {
+    this.run(key, ({ leader }, now) => {
+      if (leader === undefined) return this.memory.results.delete(key);
+      const token = leader.fencingToken + 1;
+      const nothing = { token, payload: undefined, since: now, freshUntil: 0, usableUntil: 0 };
+      this.memory.results.set(key, nothing, FORGOTTEN_MS);
+    });
+  }
+}

@@ -1,0 +1,82 @@
+import type {
+  FlightLook,
+  Publication,
+  PublicationListener,
+  SingleFlightStore,
+} from '../single-flight-store.js';
+import type { RedisCalls } from './redis.calls.js';
+import type { RedisKeys } from './redis.keys.js';
+
+/** More than any token. */
+const ONLY_USABLE = Number.MAX_SAFE_INTEGER;
+
+/** In place of a payload: nothing. */
+const VOID = '!';
+
+interface Stored {
+  token: number;
+  freshUntil: number;
+  usableUntil: number;
+  payload: string;
+}
+
+/** Single flights in Redis, through the connections and the calls of the process's semaphores. */
+export class RedisFlights implements SingleFlightStore {
+  private listener: PublicationListener = () => undefined;
+
+  constructor(
+    private readonly calls: RedisCalls,
+    private readonly keys: RedisKeys,
+  ) {}
+
+  listen(listener: PublicationListener): void {
+    this.listener = listener;
+  }
+
+  async look(key: string, seen = ONLY_USABLE): Promise<FlightLook> {
+    const state = this.keys.state(key);
+    const text = `S${seen}`;
+    const { value, sample } = await this.calls.send<[number, number, string]>({ state, text });
+    const [led, waiting, result] = value;
+    const at = sample.serverNow;
+    const { token, freshUntil, usableUntil, payload } = parse(result);
+    const isUsable = payload !== VOID && payload !== '';
+    const about = { token, at, waiting, isLed: led === 1 };
+    if (isUsable && freshUntil > at) return { ...about, state: 'fresh', payload };
+    if (isUsable && token > seen) return { ...about, state: 'missed', payload };
+    if (isUsable && usableUntil > at) return { ...about, state: 'stale', payload };
+    return { ...about, state: 'none', payload: '' };
+  }
+
+  async publish(key: string, publication: Publication): Promise<boolean> {
+    const { permitId, freshMs, staleMs, payload } = publication;
+    const state = this.keys.state(key);
+    const text = `W${permitId} ${freshMs} ${staleMs}`;
+    return (await this.calls.send<number>({ state, text, list: [payload] })).value === 1;
+  }
+
+  async forget(key: string): Promise<void> {
+    await this.calls.send({ state: this.keys.state(key), text: 'X' });
+  }
+
+  /** `state token fresh usable +payload`, the payload only when it is short; nothing between the first two. */
+  onMessage(text: string): void {
+    // The state ends with the brace that closes the hash tag, and has none in its key.
+    const end = text.indexOf('}', this.keys.prefix.length + 1) + 1;
+    const { token, payload } = parse(text.slice(end));
+    const carried = payload.startsWith('+') ? payload.slice(1) : undefined;
+    this.listener(this.keys.keyOf(text.slice(0, end)), token, carried);
+  }
+}
+
+/** `token fresh usable payload` */
+function parse(text: string): Stored {
+  const [token, freshUntil, usableUntil] = text.split(' ', 3) as [string, string, string];
+  if (text === '') return { token: 0, freshUntil: 0, usableUntil: 0, payload: '' };
+  return {
+    token: Number(token),
+    freshUntil: Number(freshUntil),
+    usableUntil: Number(usableUntil),
+    payload: text.slice(token.length + freshUntil.length + usableUntil.length + 3),
+  };
+}

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict';
+import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
+import type { Peer } from './peer.js';
+import { at, range, type Scene, SHORT_MS } from './scene.js';
+
+/** A process that leads or follows flights, and hears what others publish. */
+class Pilot {
+  readonly flights: SingleFlightStore;
+  private readonly heard: { key: string; token: number; payload: string | undefined }[] = [];
+  private readonly listeners = new Set<() => void>();
+
+  constructor(readonly peer: Peer) {
+    const { flights } = peer.session;
+    assert.ok(flights, 'the session should have `flights`');
+    this.flights = flights;
+    flights.listen((key, token, payload) => {
+      this.heard.push({ key, token, payload });
+      for (const listener of this.listeners) listener();
+    });
+  }
+
+  get count(): number {
+    return this.heard.length;
+  }
+
+  async publication(index = 0): Promise<{ key: string; token: number; payload?: string }> {
+    for (;;) {
+      const found = this.heard[index];
+      if (found !== undefined) return { ...found, payload: found.payload ?? '' };
+      await new Promise<void>((resolve) => {
+        this.listeners.add(resolve);
+      });
+    }
+  }
+
+  /** Leads, publishes and gives the permit back, as one step. @returns the token */
+  async fly(key: string, payload: string, freshMs = 0, staleMs = 0): Promise<number> {
+    const { id, grant } = await this.peer.hold(key);
+    assert.equal(await this.land(key, id, payload, freshMs, staleMs), true);
+    return grant.fencingToken;
+  }
+
+  async land(
+    key: string,
+    permitId: string,
+    payload: string,
+    freshMs = 0,
+    staleMs = 0,
+  ): Promise<boolean> {
+    const published = this.flights.publish(key, { permitId, payload, freshMs, staleMs });
+    const released = this.peer.session.release(key, permitId, 0);
+    await released;
+    return published;
+  }
+}
+
+const pilots = ({ join }: Scene, count: number): Pilot[] =>
+  range(count).map(() => new Pilot(join()));
+
+const seenOf = ({ state, payload }: FlightLook): [string, string] => [state, payload];
+
+/** What a store with `flights` does besides {@link describeSemaphoreStore}. */
+export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> = {
+  'knows nothing of a key that nobody published': async (scene) => {
+    const pilot = at(pilots(scene, 1), 0);
+    const look = await pilot.flights.look(scene.key);
+    assert.deepEqual(seenOf(look), ['none', '']);
+    assert.deepEqual([look.token, look.isLed, look.waiting], [0, false, 0]);
+  },
+
+  'tells that somebody leads, and how many wait': async (scene) => {
+    const [one, other] = pilots(scene, 2) as [Pilot, Pilot];
+    await one.peer.hold(scene.key);
+    await other.peer.wait(scene.key);
+    const look = await other.flights.look(scene.key);
+    assert.deepEqual([look.isLed, look.waiting], [true, 1]);
+  },
+
+  'gives a publication to every process that waits, once, and takes them out of the queue': async (
+    scene,
+  ) => {
+    const [leader, one, other, stranger] = pilots(scene, 4) as [Pilot, Pilot, Pilot, Pilot];
+    const { id, grant } = await leader.peer.hold(scene.key);
+    await one.peer.wait(scene.key);
+    await one.peer.wait(scene.key);
+    await other.peer.wait(scene.key);
+    assert.equal(await leader.land(scene.key, id, 'the result'), true);
+    for (const follower of [one, other]) {
+      const { key, token, payload } = await follower.publication();
+      assert.deepEqual([key, token, payload], [scene.key, grant.fencingToken, 'the result']);
+    }
+    const { holders, waiters } = await stranger.peer.session.inspect(scene.key);
+    assert.deepEqual([holders, waiters], [[], []]);
+    assert.deepEqual([leader.count, one.count, other.count, stranger.count], [0, 1, 1, 0]);
+  },
+
+  'grants the permit to the next one when a leader gives it back without a result': async (
+    scene,
+  ) => {
+    const [leader, follower] = pilots(scene, 2) as [Pilot, Pilot];
+    const { id } = await leader.peer.hold(scene.key);
+    const next = await follower.peer.wait(scene.key);
+    await leader.peer.session.release(scene.key, id, 0);
+    await follower.peer.grant(next);
+    assert.equal(follower.count, 0);
+  },
+
+  'keeps a result fresh, then stale, then not at all': async (scene) => {
+    const [leader, reader] = pilots(scene, 2) as [Pilot, Pilot];
+    await leader.fly(scene.key, 'kept', 2 * SHORT_MS, 2 * SHORT_MS);
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['fresh', 'kept']);
+    await scene.advance(3 * SHORT_MS);
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['stale', 'kept']);
+    await scene.advance(2 * SHORT_MS);
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['none', '']);
+  },
+
+  'tells who waited what was published meanwhile, and nobody else, when it is not kept': async (
+    scene,
+  ) => {
+    const [leader, reader] = pilots(scene, 2) as [Pilot, Pilot];
+    const before = await leader.fly(scene.key, 'first');
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['none', '']);
+    assert.equal((await reader.flights.look(scene.key)).token, before);
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key, before)), ['none', '']);
+    await leader.fly(scene.key, 'second');
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key, before)), ['missed', 'second']);
+  },
+
+  'publishes nothing of who does not hold the permit': async (scene) => {
+    const [late, successor] = pilots(scene, 2) as [Pilot, Pilot];
+    const { id } = await late.peer.hold(scene.key, { leaseMs: SHORT_MS });
+    await scene.advance(SHORT_MS + 50);
+    assert.equal(await late.land(scene.key, id, 'too late', 60_000), false);
+    assert.deepEqual(seenOf(await late.flights.look(scene.key)), ['none', '']);
+    await successor.fly(scene.key, 'right', 60_000);
+    assert.equal(await late.land(scene.key, id, 'too late', 60_000), false);
+    assert.deepEqual(seenOf(await late.flights.look(scene.key)), ['fresh', 'right']);
+    assert.equal(await late.land(scene.key, 'nobody', 'never', 60_000), false);
+  },
+
+  'leaves what can still be used in its place when nothing that is kept is published': async (
+    scene,
+  ) => {
+    const [leader, reader] = pilots(scene, 2) as [Pilot, Pilot];
+    await leader.fly(scene.key, 'kept', SHORT_MS, 60_000);
+    await leader.fly(scene.key, 'an error');
+    await scene.advance(2 * SHORT_MS);
+    assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['stale', 'kept']);
+  },
+
+  'forgets what is kept': async (scene) => {
+    const [leader, other] = pilots(scene, 2) as [Pilot, Pilot];
+    await leader.fly(scene.key, 'kept', 60_000, 60_000);
+    await other.flights.forget(scene.key);
+    assert.deepEqual(seenOf(await leader.flights.look(scene.key)), ['none', '']);
+    await leader.fly(scene.key, 'again', 60_000);
+    assert.deepEqual(seenOf(await other.flights.look(scene.key)), ['fresh', 'again']);
+  },
+
+  'forgets what a leader has that works now, for all but those who wait for it already': async (
+    scene,
+  ) => {
+    const [leader, early, late] = pilots(scene, 3) as [Pilot, Pilot, Pilot];
+    const { id } = await leader.peer.hold(scene.key);
+    await early.peer.wait(scene.key);
+    await scene.advance(5);
+    await early.flights.forget(scene.key);
+    await scene.advance(5);
+    const waiting = await late.peer.wait(scene.key);
+    assert.equal(await leader.land(scene.key, id, 'old', 60_000), true);
+    assert.equal((await early.publication()).payload, 'old');
+    const { fencingToken } = await late.peer.grant(waiting);
+    assert.equal(late.count, 0);
+    assert.deepEqual(seenOf(await late.flights.look(scene.key)), ['none', '']);
+    assert.equal(await late.land(scene.key, waiting, 'new', 60_000), true);
+    const look = await early.flights.look(scene.key);
+    assert.deepEqual([...seenOf(look), look.token], ['fresh', 'new', fencingToken]);
+  },
+
+  'carries any text, also a long one': async (scene) => {
+    const [leader, follower] = pilots(scene, 2) as [Pilot, Pilot];
+    const texts = ['', ' ', '!', '+', '}', 'ü 😀 \u0000\n', 'x'.repeat(3_000_000)];
+    for (const [index, text] of texts.entries()) {
+      const payload = `v${text}`;
+      const { id } = await leader.peer.hold(scene.key);
+      await follower.peer.wait(scene.key);
+      await leader.land(scene.key, id, payload, 60_000);
+      const heard = await follower.publication(index);
+      const look = await follower.flights.look(scene.key);
+      assert.ok(heard.payload === payload || heard.payload === '');
+      assert.ok(look.payload === payload);
+      await follower.flights.forget(scene.key);
+    }
+  },
+
+  'knows keys of any kind': async (scene) => {
+    const [leader, follower] = pilots(scene, 2) as [Pilot, Pilot];
+    for (const [index, odd] of ['a b', '{x}', '}', '%7D', 'ü😀', "a'\n\u0000"].entries()) {
+      const key = `${odd}${scene.tag}`;
+      const { id } = await leader.peer.hold(key);
+      await follower.peer.wait(key);
+      await leader.land(key, id, 'v');
+      assert.equal((await follower.publication(index)).key, key);
+    }
+  },
+
+  'sees nobody publish between a look and the acquire that follows it': async (scene) => {
+    const [leader, other] = pilots(scene, 2) as [Pilot, Pilot];
+    for (const round of range(20)) {
+      const { id } = await leader.peer.hold(scene.key);
+      const landing = leader.land(scene.key, id, `v${round}`, 60_000);
+      const looking = other.flights.look(scene.key);
+      const request = other.peer.request(scene.key);
+      const [look, reply] = await Promise.all([looking, other.peer.session.acquire(request)]);
+      await landing;
+      if (reply.status === 'granted') assert.deepEqual(seenOf(look), ['fresh', `v${round}`]);
+      await other.peer.session.cancel(scene.key, request.id);
+      await other.flights.forget(scene.key);
+    }
+  },
+};

@@ -1,0 +1,43 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { Cluster } from 'ioredis';
+import { describeSingleFlightStore, VirtualClock } from 'nestjs-semaphore/testing';
+import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
+import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
+
+let servers: RedisCluster;
+let cluster: Cluster;
+
+beforeAll(async () => {
+  servers = await startCluster(3);
+  cluster = new Cluster([...servers.nodes]);
+});
+
+afterAll(async () => {
+  cluster.disconnect();
+  await servers.stop();
+});
+
+const clock = new VirtualClock();
+
+describeSingleFlightStore(
+  'MemorySemaphoreStore on a virtual clock',
+  {
+    createStore: () => new MemorySemaphoreStore({ clock }),
+    advance: (ms) => clock.advance(ms),
+    slackMs: 0,
+  },
+  { describe, it },
+);
+
+describeSingleFlightStore(
+  'RedisSemaphoreStore on a cluster',
+  {
+    createStore: () =>
+      new RedisSemaphoreStore({ redis: cluster, keyPrefix: uniquePrefix('conformance') }),
+    advance: (ms) => sleep(ms),
+  },
+  { describe, it },
+);

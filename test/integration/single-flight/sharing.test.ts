@@ -1,0 +1,289 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  ResultNotSharedError,
+  SingleFlightAbortedError,
+  SingleFlightTimeoutError,
+} from 'nestjs-semaphore';
+import { Job, Pilots, untilFollowed } from '../../support/flights.js';
+import { type RedisServer, startRedis } from '../../support/redis-server.js';
+
+let server: RedisServer;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+afterAll(() => server.stop());
+
+describe.each([
+  ['memory', () => new Pilots()],
+  ['Redis', () => new Pilots({ redis: server.url })],
+])('single flight in %s', (_, open) => {
+  it('does the work once for all who ask at the same time', async () => {
+    await using pilots = open();
+    const { key } = pilots;
+    const all = [pilots.join(), pilots.join(), pilots.join()];
+    const job = new Job<{ at: Date }>();
+    const calls = all.flatMap(({ flights }) =>
+      Array.from({ length: 10 }, () => flights.run(key, job.work)),
+    );
+    await job.started;
+    await untilFollowed(all[0]!, key, 2);
+    const result = { at: new Date() };
+    job.finish(result);
+    expect(await Promise.all(calls)).toEqual(calls.map(() => result));
+    expect(job.runs).toBe(1);
+  });
+
+  it('does the work again for who asks later', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    let runs = 0;
+    const work = (): number => ++runs;
+    expect(await a.flights.run(pilots.key, work)).toBe(1);
+    expect(await a.flights.run(pilots.key, work)).toBe(2);
+    expect(await b.flights.run(pilots.key, work)).toBe(3);
+  });
+
+  it('does the work of other keys at the same time', async () => {
+    await using pilots = open();
+    const { flights } = pilots.join();
+    const [one, two] = [new Job<number>(), new Job<number>()];
+    const calls = [flights.run('one', one.work), flights.run('two', two.work)];
+    await Promise.all([one.started, two.started]);
+    one.finish(1);
+    two.finish(2);
+    expect(await Promise.all(calls)).toEqual([1, 2]);
+  });
+
+  it.each([undefined, null, 0, -0, '', false, Number.NaN, [], {}])(
+    'gives %p to followers, and from the store',
+    async (value) => {
+      await using pilots = open();
+      const [a, b] = [pilots.join(), pilots.join()];
+      const job = new Job<unknown>();
+      const options = { ttlMs: 60_000 };
+      const led = a.flights.run(pilots.key, job.work, options);
+      await job.started;
+      const followed = b.flights.run(pilots.key, job.work, options);
+      await untilFollowed(a, pilots.key);
+      job.finish(value);
+      expect([await led, await followed]).toEqual([value, value]);
+      expect(await b.flights.run(pilots.key, job.work, options)).toEqual(value);
+      expect(job.runs).toBe(1);
+    },
+  );
+
+  it('gives a result of a megabyte and one that no message carries', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    for (const length of [1_000_000, 3_000_000]) {
+      const job = new Job<string>();
+      const led = a.flights.run(pilots.key, job.work);
+      await job.started;
+      const followed = b.flights.run(pilots.key, job.work);
+      await untilFollowed(a, pilots.key);
+      job.finish('x'.repeat(length));
+      expect((await led).length).toBe(length);
+      expect((await followed).length).toBe(length);
+      expect(job.runs).toBe(1);
+    }
+  });
+
+  it("gives the leader's error to all, with name, message, code, fields and cause", async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    class QuotaError extends Error {
+      override name = 'QuotaError';
+      code = 'QUOTA';
+      left = { units: 0n };
+    }
+    const error = new QuotaError('used up', { cause: new TypeError('deep') });
+    const job = new Job<never>();
+    const led = a.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    await job.started;
+    const local = a.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    const followed = b.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    await untilFollowed(a, pilots.key);
+    job.fail(error);
+    expect(await led).toBe(error);
+    expect(await local).toBe(error);
+    const copy = await followed;
+    expect(copy).toBeInstanceOf(Error);
+    expect(copy).toMatchObject({
+      name: 'QuotaError',
+      message: 'used up',
+      code: 'QUOTA',
+      left: { units: 0n },
+      cause: { name: 'TypeError', message: 'deep' },
+    });
+    expect(job.runs).toBe(1);
+  });
+
+  it('keeps no error for later callers', async () => {
+    await using pilots = open();
+    const { flights } = pilots.join();
+    let runs = 0;
+    const work = (): number => {
+      if (++runs === 1) throw new Error('at first');
+      return runs;
+    };
+    await expect(flights.run(pilots.key, work, { ttlMs: 60_000 })).rejects.toThrow('at first');
+    expect(await flights.run(pilots.key, work, { ttlMs: 60_000 })).toBe(2);
+  });
+
+  it('tells followers of a result that cannot be serialized, and gives it to the caller that has it', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<() => number>();
+    const led = a.flights.run(pilots.key, job.work, { ttlMs: 60_000 });
+    await job.started;
+    const local = a.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    const followed = b.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    await untilFollowed(a, pilots.key);
+    job.finish(() => 42);
+    expect((await led)()).toBe(42);
+    for (const error of await Promise.all([local, followed])) {
+      expect(error).toBeInstanceOf(ResultNotSharedError);
+      expect(error).toMatchObject({ message: expect.stringContaining('result is a function') });
+    }
+  });
+
+  it('tells followers of a result that is larger than allowed', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const options = { maxResultBytes: 1000 };
+    const led = a.flights.run(pilots.key, job.work, options);
+    await job.started;
+    const followed = b.flights.run(pilots.key, job.work, options);
+    await untilFollowed(a, pilots.key);
+    job.finish('x'.repeat(2000));
+    await expect(followed).rejects.toThrow(/bytes, and `maxResultBytes` is 1000/);
+    expect(await led).toHaveLength(2000);
+  });
+
+  it('lets a caller give up alone, by time or by signal', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const led = a.flights.run(pilots.key, job.work);
+    await job.started;
+    const stays = b.flights.run(pilots.key, job.work);
+    const hurried = b.flights.run(pilots.key, job.work, { timeoutMs: 20 });
+    const impatient = new AbortController();
+    const aborted = b.flights.run(pilots.key, job.work, { signal: impatient.signal });
+    await expect(hurried).rejects.toBeInstanceOf(SingleFlightTimeoutError);
+    impatient.abort('enough');
+    await expect(aborted).rejects.toMatchObject({ cause: 'enough' });
+    await untilFollowed(a, pilots.key);
+    job.finish('done');
+    expect(await Promise.all([led, stays])).toEqual(['done', 'done']);
+    expect(job.signals[0]?.aborted).toBe(false);
+    expect(job.runs).toBe(1);
+  });
+
+  it("goes on with the work when its own caller gives up, for another process's caller", async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const impatient = new AbortController();
+    const led = a.flights.run(pilots.key, job.work, { signal: impatient.signal });
+    await job.started;
+    const followed = b.flights.run(pilots.key, job.work);
+    await untilFollowed(a, pilots.key);
+    impatient.abort();
+    await expect(led).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    await untilFollowed(a, pilots.key);
+    job.finish('done');
+    expect(await followed).toBe('done');
+    expect(job.signals[0]?.aborted).toBe(false);
+    expect(job.runs).toBe(1);
+  });
+
+  it('aborts the work when nobody waits for it any more', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const impatient = new AbortController();
+    const { signal } = impatient;
+    const led = a.flights.run(pilots.key, job.work, { signal });
+    await job.started;
+    const followed = b.flights.run(pilots.key, job.work, { signal });
+    await untilFollowed(a, pilots.key);
+    impatient.abort();
+    await expect(led).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    await expect(followed).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    await new Promise((resolve) => job.signals[0]?.addEventListener('abort', resolve));
+    job.fail(job.signals[0]?.reason);
+    expect(await a.flights.run(pilots.key, () => 'new work')).toBe('new work');
+  });
+
+  it("does another caller's work when the first caller left before there was a permit", async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const led = new Job<never>();
+    const [first, second] = [new Job<string>(), new Job<string>()];
+    const failing = a.flights.run(pilots.key, led.work).catch(() => 'failed');
+    await led.started;
+    const impatient = new AbortController();
+    const leaves = b.flights.run(pilots.key, first.work, { signal: impatient.signal });
+    const stays = b.flights.run(pilots.key, second.work);
+    await untilFollowed(a, pilots.key);
+    impatient.abort();
+    await expect(leaves).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    const holder = (await a.semaphores.inspect(`single-flight:${pilots.key}`)).holders[0];
+    await a.semaphores.forceRelease(`single-flight:${pilots.key}`, holder?.id ?? '');
+    await second.started;
+    second.finish('mine');
+    expect(await stays).toBe('mine');
+    expect(first.runs).toBe(0);
+    led.fail(led.signals[0]?.reason);
+    expect(await failing).toBe('failed');
+  });
+
+  it('lets a leader that lost its permit neither publish nor keep its result', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const [late, right] = [new Job<string>(), new Job<string>()];
+    const options = { ttlMs: 60_000 };
+    const led = a.flights.run(pilots.key, late.work, options);
+    await late.started;
+    const followed = b.flights.run(pilots.key, right.work, options);
+    await untilFollowed(a, pilots.key);
+    const [holder] = (await a.semaphores.inspect(`single-flight:${pilots.key}`)).holders;
+    await b.semaphores.forceRelease(`single-flight:${pilots.key}`, holder?.id ?? '');
+    await right.started;
+    late.finish('late');
+    expect(await led).toBe('late');
+    expect(late.signals[0]?.aborted).toBe(true);
+    right.finish('right');
+    expect(await followed).toBe('right');
+    expect(await a.flights.run(pilots.key, late.work, options)).toBe('right');
+    expect([late.runs, right.runs]).toEqual([1, 1]);
+  });
+
+  it('does the work of each caller in the context of that caller', async () => {
+    const { AsyncLocalStorage } = await import('node:async_hooks');
+    const storage = new AsyncLocalStorage<string>();
+    await using pilots = open();
+    const { flights } = pilots.join();
+    const work = async (): Promise<string | undefined> => {
+      await sleep(1);
+      return storage.getStore();
+    };
+    expect(await storage.run('mine', () => flights.run(pilots.key, work))).toBe('mine');
+  });
+
+  it('leaves nothing behind in the process', async () => {
+    await using pilots = open();
+    const { flights, semaphores } = pilots.join();
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) => flights.run(`key ${i}`, () => i, { ttlMs: 50 })),
+    );
+    const keys: string[] = [];
+    for await (const key of semaphores.list()) keys.push(key);
+    expect(keys).toEqual([]);
+  });
+});

@@ -1,0 +1,152 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { InvalidOptionsError, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
+import { permitKeyOf } from '../../../lib/single-flight/flight-keys.js';
+
+let semaphores: SemaphoreService;
+let flights: SingleFlightService;
+
+beforeEach(() => {
+  semaphores = new SemaphoreService({ log: 'none' });
+  flights = new SingleFlightService(semaphores);
+});
+
+afterEach(() => semaphores.close());
+
+/** Fails to compile where the types are not the same. */
+type Same<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+describe('wrap', () => {
+  it("has the function's type, made async", async () => {
+    const sync = flights.wrap(function add(a: number, b?: string): string {
+      return `${a}${b ?? ''}`;
+    });
+    const isSync: Same<Parameters<typeof sync>, [a: number, b?: string]> = true;
+    const isPromise: Same<ReturnType<typeof sync>, Promise<string>> = true;
+    const late = flights.wrap(async function find(id: bigint): Promise<{ id: bigint } | null> {
+      return { id };
+    });
+    const isFlat: Same<ReturnType<typeof late>, Promise<{ id: bigint } | null>> = true;
+    const value: Promise<number> = flights.run('key', () => 1);
+    expect([isSync, isPromise, isFlat]).toEqual([true, true, true]);
+    expect([await sync(1, 'x'), await late(1n), await value]).toEqual(['1x', { id: 1n }, 1]);
+    expect([sync.name, sync.length]).toEqual(['add', 2]);
+  });
+
+  it('runs equal calls once, others apart, and hands on `this`', async () => {
+    let runs = 0;
+    const counter = {
+      by: 10,
+      times: flights.wrap(
+        async function (this: { by: number }, n: number) {
+          runs++;
+          return this.by * n;
+        },
+        { key: 'times' },
+      ),
+    };
+    const calls = [counter.times(1), counter.times(1), counter.times(2)];
+    expect(await Promise.all(calls)).toEqual([10, 10, 20]);
+    expect(runs).toBe(2);
+  });
+
+  it('names results by the function, for forget', async () => {
+    let runs = 0;
+    const rate = flights.wrap(
+      function rateOf(_pair: string, _options: object) {
+        return ++runs;
+      },
+      { ttlMs: 60_000 },
+    );
+    expect(await rate('EUR', { a: 1, b: 2 })).toBe(1);
+    expect(await rate('EUR', { b: 2, a: 1 })).toBe(1);
+    await flights.forget(flights.keyOf('rateOf', 'EUR', { b: 2, a: 1 }));
+    expect(await rate('EUR', { a: 1, b: 2 })).toBe(2);
+  });
+
+  it('refuses a function without a name, and bad options, at once', () => {
+    expect(() => flights.wrap(() => 1)).toThrow(InvalidOptionsError);
+    expect(() => flights.wrap(() => 1, { key: 'k', ttlMs: -1 })).toThrow('`ttlMs`');
+    expect(() => flights.wrap(5 as never)).toThrow('`fn`');
+  });
+});
+
+describe('run', () => {
+  it.each([
+    ['an empty key', '', () => 1, {}, 'key'],
+    ['a key that is no string', 5 as never, () => 1, {}, 'key'],
+    ['no work', 'k', undefined as never, {}, 'work'],
+    ['a signal that is none', 'k', () => 1, { signal: {} as AbortSignal }, 'signal'],
+    ['an unknown option', 'k', () => 1, { ttl: 1 } as never, 'ttl'],
+  ])('refuses %s', async (_, key, work, options, option) => {
+    await expect(flights.run(key, work, options)).rejects.toMatchObject({
+      code: 'SEMAPHORE_INVALID_OPTIONS',
+      option,
+    });
+  });
+
+  it('rejects with what the work throws at once', async () => {
+    const work = (): never => {
+      throw new RangeError('at once');
+    };
+    await expect(flights.run('k', work)).rejects.toThrow(RangeError);
+  });
+
+  it('does not begin for a signal that is aborted already', async () => {
+    const work = (): never => {
+      throw new Error('it began');
+    };
+    const signal = AbortSignal.abort('too late');
+    await expect(flights.run('k', work, { signal })).rejects.toMatchObject({
+      code: 'SINGLE_FLIGHT_ABORTED',
+      cause: 'too late',
+    });
+  });
+
+  it('takes another serializer', async () => {
+    const texts: string[] = [];
+    const serializer = {
+      serialize(value: unknown) {
+        texts.push(JSON.stringify(value));
+        return texts.at(-1) ?? '';
+      },
+      deserialize: (text: string): unknown => ({ from: text }),
+    };
+    await flights.run('k', () => ({ a: 1 }), { ttlMs: 60_000, serializer });
+    expect(texts).toEqual(['{"a":1}']);
+    expect(await flights.run('k', () => 0, { serializer })).toEqual({ from: '{"a":1}' });
+  });
+
+  it('tells of a text that its serializer does not understand', async () => {
+    const serializer = { serialize: () => 'half of', deserialize: JSON.parse };
+    await flights.run('k', () => 1, { ttlMs: 60_000, serializer });
+    await expect(flights.run('k', () => 1)).rejects.toMatchObject({
+      code: 'SINGLE_FLIGHT_RESULT_NOT_SHARED',
+    });
+  });
+
+  it('does not warn of a signal that many callers share', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): number => warnings.push(warning);
+    process.on('warning', note);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 50 }, () => flights.run('k', () => 1, { signal })));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+});
+
+describe('keys in the store', () => {
+  it('are what was asked for, when that is short', () => {
+    expect(permitKeyOf('rates')).toBe('single-flight:rates');
+  });
+
+  it('never take more than a key may, and stay apart', () => {
+    const long = 'ü'.repeat(300);
+    const keys = [`${long}a`, `${long}b`, 'half \ud800', 'half \ud801'].map(permitKeyOf);
+    expect(new Set(keys).size).toBe(4);
+    for (const key of keys) expect(Buffer.byteLength(key)).toBeLessThanOrEqual(512);
+    expect(permitKeyOf(`${long}a`)).toBe(keys[0]);
+  });
+});

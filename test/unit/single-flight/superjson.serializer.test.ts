@@ -1,0 +1,126 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { isDeepStrictEqual } from 'node:util';
+import { superjsonSerializer as serializer } from '../../../lib/single-flight/superjson.serializer.js';
+
+const values = fc.anything({
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withSet: true,
+  withSparseArray: true,
+  withTypedArray: true,
+  withNullPrototype: true,
+  maxDepth: 4,
+});
+
+const copyOf = (value: unknown): unknown => serializer.deserialize(serializer.serialize(value));
+
+describe('the serializer', () => {
+  it('gives back what it was given', () => {
+    fc.assert(
+      fc.property(values, (value) => isDeepStrictEqual(copyOf(value), value)),
+      { numRuns: 1000 },
+    );
+  });
+
+  const shared = { a: 1 };
+  it.each([
+    undefined,
+    null,
+    0,
+    -0,
+    '',
+    false,
+    Number.NaN,
+    -Infinity,
+    12345678901234567890n,
+    new Date(0),
+    /a\/b/gi,
+    new Map<unknown, unknown>([[{ a: new Date(1) }, new Set([1n])]]),
+    new Map([[new Date(1), { [`a.b\\c`]: undefined }]]),
+    Buffer.from('bytes'),
+    new Float64Array([1.5, Number.NaN]),
+    new BigInt64Array([1n]),
+    new Uint8Array(Buffer.from('a view').buffer, 0, 4),
+    Object.assign(Array(3), { 2: 1 }),
+    { 'a.b': { 'c\\d': new Date(2) }, '': -0, __x: [Number.NaN] },
+    JSON.parse('{"__proto__":{"x":1},"constructor":{"prototype":2}}'),
+    { one: shared, two: [shared, shared] },
+    [[[[[[[[[[[[new Date(3)]]]]]]]]]]]],
+  ])('gives back %p', (value) => {
+    expect(isDeepStrictEqual(copyOf(value), value)).toBe(true);
+  });
+
+  it('gives back dates that are none', () => {
+    const copy = copyOf(new Date(Number.NaN)) as Date;
+    expect(copy).toBeInstanceOf(Date);
+    expect(copy.getTime()).toBeNaN();
+  });
+
+  it('gives back URLs', () => {
+    expect(copyOf([new URL('https://a.b/?c#d')])).toEqual([new URL('https://a.b/?c#d')]);
+  });
+
+  it('gives back errors with name, message, code, fields and causes', () => {
+    class RateError extends Error {
+      override name = 'RateError';
+      readonly code = 'NO_RATE';
+      readonly since = new Date(5);
+    }
+    const cause = Object.assign(new TypeError('deep'), { code: 42 });
+    const error = new RateError('no rate', { cause: new Error('because', { cause }) });
+    const [copy] = copyOf([error]) as [RateError & { cause: Error }];
+    expect(copy).toBeInstanceOf(Error);
+    expect(copy).toMatchObject({
+      name: 'RateError',
+      message: 'no rate',
+      code: 'NO_RATE',
+      since: new Date(5),
+      cause: { message: 'because', cause: { name: 'TypeError', message: 'deep', code: 42 } },
+    });
+    expect(Object.keys(copy).sort()).toEqual(['code', 'since']);
+  });
+
+  it('leaves behind what an error has that cannot travel', () => {
+    const error: Error & { cause?: unknown } = Object.assign(new Error('no answer'), {
+      code: 'ECONNRESET',
+      request: { send: () => undefined },
+    });
+    error.cause = error;
+    const copy = copyOf(error);
+    expect(copy).toMatchObject({ message: 'no answer', code: 'ECONNRESET' });
+    expect(copy).not.toHaveProperty('request');
+  });
+
+  it('lets no text give an object another prototype', () => {
+    const copy = copyOf(JSON.parse('{"__proto__":{"isAdmin":true}}')) as { isAdmin?: boolean };
+    expect(copy.isAdmin).toBeUndefined();
+    const fields = JSON.stringify({
+      json: JSON.parse('{"__proto__":{"isAdmin":true}}') as unknown,
+    });
+    const forged = serializer.deserialize(
+      JSON.stringify({
+        json: { name: 'E', message: 'm', fields },
+        meta: { values: [['custom', 'error']], v: 1 },
+      }),
+    ) as { isAdmin?: boolean };
+    expect(forged.isAdmin).toBeUndefined();
+  });
+
+  class Money {
+    constructor(readonly amount: number) {}
+  }
+  const cyclic: unknown[] = [];
+  cyclic.push({ back: cyclic });
+
+  it.each([
+    ['functions', { rate: [() => 1] }, 'result.rate[0] is a function'],
+    ['symbols', [Symbol('s')], 'result[0] is a symbol'],
+    ['instances of classes', { price: new Money(1) }, 'result.price is an instance of Money'],
+    ['what contains itself', cyclic, 'result[0].back contains itself'],
+    ['promises', [Promise.resolve()], 'result[0] is an instance of Promise'],
+  ])('refuses %s', (_, value, message) => {
+    expect(() => serializer.serialize(value)).toThrow(message);
+  });
+});
