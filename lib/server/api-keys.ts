@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { HttpProblem } from '../http/http-problem.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
@@ -140,5 +140,5 @@ function requireStrings(values: unknown, option: string): void {
 }
 
 function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+  return hash('sha256', text, 'buffer');
 }

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 
 /** Ends the id of a permit that stays taken for a while after its release: every server finds it there. */
 const HOLD_AT_LEAST = /-h([0-9a-z]+)$/;
@@ -30,5 +30,5 @@ export function lockIdOf(name: string, key: string, uid: string): string {
 }
 
 function digestOf(...parts: string[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+  return hash('sha256', JSON.stringify(parts)).slice(0, 32);
 }

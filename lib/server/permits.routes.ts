@@ -1,6 +1,6 @@
 import { HttpProblem } from '../http/http-problem.js';
 import { PermitLostError } from '../semaphore.errors.js';
-import { type AcquireOptions, resolveOptions } from '../semaphore.options.js';
+import { type AcquireOptions, type ResolvedOptions, resolveOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { requireKeys, type Access } from './api-keys.js';
 import { holdAtLeastOf, permitIdOf } from './permit-ids.js';
@@ -90,16 +90,15 @@ export function permitRoutes({
     },
   });
 
-  function resolve(wanted: RestOptions, session: Session | undefined): ResolvedRestOptions {
-    const { waitMs, maxWaiting, leaseMs, ...others } = wanted;
-    const options: AcquireOptions = {
-      ...others,
-      waitMs: orInfinity(waitMs),
-      maxWaiting: orInfinity(maxWaiting),
-      leaseMs: orInfinity(leaseMs),
-    };
-    const { leaseMs: lease, weight, holdAtLeastMs } = resolveOptions(semaphores.defaults, options);
-    return { ...options, leaseMs: session?.leaseFor(lease) ?? lease, weight, holdAtLeastMs };
+  function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
+    const options = resolveOptions(semaphores.defaults, {
+      ...wanted,
+      waitMs: orInfinity(wanted.waitMs),
+      maxWaiting: orInfinity(wanted.maxWaiting),
+      leaseMs: orInfinity(wanted.leaseMs),
+    });
+    if (session !== undefined) options.leaseMs = session.leaseFor(options.leaseMs);
+    return options;
   }
 
   const renew = serverRoute({
@@ -153,12 +152,6 @@ export function permitRoutes({
 
 type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
   [O in 'waitMs' | 'maxWaiting' | 'leaseMs']?: number | null | undefined;
-};
-
-type ResolvedRestOptions = AcquireOptions & {
-  leaseMs: number;
-  weight: number;
-  holdAtLeastMs: number;
 };
 
 /** @throws {HttpProblem} 403 */

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { EventStream } from '../http/event-stream.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
@@ -113,8 +113,5 @@ function isOf(name: string, id: string): boolean {
 }
 
 function tagOf(name: string, secret: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify([name, secret]))
-    .digest('base64url')
-    .slice(0, 11);
+  return hash('sha256', JSON.stringify([name, secret]), 'base64url').slice(0, 11);
 }
