@@ -107,11 +107,11 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
 
   'keeps a result fresh, then stale, then not at all': async (scene) => {
     const [leader, reader] = pilots(scene, 2) as [Pilot, Pilot];
-    await leader.fly(scene.key, 'kept', 2 * SHORT_MS, 2 * SHORT_MS);
+    await leader.fly(scene.key, 'kept', 3 * SHORT_MS, 5 * SHORT_MS);
     assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['fresh', 'kept']);
-    await scene.advance(3 * SHORT_MS);
+    await scene.advance(4 * SHORT_MS);
     assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['stale', 'kept']);
-    await scene.advance(2 * SHORT_MS);
+    await scene.advance(5 * SHORT_MS);
     assert.deepEqual(seenOf(await reader.flights.look(scene.key)), ['none', '']);
   },
 
