@@ -12,8 +12,12 @@ export abstract class SemaphoreStore {
   /** The clock that the store's deadlines are measured with, and that its users must use. */
   readonly clock: Clock = systemClock;
 
-  /** Opens a session for one process. Connects in the background: calls wait for the connection. */
-  abstract connect(client: StoreClient): StoreSession;
+  /**
+   * Opens a session for one process. Connects in the background: calls wait for the connection.
+   * @param clientId name of the process in snapshots, where it must have a certain one: words of `[\w.-]` with colons between
+   * @default a name of its own for each session
+   */
+  abstract connect(client: StoreClient, clientId?: string): StoreSession;
 }
 
 /**

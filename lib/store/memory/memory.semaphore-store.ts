@@ -1,5 +1,6 @@
 import { type Clock, type StopTimer, systemClock } from '../clock.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
+import { newClientId } from '../client-id.js';
 import { globMatcher } from '../glob.js';
 import { type Host, KeyState, type Owner } from './key-state.js';
 import { MemoryResults } from './memory.flights.js';
@@ -31,8 +32,8 @@ export class MemorySemaphoreStore extends SemaphoreStore {
     this.memory = new Memory(this.clock);
   }
 
-  override connect(client: StoreClient): StoreSession {
-    return new MemorySession(this.memory, client);
+  override connect(client: StoreClient, clientId = newClientId()): StoreSession {
+    return new MemorySession(this.memory, client, clientId);
   }
 }
 

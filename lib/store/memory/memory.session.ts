@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { SemaphoreClosedError } from '../../semaphore.errors.js';
 import type {
   AcquireReply,
@@ -32,13 +30,13 @@ export interface SharedMemory {
  * order: no client is called while an operation of its own process runs, not even for a grant to itself.
  */
 export class MemorySession implements StoreSession, Owner {
-  readonly clientId = `${hostname()}:${process.pid}:${randomBytes(4).toString('hex')}`;
   readonly flights: MemoryFlights;
   private isClosed = false;
 
   constructor(
     private readonly memory: SharedMemory,
     private readonly client: StoreClient,
+    readonly clientId: string,
   ) {
     this.flights = new MemoryFlights(memory, (key, operation) => this.run(key, operation));
   }

@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../../semaphore.errors.js';
 import { type RedisConnection, resolveModuleOptions } from '../../semaphore.options.js';
+import { newClientId } from '../client-id.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
 import { createConnector } from './redis.connection.js';
 import { RedisSession } from './redis.session.js';
@@ -33,9 +34,9 @@ export class RedisSemaphoreStore extends SemaphoreStore {
     this.options = resolveModuleOptions(options);
   }
 
-  connect(client: StoreClient): StoreSession {
+  connect(client: StoreClient, clientId = newClientId()): StoreSession {
     const { redis, storeTimeoutMs } = this.options;
     const connector = createConnector(redis as RedisConnection, storeTimeoutMs);
-    return new RedisSession(client, this.clock, connector, this.options);
+    return new RedisSession(client, clientId, this.clock, connector, this.options);
   }
 }

@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type {
@@ -56,10 +54,6 @@ const NOT_TO_WAIT = -2;
 
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {
-  readonly clientId = `${hostname()
-    .replace(/[^\w.-]/g, '_')
-    .slice(0, 64)}:${process.pid}:${randomBytes(4).toString('hex')}`;
-
   readonly flights: RedisFlights;
 
   private readonly keys: RedisKeys;
@@ -71,6 +65,7 @@ export class RedisSession implements StoreSession {
 
   constructor(
     private readonly client: StoreClient,
+    readonly clientId: string,
     clock: Clock,
     connector: Connector,
     private readonly options: RedisSessionOptions,
