@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { SemaphoreError, StoreUnavailableError } from '../../semaphore.errors.js';
+import { validateKey } from '../../semaphore.options.js';
+import {
+  acquireReplyToWire,
+  fromWire,
+  leaseToWire,
+  MAX_CALLS,
+  snapshotToWire,
+  type WireCall,
+  type WireResult,
+} from '../../store/remote/wire.js';
+import type { RemoteAccess } from './remote-access.js';
+import type { RemoteSession } from './remote-session.js';
+
+const key = z.string().superRefine((value, context) => {
+  try {
+    validateKey(value);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+const id = z.string().regex(/^[\w-]{1,64}$/);
+const whole = z.int();
+const leaseMs = z.number().min(1).max(1e12).nullable();
+const permit = { key, id };
+
+const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
+  z.strictObject({
+    op: z.literal('acquire'),
+    ...permit,
+    permits: whole.min(1),
+    weight: whole.min(1),
+    priority: whole.min(-100_000).max(100_000),
+    leaseMs,
+    wait: z.boolean(),
+    maxWaiting: whole.min(0).nullable(),
+    label: z.string().max(256).optional(),
+  }),
+  z.strictObject({ op: z.literal(['cancel', 'forceRelease']), ...permit }),
+  z.strictObject({
+    op: z.literal('release'),
+    ...permit,
+    holdAtLeastMs: z.number().min(0).max(1e12),
+  }),
+  z.strictObject({ op: z.literal('renew'), ...permit, leaseMs }),
+  z.strictObject({ op: z.literal('inspect'), key }),
+  z.strictObject({ op: z.literal('setPermits'), key, permits: whole.min(1).nullable() }),
+]);
+
+/** The body of a POST. */
+export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS) });
+
+/**
+ * Does all calls, in their order: each begins before the one before it has an answer, so that they travel on together.
+ * One that fails fails alone.
+ */
+export function runCalls(
+  calls: readonly WireCall[],
+  session: RemoteSession,
+  access: RemoteAccess,
+  hasRoom: () => boolean,
+): Promise<WireResult[]> {
+  return Promise.all(
+    calls.map(async (call): Promise<WireResult> => {
+      const refusal = refuse(call, access, hasRoom);
+      if (refusal !== undefined) return refusal;
+      try {
+        return { value: await run(call, session) };
+      } catch (error) {
+        return { error: toWireError(error) };
+      }
+    }),
+  );
+}
+
+function refuse(
+  call: WireCall,
+  access: RemoteAccess,
+  hasRoom: () => boolean,
+): WireResult | undefined {
+  if (!access.mayUse(call.key)) {
+    return refused('FORBIDDEN_KEY', 'The API key may not use this key');
+  }
+  const isForAdmins = call.op === 'setPermits' || call.op === 'forceRelease';
+  if (isForAdmins && !access.isAdmin) {
+    return refused('FORBIDDEN_ROLE', 'The API key is not one of an admin');
+  }
+  if (call.op === 'acquire' && !hasRoom()) {
+    return refused('TOO_MANY_PERMITS', 'The session waits for and holds as much as it may');
+  }
+  return undefined;
+}
+
+function refused(code: string, message: string): WireResult {
+  return { error: { code, message, nothingDone: true } };
+}
+
+async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
+  switch (call.op) {
+    case 'acquire': {
+      const { op: _, leaseMs, maxWaiting, ...request } = call;
+      return acquireReplyToWire(
+        await session.acquire({
+          ...request,
+          leaseMs: fromWire(leaseMs),
+          maxWaiting: fromWire(maxWaiting),
+        }),
+      );
+    }
+    case 'cancel':
+      return session.cancel(call.key, call.id).then(() => null);
+    case 'release':
+      return session.release(call.key, call.id, call.holdAtLeastMs);
+    case 'renew': {
+      const lease = await session.renew(call.key, call.id, fromWire(call.leaseMs));
+      return lease && leaseToWire(lease);
+    }
+    case 'inspect':
+      return snapshotToWire(await session.session.inspect(call.key));
+    case 'setPermits':
+      return session.session.setPermits(call.key, call.permits).then(() => null);
+    case 'forceRelease':
+      return session.session.forceRelease(call.key, call.id);
+  }
+}
+
+function toWireError(error: unknown): { code: string; message: string; nothingDone: boolean } {
+  if (error instanceof StoreUnavailableError) {
+    const { code, detail, nothingDone } = error;
+    return { code, message: detail, nothingDone };
+  }
+  const code = error instanceof SemaphoreError ? error.code : 'INTERNAL_ERROR';
+  return { code, message: 'the server could not do it', nothingDone: false };
+}

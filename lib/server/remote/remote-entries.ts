@@ -1,0 +1,70 @@
+import type { Clock } from '../../store/clock.js';
+
+/** What a session of RemoteSemaphoreStore waits for or holds, as far as the server has heard. */
+export interface RemoteEntry {
+  readonly key: string;
+  leaseMs: number;
+  isHeld: boolean;
+  /** By the store's clock. */
+  deadline: number;
+  /** Granted while nobody listened: the client may not know. */
+  isUnheard: boolean;
+}
+
+/** An entry whose lease ended this long ago was forgotten by its client. */
+const FORGOTTEN_MS = 60_000;
+
+/** The entries of one session, by permit id. */
+export class RemoteEntries {
+  private readonly byId = new Map<string, RemoteEntry>();
+
+  constructor(private readonly clock: Clock) {}
+
+  get size(): number {
+    return this.byId.size;
+  }
+
+  waits(key: string, id: string, leaseMs: number): void {
+    if (this.byId.has(id)) return;
+    this.byId.set(id, { key, leaseMs, isHeld: false, deadline: Infinity, isUnheard: false });
+  }
+
+  holds(
+    key: string,
+    id: string,
+    deadline: number,
+    isUnheard: boolean,
+    leaseMs?: number,
+  ): RemoteEntry {
+    const known = this.byId.get(id);
+    const entry = {
+      key,
+      leaseMs: leaseMs ?? known?.leaseMs ?? 0,
+      isHeld: true,
+      deadline,
+      isUnheard: isUnheard && known?.isHeld !== true,
+    };
+    this.byId.set(id, entry);
+    return entry;
+  }
+
+  forget(id: string): void {
+    this.byId.delete(id);
+  }
+
+  heard(): void {
+    for (const entry of this.byId.values()) entry.isUnheard = false;
+  }
+
+  held(): [id: string, entry: RemoteEntry][] {
+    return [...this.byId].filter(([, { isHeld }]) => isHeld);
+  }
+
+  /** Drops what ended long ago without a word of its holder. */
+  tidy(): void {
+    const end = this.clock.now() - FORGOTTEN_MS;
+    for (const [id, { isHeld, deadline }] of this.byId) {
+      if (isHeld && deadline < end) this.byId.delete(id);
+    }
+  }
+}

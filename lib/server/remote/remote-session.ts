@@ -1,0 +1,165 @@
+import type { Clock } from '../../store/clock.js';
+import { clientIdOf, leaseToWire, type StoreEvents } from '../../store/remote/wire.js';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Grant,
+  Lease,
+  PermitsChange,
+  ReleaseOutcome,
+  SemaphoreStore,
+  StoreClient,
+  StoreSession,
+} from '../../store/semaphore-store.js';
+import { RemoteEntries, type RemoteEntry } from './remote-entries.js';
+
+const TIDY_EVERY_MS = 30_000;
+
+/** Tells the client one thing. */
+export type Tell = <E extends keyof StoreEvents>(event: E, data: StoreEvents[E]) => void;
+
+/**
+ * A process that uses this server's store from elsewhere: a session of the store, and what it waits for and holds.
+ *
+ * When its stream breaks, the leases of what it holds are shortened to the grace time, and after the grace time its
+ * session of the store is closed. Nothing is ever released here: so a client that goes on at another server, under the
+ * same name, makes its leases long again there, and no server can take from it what another one keeps alive.
+ */
+export class RemoteSession implements StoreClient {
+  readonly session: StoreSession;
+  private readonly entries: RemoteEntries;
+  private tell: Tell | undefined;
+  private heardAt: number;
+  private tidiedAt: number;
+  /** Why the store cannot be reached now. */
+  private outage: Error | undefined;
+
+  /** @param secret chosen by the client */
+  constructor(
+    store: SemaphoreStore,
+    readonly owner: string,
+    name: string,
+    secret: string,
+    readonly graceMs: number,
+    private readonly clock: Clock,
+  ) {
+    this.entries = new RemoteEntries(clock);
+    this.heardAt = this.tidiedAt = clock.now();
+    this.session = store.connect(this, clientIdOf(name, secret));
+  }
+
+  get isAttached(): boolean {
+    return this.tell !== undefined;
+  }
+
+  /** How much it waits for and holds. */
+  get size(): number {
+    return this.entries.size;
+  }
+
+  attach(tell: Tell): void {
+    this.tell = tell;
+    this.hear();
+    this.entries.heard();
+    if (this.outage !== undefined) this.down(this.outage);
+  }
+
+  /** The client has given a sign of life. */
+  hear(): void {
+    this.heardAt = this.clock.now();
+    if (this.heardAt - this.tidiedAt < TIDY_EVERY_MS) return;
+    this.tidiedAt = this.heardAt;
+    this.entries.tidy();
+  }
+
+  /**
+   * The stream broke. A client that was not heard for long may have gone on at another server, and trusts by now that this
+   * one leaves its leases alone: then they end by themselves.
+   */
+  detach(): void {
+    this.tell = undefined;
+    if (this.clock.now() - this.heardAt > this.graceMs / 2) return;
+    for (const [id, entry] of this.entries.held()) this.shorten(id, entry);
+  }
+
+  /** The client has not come back. */
+  async abandon(): Promise<void> {
+    const unheard = this.entries
+      .held()
+      .filter(([, { isUnheard, leaseMs }]) => isUnheard && leaseMs === Infinity);
+    await Promise.allSettled(unheard.map(([id, { key }]) => this.session.cancel(key, id)));
+    await this.session.close();
+  }
+
+  async acquire(request: AcquireRequest): Promise<AcquireReply> {
+    const { key, id, leaseMs } = request;
+    this.entries.waits(key, id, leaseMs);
+    const reply = await this.session.acquire(request);
+    if (reply.status === 'granted') this.holds(key, id, reply.grant, leaseMs);
+    else if (reply.status !== 'waiting') this.entries.forget(id);
+    return reply;
+  }
+
+  async cancel(key: string, id: string): Promise<void> {
+    await this.session.cancel(key, id);
+    this.entries.forget(id);
+  }
+
+  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    const outcome = await this.session.release(key, id, holdAtLeastMs);
+    this.entries.forget(id);
+    return outcome;
+  }
+
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    const lease = await this.session.renew(key, id, leaseMs);
+    if (lease === null) this.entries.forget(id);
+    else this.holds(key, id, lease, leaseMs);
+    return lease;
+  }
+
+  granted(key: string, id: string, grant: Grant): void {
+    this.holds(key, id, grant);
+    this.tell?.('granted', { key, id, grant: leaseToWire(grant) });
+  }
+
+  failed(key: string, id: string, error: Error): void {
+    this.tell?.('failed', { key, id, message: error.message });
+  }
+
+  revoked(key: string, id: string): void {
+    this.entries.forget(id);
+    this.tell?.('revoked', { key, id });
+  }
+
+  permitsChanged(change: PermitsChange): void {
+    this.tell?.('permitsChanged', change);
+  }
+
+  down(error: Error): void {
+    this.outage = error;
+    this.tell?.('down', { message: error.message });
+  }
+
+  up(): void {
+    this.outage = undefined;
+    this.tell?.('up', {});
+  }
+
+  private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
+    const entry = this.entries.holds(key, id, deadline, !this.isAttached, leaseMs);
+    if (!this.isAttached) this.shorten(id, entry);
+  }
+
+  private shorten(id: string, entry: RemoteEntry): void {
+    const { key, deadline } = entry;
+    if (deadline === Infinity || deadline - this.clock.now() <= this.graceMs) return;
+    this.session.renew(key, id, this.graceMs).then(
+      (lease) => {
+        if (lease !== null) entry.deadline = lease.deadline;
+      },
+      // It ends with the lease that it has.
+      () => undefined,
+    );
+  }
+}

@@ -1,0 +1,156 @@
+import { HttpProblem } from '../../http/http-problem.js';
+import type { StopTimer } from '../../store/clock.js';
+import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
+import type { SemaphoreStore } from '../../store/semaphore-store.js';
+import type { RemoteAccess } from './remote-access.js';
+import { RemoteSession, type Tell } from './remote-session.js';
+
+export interface RemoteLimits {
+  /** Sessions that one API key may have open. @default 1000 */
+  maxSessions: number;
+  /** What one session may wait for and hold. @default 10_000 */
+  maxPermits: number;
+}
+
+export interface SessionWish {
+  secret: string;
+  name: string;
+  graceMs: number;
+}
+
+/** What the client hears. */
+export interface SessionStream {
+  send: Tell;
+  close(): void;
+}
+
+interface Kept {
+  session: RemoteSession;
+  /** The one that is open now. */
+  stream: SessionStream | undefined;
+  stopGrace: StopTimer;
+}
+
+/** The sessions of RemoteSemaphoreStore at this server, by their secrets. */
+export class RemoteSessions {
+  private readonly bySecret = new Map<string, Kept>();
+  private readonly closing = new Set<Promise<void>>();
+  private isClosed = false;
+
+  constructor(
+    private readonly store: SemaphoreStore,
+    private readonly limits: RemoteLimits,
+  ) {}
+
+  get size(): number {
+    return this.bySecret.size;
+  }
+
+  /**
+   * Opens a session with its stream, or takes it up again with a new one.
+   * @throws {HttpProblem}
+   */
+  attach<S extends SessionStream>(
+    wish: SessionWish,
+    access: RemoteAccess,
+    openStream: () => S,
+  ): { stream: S; onBroken: () => void } {
+    if (this.isClosed) throw new HttpProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
+    const kept = this.bySecret.get(wish.secret) ?? this.open(wish, access);
+    requireOwner(kept.session, access);
+    const stream = openStream();
+    finish(kept);
+    kept.stream = stream;
+    kept.session.attach((event, data) => stream.send(event, data));
+    return { stream, onBroken: () => this.detach(wish.secret, kept, stream) };
+  }
+
+  /** @throws {HttpProblem} 409 when the session has no stream at this server: nothing was done */
+  get(secret: string, access: RemoteAccess): RemoteSession {
+    const session = this.bySecret.get(secret)?.session;
+    if (session === undefined || !session.isAttached) {
+      throw new HttpProblem(
+        NO_SESSION_STATUS,
+        'NO_SESSION',
+        'The session has no open stream at this server: open one with GET first',
+      );
+    }
+    requireOwner(session, access);
+    session.hear();
+    return session;
+  }
+
+  /** Whether another permit fits. */
+  hasRoom(session: RemoteSession): boolean {
+    return session.size < this.limits.maxPermits;
+  }
+
+  /** The client has finished: what it still holds ends with its leases. */
+  async end(secret: string, access: RemoteAccess): Promise<void> {
+    const kept = this.bySecret.get(secret);
+    if (kept === undefined) return;
+    requireOwner(kept.session, access);
+    this.bySecret.delete(secret);
+    finish(kept);
+    await kept.session.session.close();
+  }
+
+  /** Ends all streams. Clients go on at another server; what they hold there or here ends with its leases. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    const all = [...this.bySecret.values()];
+    this.bySecret.clear();
+    await Promise.allSettled([
+      ...this.closing,
+      ...all.map((kept) => {
+        finish(kept);
+        return kept.session.session.close();
+      }),
+    ]);
+  }
+
+  private open({ secret, name, graceMs }: SessionWish, access: RemoteAccess): Kept {
+    const { maxSessions } = this.limits;
+    const own = [...this.bySecret.values()].filter(({ session }) => session.owner === access.name);
+    if (own.length >= maxSessions) {
+      throw new HttpProblem(
+        429,
+        'TOO_MANY_SESSIONS',
+        `The API key has ${maxSessions} sessions open, which is as many as it may`,
+      );
+    }
+    const { clock } = this.store;
+    const kept: Kept = {
+      session: new RemoteSession(this.store, access.name, name, secret, graceMs, clock),
+      stream: undefined,
+      stopGrace: () => undefined,
+    };
+    this.bySecret.set(secret, kept);
+    return kept;
+  }
+
+  private detach(secret: string, kept: Kept, stream: SessionStream): void {
+    if (kept.stream !== stream) return;
+    kept.stream = undefined;
+    kept.session.detach();
+    kept.stopGrace = this.store.clock.schedule(() => {
+      this.bySecret.delete(secret);
+      const closing = kept.session.abandon().catch(() => undefined);
+      this.closing.add(closing);
+      void closing.then(() => this.closing.delete(closing));
+    }, kept.session.graceMs);
+  }
+}
+
+/** Its stream, if it has one, is not its stream any more. */
+function finish(kept: Kept): void {
+  const { stream } = kept;
+  kept.stopGrace();
+  kept.stream = undefined;
+  stream?.close();
+}
+
+function requireOwner(session: RemoteSession, access: RemoteAccess): void {
+  if (session.owner === access.name) return;
+  throw new HttpProblem(403, 'FORBIDDEN', 'The session was opened with another API key');
+}

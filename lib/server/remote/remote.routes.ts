@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { EventStream } from '../../http/event-stream.js';
+import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
+import { HttpProblem, sendJson } from '../../http/http-problem.js';
+import { readJsonBody } from '../../http/read-json-body.js';
+import {
+  GRACE_HEADER,
+  KEYS_PATH,
+  MAX_CALLS_BYTES,
+  NAME_HEADER,
+  SESSION_HEADER,
+  STORE_PATH,
+} from '../../store/remote/wire.js';
+import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
+import type { Authenticate } from './remote-access.js';
+import { callsBody, runCalls } from './remote-calls.js';
+import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
+
+export interface RemoteStoreOptions extends Partial<RemoteLimits> {
+  store: SemaphoreStore;
+  list: StoreSession['list'];
+  authenticate: Authenticate;
+}
+
+/** The server's half of RemoteSemaphoreStore. */
+export interface RemoteStore {
+  readonly routes: HttpRoute[];
+  readonly sessions: RemoteSessions;
+  /** Ends all streams and sessions. */
+  close(): Promise<void>;
+}
+
+const HEARTBEAT_MS = 5000;
+const MIN_GRACE_MS = 1000;
+const MAX_GRACE_MS = 60_000;
+const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
+
+export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
+  const { store, list, authenticate, maxSessions = 1000, maxPermits = 10_000 } = options;
+  const sessions = new RemoteSessions(store, { maxSessions, maxPermits });
+  const server = randomUUID();
+
+  function open({ request, response }: HttpCall): void {
+    if (request.method === 'HEAD') {
+      throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET');
+    }
+    const access = authenticate(request);
+    const wish = wishOf(request.headers);
+    const now = store.clock.now();
+    const { onBroken, stream } = sessions.attach(wish, access, () => {
+      const stream = new EventStream(request, response, { heartbeatMs: HEARTBEAT_MS });
+      stream.send('open', { server, now, graceMs: wish.graceMs, heartbeatMs: HEARTBEAT_MS });
+      return stream;
+    });
+    if (stream.closed.aborted) onBroken();
+    else stream.closed.addEventListener('abort', onBroken, { once: true });
+  }
+
+  async function call({ request, response }: HttpCall): Promise<void> {
+    const access = authenticate(request);
+    const now = store.clock.now();
+    const parsed = callsBody.safeParse(await readJsonBody(request, BODY));
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw new HttpProblem(400, 'INVALID_BODY', `\`${issue?.path.join('.')}\`: ${issue?.message}`);
+    }
+    const remote = sessions.get(header(request.headers, SESSION_HEADER, SECRET), access);
+    const { calls } = parsed.data;
+    const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
+    sendJson(response, 200, { server, now, results });
+  }
+
+  async function end({ request, response }: HttpCall): Promise<void> {
+    const access = authenticate(request);
+    await sessions.end(header(request.headers, SESSION_HEADER, SECRET), access);
+    response.writeHead(204).end();
+  }
+
+  async function keys({ request, response, query, hungUp }: HttpCall): Promise<void> {
+    const access = authenticate(request);
+    const pattern = query.get('pattern') ?? '*';
+    if (pattern === '' || pattern.length > 1024) {
+      throw new HttpProblem(
+        400,
+        'INVALID_QUERY',
+        '`pattern` is to be a glob of 1 to 1024 characters',
+      );
+    }
+    try {
+      for await (const key of list(pattern)) {
+        if (hungUp.aborted) return;
+        if (!access.mayUse(key) || response.write(`${JSON.stringify(key)}\n`)) continue;
+        await once(response, 'drain', { signal: hungUp }).catch(() => undefined);
+      }
+      response.end('true\n');
+    } catch (error) {
+      // A list without its last line is known to be incomplete.
+      if (response.headersSent) response.destroy();
+      else throw error;
+    }
+  }
+
+  return {
+    sessions,
+    routes: [
+      { method: 'GET', path: STORE_PATH, handle: open },
+      { method: 'POST', path: STORE_PATH, handle: call },
+      { method: 'DELETE', path: STORE_PATH, handle: end },
+      { method: 'GET', path: KEYS_PATH, handle: keys },
+    ],
+    close: () => sessions.close(),
+  };
+}
+
+const SECRET = /^[\w-]{43}$/;
+
+function wishOf(headers: HttpCall['request']['headers']): SessionWish {
+  const graceMs = Number(header(headers, GRACE_HEADER, /^\d{1,9}$/));
+  return {
+    secret: header(headers, SESSION_HEADER, SECRET),
+    name: header(headers, NAME_HEADER, /^[\w.-]{1,64}:\d{1,10}$/),
+    graceMs: Math.min(Math.max(graceMs, MIN_GRACE_MS), MAX_GRACE_MS),
+  };
+}
+
+function header(headers: HttpCall['request']['headers'], name: string, rule: RegExp): string {
+  const value = headers[name];
+  if (typeof value === 'string' && rule.test(value)) return value;
+  throw new HttpProblem(400, 'INVALID_HEADER', `The header ${name} is to match ${rule.source}`);
+}

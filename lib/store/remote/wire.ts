@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Grant,
+  Lease,
+  PermitsChange,
+  SemaphoreSnapshot,
+} from '../semaphore-store.js';
+
+/**
+ * What RemoteSemaphoreStore and the server say to each other.
+ *
+ * `GET /v1/store` opens a session, or takes it up again, and is its stream of events (SSE): `open` first, then what a
+ * StoreClient is told. `POST /v1/store` carries calls, `DELETE /v1/store` ends the session, `GET /v1/store/keys` lists
+ * (one JSON string a line, `true` at the end). The session is a secret of the client, so that it can take it up again
+ * under the same name at any server. JSON has no Infinity: it travels as null. Deadlines are those of the server's clock.
+ */
+export const STORE_PATH = '/v1/store';
+export const KEYS_PATH = '/v1/store/keys';
+export const SESSION_HEADER = 'x-store-session';
+/** Host and process of the client. */
+export const NAME_HEADER = 'x-store-client';
+/** How long the server keeps what the session holds without its stream, in milliseconds. */
+export const GRACE_HEADER = 'x-store-grace';
+
+/** The server has no stream of the session: nothing was done. */
+export const NO_SESSION_STATUS = 409;
+
+/** Bounds of one POST. */
+export const MAX_CALLS = 256;
+export const MAX_CALLS_BYTES = 48 * 1024;
+
+export type Endless = number | null;
+
+export type WireCall =
+  | ({ op: 'acquire'; leaseMs: Endless; maxWaiting: Endless } & Omit<
+      AcquireRequest,
+      'leaseMs' | 'maxWaiting'
+    >)
+  | { op: 'cancel' | 'forceRelease'; key: string; id: string }
+  | { op: 'release'; key: string; id: string; holdAtLeastMs: number }
+  | { op: 'renew'; key: string; id: string; leaseMs: Endless }
+  | { op: 'inspect'; key: string }
+  | { op: 'setPermits'; key: string; permits: number | null };
+
+export interface WireError {
+  code: string;
+  message: string;
+  nothingDone: boolean;
+}
+
+export type WireResult = { value: unknown } | { error: WireError };
+
+/** `now` is the server's clock when the request came in. */
+export interface Timestamp {
+  server: string;
+  now: number;
+}
+
+export interface WireReply extends Timestamp {
+  results: WireResult[];
+}
+
+export interface OpenEvent extends Timestamp {
+  graceMs: number;
+  heartbeatMs: number;
+}
+
+export interface WireLease {
+  expiresAt: Endless;
+  deadline: Endless;
+}
+
+export type WireGrant = Omit<Grant, keyof Lease> & WireLease;
+
+export type WireAcquireReply =
+  | { status: 'granted'; grant: WireGrant }
+  | { status: 'waiting' }
+  | { status: 'busy' | 'queue-full'; retryAfterMs: Endless };
+
+export interface StoreEvents {
+  granted: { key: string; id: string; grant: WireGrant };
+  failed: { key: string; id: string; message: string };
+  revoked: { key: string; id: string };
+  permitsChanged: PermitsChange;
+  /** The server cannot reach its store. */
+  down: { message: string };
+  up: Record<string, never>;
+}
+
+export function toWire(value: number): Endless {
+  return value === Infinity ? null : value;
+}
+
+export function fromWire(value: Endless): number {
+  return value ?? Infinity;
+}
+
+export function leaseToWire<T extends Lease>(lease: T): Omit<T, keyof Lease> & WireLease {
+  return { ...lease, expiresAt: toWire(lease.expiresAt), deadline: toWire(lease.deadline) };
+}
+
+/** @param toLocal from the server's clock to the reader's */
+export function leaseFromWire<T extends WireLease>(
+  lease: T,
+  toLocal: (time: number) => number,
+): Omit<T, keyof Lease> & Lease {
+  const { expiresAt, deadline } = lease;
+  return {
+    ...lease,
+    expiresAt: fromWire(expiresAt),
+    deadline: deadline === null ? Infinity : toLocal(deadline),
+  };
+}
+
+export function acquireReplyToWire(reply: AcquireReply): WireAcquireReply {
+  if (reply.status === 'granted') return { status: 'granted', grant: leaseToWire(reply.grant) };
+  if (reply.status === 'waiting') return reply;
+  return { status: reply.status, retryAfterMs: toWire(reply.retryAfterMs) };
+}
+
+export function snapshotToWire(snapshot: SemaphoreSnapshot): object {
+  const holders = snapshot.holders.map((holder) => ({
+    ...holder,
+    expiresAt: toWire(holder.expiresAt),
+  }));
+  return { ...snapshot, holders };
+}
+
+export function snapshotFromWire(value: unknown): SemaphoreSnapshot {
+  const snapshot = value as SemaphoreSnapshot;
+  const holders = snapshot.holders.map((holder) => ({
+    ...holder,
+    expiresAt: fromWire(holder.expiresAt as Endless),
+  }));
+  return { ...snapshot, holders };
+}
+
+/** The name of a session in snapshots. Nobody who reads it there can take up the session, or listen to its grants. */
+export function clientIdOf(name: string, session: string): string {
+  return `${name}:${createHash('sha256').update(session).digest('base64url').slice(0, 11)}`;
+}
