@@ -33,7 +33,12 @@ import {
   validateTimeout,
 } from './semaphore.options.js';
 import { createStore } from './store/create-store.js';
-import type { SemaphoreSnapshot, StoreHealth, StoreSession } from './store/semaphore-store.js';
+import type {
+  SemaphoreSnapshot,
+  SemaphoreStore,
+  StoreHealth,
+  StoreSession,
+} from './store/semaphore-store.js';
 import { startTelemetry } from './telemetry/telemetry.js';
 
 const PERMIT_ID = /^[\w-]{1,64}$/;
@@ -63,6 +68,9 @@ export class SemaphoreService {
   /** For servers that acquire on behalf of somebody else. @internal */
   readonly permitsById: PermitsById;
 
+  /** Where the semaphores live. */
+  readonly store: SemaphoreStore;
+
   private readonly log: EventLog;
   private readonly core: SemaphoreCore;
   private readonly context = new HeldContext();
@@ -77,6 +85,7 @@ export class SemaphoreService {
   constructor(options: SemaphoreModuleOptions = {}) {
     const resolved = resolveModuleOptions(options);
     const store = createStore(resolved);
+    this.store = store;
     this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
     const reporter = new Reporter(this.log, () => store.clock.wallTime());
     this.defaults = Object.freeze({ ...resolved.defaults });

@@ -12,6 +12,7 @@ import { PermitWaits } from './permit-waits.js';
 import { permitRoutes, requireAdmin } from './permits.routes.js';
 import { toProblem } from './problems.js';
 import { Quota } from './quota.js';
+import { createRemoteStore } from './remote/remote.routes.js';
 import { semaphoreRoutes } from './semaphores.routes.js';
 import {
   type ResolvedServerOptions,
@@ -75,10 +76,17 @@ export function createSemaphoreServer({
     }),
     ...lockRoutes(new Locks(semaphores), options.defaultExpiryMs),
   ];
+  const remote = createRemoteStore({
+    store: semaphores.store,
+    list: (pattern) => semaphores.list(pattern),
+    authenticate: (request) => apiKeys.authenticate(request),
+    maxSessions: options.maxSessions,
+    maxPermits: options.maxOpenWaits,
+  });
   const all = [...routes, ...infoRoutes(semaphores, routes)];
   const handler = createHttpHandler({
     basePath,
-    routes: all.map((route) => toHttpRoute(route, apiKeys, options)),
+    routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
     toProblem: (error) =>
       toProblem(error, (fault) => {
         logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
@@ -89,7 +97,7 @@ export function createSemaphoreServer({
     isLoopbackOnly: apiKeys.isEmpty,
     async close() {
       waits.close();
-      await sessions.close();
+      await Promise.all([sessions.close(), remote.close()]);
       closing.abort();
     },
   };
