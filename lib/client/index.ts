@@ -1,0 +1,2 @@
+export type { RemoteSemaphoreStoreOptions, RemoteTlsOptions } from './remote.options.js';
+export { RemoteSemaphoreStore } from './remote.semaphore-store.js';

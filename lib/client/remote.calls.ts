@@ -1,0 +1,228 @@
+import {
+  InvalidOptionsError,
+  SemaphoreClosedError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
+import type { Clock, StopTimer } from '../store/clock.js';
+import {
+  MAX_CALLS,
+  MAX_CALLS_BYTES,
+  type Timestamp,
+  type WireCall,
+  type WireError,
+  type WireReply,
+} from '../store/remote/wire.js';
+import { RequestError } from './http-request.js';
+
+/** An answer, and how the server's clock is read that came with it. */
+export interface Answer<T> {
+  value: T;
+  toLocal: (time: number) => number;
+}
+
+/** Pairs the server's clock with the local one: `now` was read after `sentAt`. */
+export interface Sample extends Timestamp {
+  sentAt: number;
+}
+
+interface Pending {
+  call: WireCall;
+  json: string;
+  issuedAt: number;
+  /** On its way. */
+  isSent: boolean;
+  /** The server may have done it. */
+  isUncertain: boolean;
+  resolve(answer: Answer<never>): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The calls of one session, in their order: while one POST is on its way, the calls that come meanwhile gather for the
+ * next. A call whose fate is unknown is repeated, within the time limit: calls are idempotent.
+ */
+export class RemoteCalls {
+  private queue: Pending[] = [];
+  /** Those that are not settled, in the order in which they were issued. */
+  private readonly open = new Set<Pending>();
+  private isReady = false;
+  private isSending = false;
+  private isClosed = false;
+  private downSince: number;
+  private lastError: Error | undefined;
+  private stopTimer: StopTimer | undefined;
+
+  constructor(
+    private readonly post: (body: string) => Promise<WireReply>,
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+    private readonly on: { answered(sample: Sample): void; failed(error: Error): void },
+  ) {
+    this.downSince = clock.now();
+  }
+
+  /** @throws {StoreUnavailableError} when it did not succeed in time */
+  send<T>(call: WireCall): Promise<Answer<T>> {
+    if (this.isClosed) return Promise.reject(new SemaphoreClosedError(call.key));
+    const now = this.clock.now();
+    const isRefused = this.lastError instanceof RequestError && this.lastError.isRefusal;
+    if (!this.isReady && (isRefused || now - this.downSince >= this.timeoutMs)) {
+      return Promise.reject(this.unavailable(call.key, true));
+    }
+    return new Promise((resolve, reject) => {
+      const pending = this.enter(call, now, resolve, reject);
+      this.queue.push(pending);
+      this.sendSoon();
+    });
+  }
+
+  /** The server can be reached. @param first what is to be asked before all that waits */
+  resume(first: readonly WireCall[]): Promise<Answer<unknown>>[] {
+    const now = this.clock.now();
+    this.isReady = true;
+    const entered: Pending[] = [];
+    const answers = first.map(
+      (call) =>
+        new Promise<Answer<unknown>>((resolve, reject) => {
+          entered.push(this.enter(call, now, resolve, reject));
+        }),
+    );
+    this.queue.unshift(...entered);
+    this.sendSoon();
+    return answers;
+  }
+
+  /** It cannot be reached. */
+  pause(error: Error): void {
+    this.lastError = error;
+    if (this.isReady) this.downSince = this.clock.now();
+    this.isReady = false;
+    if (error instanceof RequestError && error.isRefusal) {
+      for (const pending of this.open) this.fail(pending);
+    }
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.stopTimer?.();
+    for (const { call, reject } of this.open) reject(new SemaphoreClosedError(call.key));
+    this.open.clear();
+    this.queue = [];
+  }
+
+  private enter(
+    call: WireCall,
+    issuedAt: number,
+    resolve: Pending['resolve'],
+    reject: Pending['reject'],
+  ): Pending {
+    const pending: Pending = {
+      call,
+      json: JSON.stringify(call),
+      issuedAt,
+      isSent: false,
+      isUncertain: false,
+      resolve,
+      reject,
+    };
+    this.open.add(pending);
+    this.stopTimer ??= this.clock.schedule(() => this.expire(), this.timeoutMs);
+    return pending;
+  }
+
+  private sendSoon(): void {
+    if (this.isSending || !this.isReady) return;
+    this.isSending = true;
+    process.nextTick(() => void this.sendAll());
+  }
+
+  private async sendAll(): Promise<void> {
+    while (this.isReady && this.queue.length > 0) {
+      const batch = this.takeBatch();
+      try {
+        await this.sendBatch(batch);
+      } catch (error) {
+        this.sendAgain(batch, error as Error);
+      }
+    }
+    this.isSending = false;
+  }
+
+  private async sendBatch(batch: readonly Pending[]): Promise<void> {
+    const sentAt = this.clock.now();
+    const body = `{"calls":[${batch.map(({ json }) => json).join(',')}]}`;
+    const { server, now, results } = await this.post(body);
+    this.on.answered({ server, now, sentAt });
+    const toLocal = (time: number): number => sentAt + (time - now);
+    for (const [i, pending] of batch.entries()) {
+      const result = results[i];
+      this.open.delete(pending);
+      if (result === undefined) pending.reject(this.unavailable(pending.call.key, false));
+      else if ('error' in result) pending.reject(toError(result.error, pending.call.key));
+      else pending.resolve({ value: result.value as never, toLocal });
+    }
+  }
+
+  private sendAgain(batch: readonly Pending[], error: Error): void {
+    this.lastError = error;
+    const isFinal = error instanceof RequestError && error.isRefusal;
+    for (const pending of batch) {
+      pending.isSent = false;
+      pending.isUncertain ||= !(error instanceof RequestError) || !error.nothingDone;
+      if (isFinal) this.fail(pending);
+    }
+    if (isFinal) return;
+    this.queue.unshift(...batch.filter((pending) => this.open.has(pending)));
+    this.isReady = false;
+    this.downSince = this.clock.now();
+    this.on.failed(error);
+  }
+
+  private takeBatch(): Pending[] {
+    let size = 0;
+    let count = 0;
+    for (const { json } of this.queue) {
+      size += Buffer.byteLength(json) + 1;
+      if (count === MAX_CALLS || (count > 0 && size > MAX_CALLS_BYTES)) break;
+      count++;
+    }
+    const batch = this.queue.splice(0, count);
+    for (const pending of batch) pending.isSent = true;
+    return batch;
+  }
+
+  private expire(): void {
+    const end = this.clock.now() - this.timeoutMs;
+    this.stopTimer = undefined;
+    for (const pending of this.open) {
+      if (pending.issuedAt > end) {
+        this.stopTimer = this.clock.schedule(() => this.expire(), pending.issuedAt - end);
+        break;
+      }
+      pending.isUncertain ||= pending.isSent;
+      this.fail(pending);
+    }
+    this.queue = this.queue.filter((pending) => this.open.has(pending));
+  }
+
+  private fail(pending: Pending): void {
+    this.open.delete(pending);
+    pending.reject(this.unavailable(pending.call.key, !pending.isUncertain));
+  }
+
+  private unavailable(key: string, nothingDone: boolean): StoreUnavailableError {
+    const { lastError } = this;
+    const detail = lastError?.message ?? `no answer within ${this.timeoutMs} ms`;
+    return new StoreUnavailableError(detail, key, lastError, nothingDone);
+  }
+}
+
+function toError({ code, message, nothingDone }: WireError, key: string): Error {
+  if (code === 'FORBIDDEN_KEY') {
+    return new InvalidOptionsError('key', key, 'one that the API key may use', key);
+  }
+  if (code === 'FORBIDDEN_ROLE') {
+    return new InvalidOptionsError('apiKey', '***', 'one with the role `admin`', key);
+  }
+  return new StoreUnavailableError(message, key, undefined, nothingDone);
+}

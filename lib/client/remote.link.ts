@@ -1,0 +1,169 @@
+import type { IncomingMessage } from 'node:http';
+import type { Clock, StopTimer } from '../store/clock.js';
+import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
+import { EventParser } from './event-parser.js';
+import { type HttpClient, problemOf, readText, RequestError } from './http-request.js';
+
+export interface LinkEvents {
+  /** A server has the session, and its stream is open. @param sentAt when it was asked for */
+  opened(hello: OpenEvent, sentAt: number): void;
+  event(name: string, data: unknown): void;
+  /** The stream broke, or could not be opened. Another attempt follows. */
+  closed(error: Error): void;
+}
+
+export interface LinkOptions {
+  urls: readonly URL[];
+  /** Of every request. */
+  headers: Record<string, string>;
+  timeoutMs: number;
+}
+
+const RECONNECT_AFTER_MS = 25;
+const RECONNECT_AT_MOST_MS = 500;
+const MISSED_HEARTBEATS = 2.5;
+
+/** The stream of a session, opened again whenever it breaks; with several servers, in turn. */
+export class RemoteLink {
+  private base: URL;
+  private current = new AbortController();
+  private isClosed = false;
+  private attempts = 0;
+  private heardAt = 0;
+  private stopSilenceTimer: StopTimer = () => undefined;
+
+  constructor(
+    private readonly http: HttpClient,
+    private readonly options: LinkOptions,
+    private readonly clock: Clock,
+    private readonly events: LinkEvents,
+  ) {
+    this.base = options.urls[0] as URL;
+    void this.keepOpen();
+  }
+
+  /** The server that the stream is open at, does not answer well: look for a better one. */
+  cut(error: Error): void {
+    this.current.abort(error);
+  }
+
+  /** @throws {RequestError} */
+  async post(body: string, timeoutMs = this.options.timeoutMs): Promise<WireReply> {
+    const { signal } = this.current;
+    const answer = this.request('POST', STORE_PATH, signal, timeoutMs, body);
+    return JSON.parse(await answer.then(readText)) as WireReply;
+  }
+
+  /** The answer to a GET of another path. @throws {RequestError} */
+  get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.request('GET', path, signal, this.options.timeoutMs);
+  }
+
+  /** Tells the server that the session is over. */
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    const { timeoutMs } = this.options;
+    try {
+      if (this.attempts === 0) {
+        await this.request('DELETE', STORE_PATH, AbortSignal.timeout(timeoutMs), timeoutMs);
+      }
+    } catch {
+      // The session ends with its grace time.
+    }
+    this.current.abort(new Error('the store is closed'));
+    this.stopSilenceTimer();
+    this.http.close();
+  }
+
+  private async keepOpen(): Promise<void> {
+    while (!this.isClosed) {
+      this.current = new AbortController();
+      const { signal } = this.current;
+      try {
+        await this.listen(signal);
+      } catch (error) {
+        this.cut(error as Error);
+        if (this.isClosed) return;
+        this.events.closed((signal.reason ?? error) as Error);
+      }
+      this.base = this.options.urls[this.attempts++ % this.options.urls.length] as URL;
+      await this.pause(Math.min(RECONNECT_AFTER_MS * this.attempts, RECONNECT_AT_MOST_MS));
+    }
+  }
+
+  /** Never returns, but throws when the stream is over. */
+  private async listen(signal: AbortSignal): Promise<never> {
+    const { timeoutMs, headers } = this.options;
+    const sentAt = this.clock.now();
+    this.endSilence(signal, timeoutMs);
+    const response = await this.http.send(this.base, {
+      method: 'GET',
+      path: STORE_PATH,
+      headers: { ...headers, accept: 'text/event-stream' },
+      signal,
+    });
+    if (response.statusCode !== 200) throw await problemOf(response);
+    const parser = new EventParser();
+    for await (const chunk of response) {
+      this.heardAt = this.clock.now();
+      for (const { event, data } of parser.push(chunk as Buffer)) {
+        if (event === 'open') {
+          const hello = data as OpenEvent;
+          this.attempts = 0;
+          this.endSilence(signal, hello.heartbeatMs * MISSED_HEARTBEATS);
+          this.events.opened(hello, sentAt);
+        } else this.events.event(event, data);
+      }
+    }
+    throw new RequestError('the server ended the stream', false);
+  }
+
+  /** A connection that died without a word is noticed by its silence. */
+  private endSilence(signal: AbortSignal, afterMs: number): void {
+    this.stopSilenceTimer();
+    this.heardAt = this.clock.now();
+    const check = (): void => {
+      const silentMs = this.clock.now() - this.heardAt;
+      if (silentMs >= afterMs)
+        this.cut(new Error(`the server said nothing for ${Math.round(silentMs)} ms`));
+      if (!signal.aborted) this.stopSilenceTimer = this.clock.schedule(check, afterMs - silentMs);
+    };
+    this.stopSilenceTimer = this.clock.schedule(check, afterMs);
+  }
+
+  private async request(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    signal: AbortSignal,
+    timeoutMs: number,
+    body?: string,
+  ): Promise<IncomingMessage> {
+    const late = new AbortController();
+    const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
+    const stop = this.clock.schedule(() => late.abort(error), timeoutMs);
+    const content = body === undefined ? {} : contentHeaders(body);
+    try {
+      const response = await this.http.send(this.base, {
+        method,
+        path,
+        headers: { ...this.options.headers, ...content },
+        signal: AbortSignal.any([signal, late.signal]),
+        ...(body === undefined ? {} : { body }),
+      });
+      const { statusCode = 0 } = response;
+      if (statusCode < 200 || statusCode > 299) throw await problemOf(response);
+      return response;
+    } finally {
+      stop();
+    }
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.schedule(resolve, ms));
+  }
+}
+
+function contentHeaders(body: string): Record<string, string | number> {
+  return { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+}

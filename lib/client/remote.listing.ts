@@ -1,0 +1,38 @@
+import { createInterface } from 'node:readline';
+import { StoreUnavailableError } from '../semaphore.errors.js';
+import type { Clock } from '../store/clock.js';
+import { KEYS_PATH } from '../store/remote/wire.js';
+import type { RemoteLink } from './remote.link.js';
+
+/** The keys in use, as the server tells them; no sooner than the reader wants them. */
+export async function* listKeys(
+  pattern: string,
+  link: RemoteLink,
+  clock: Clock,
+  timeoutMs: number,
+): AsyncGenerator<string, void, undefined> {
+  const aborter = new AbortController();
+  const late = new Error(`the server said nothing for ${timeoutMs} ms`);
+  try {
+    const response = await link.get(
+      `${KEYS_PATH}?pattern=${encodeURIComponent(pattern)}`,
+      aborter.signal,
+    );
+    const lines = createInterface({ input: response, crlfDelay: Infinity })[Symbol.asyncIterator]();
+    let failed: (error: Error) => void = () => undefined;
+    response.on('error', (error) => failed(error));
+    for (;;) {
+      const stop = clock.schedule(() => response.destroy(late), timeoutMs);
+      const broken = new Promise<never>((_, reject) => (failed = reject));
+      const line = await Promise.race([lines.next(), broken]).finally(stop);
+      if (line.done === true) throw new Error('the list broke off');
+      const key: unknown = JSON.parse(line.value);
+      if (key === true) return;
+      yield key as string;
+    }
+  } catch (error) {
+    throw new StoreUnavailableError((error as Error).message, undefined, error, true);
+  } finally {
+    aborter.abort();
+  }
+}

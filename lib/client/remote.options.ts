@@ -1,0 +1,83 @@
+import { InvalidOptionsError } from '../semaphore.errors.js';
+
+/** TLS settings of the connections, as Node's `https` takes them. */
+export interface RemoteTlsOptions {
+  /** Certificates to trust, as PEM, instead of those that Node trusts. */
+  ca?: string | Buffer;
+  /** Certificate of this client, as PEM. */
+  cert?: string | Buffer;
+  /** Its private key, as PEM. */
+  key?: string | Buffer;
+  /** Name that the server's certificate must have, where it is not the one in the URL. */
+  servername?: string;
+}
+
+/** Options of {@link RemoteSemaphoreStore}. */
+export interface RemoteSemaphoreStoreOptions {
+  /**
+   * Where the server is, with the path that it is mounted at. Of several the next is tried when one cannot be reached:
+   * they must use the same Redis.
+   */
+  url: string | readonly string[];
+  /** Key that the server knows; left out for a server without keys. */
+  apiKey?: string;
+  /** How long one call may take, in milliseconds, at least 1. @default 5000 */
+  storeTimeoutMs?: number;
+  /**
+   * How long the server keeps what this process holds when their connection breaks, in milliseconds from 1000 to 60,000: a
+   * crashed process gives its permits back within this time. When the server cannot be reached for as long, permits count
+   * as lost here too, before the server may give them to another.
+   * @default 5000
+   */
+  graceMs?: number;
+  tls?: RemoteTlsOptions;
+}
+
+export interface ResolvedRemoteOptions {
+  urls: readonly [URL, ...URL[]];
+  apiKey: string | undefined;
+  timeoutMs: number;
+  graceMs: number;
+  tls: RemoteTlsOptions;
+}
+
+const NAMES = ['url', 'apiKey', 'storeTimeoutMs', 'graceMs', 'tls'];
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** @throws {InvalidOptionsError} */
+export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): ResolvedRemoteOptions {
+  for (const [name, value] of Object.entries(options ?? {})) {
+    if (NAMES.includes(name)) continue;
+    const rule = `left out: there is no such option; there are ${NAMES.join(', ')}`;
+    throw new InvalidOptionsError(name, value, rule);
+  }
+  const { url, apiKey, storeTimeoutMs = 5000, graceMs = 5000, tls = {} } = options ?? {};
+  if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey))) {
+    throw new InvalidOptionsError('apiKey', '***', 'a string of visible ASCII characters');
+  }
+  if (typeof tls !== 'object' || tls === null) {
+    throw new InvalidOptionsError('tls', tls, 'an object of TLS settings');
+  }
+  return {
+    urls: toUrls(url),
+    apiKey,
+    timeoutMs: within('storeTimeoutMs', storeTimeoutMs, 1, MAX_TIMEOUT_MS),
+    graceMs: within('graceMs', graceMs, 1000, 60_000),
+    tls,
+  };
+}
+
+function toUrls(url: unknown): [URL, ...URL[]] {
+  const [first, ...others] = (Array.isArray(url) ? url : [url]).map((one: unknown) => {
+    const isUrl = typeof one === 'string' && /^https?:\/\/./.test(one) && URL.canParse(one);
+    if (isUrl) return new URL(one);
+    throw new InvalidOptionsError('url', one, 'a URL that begins with http:// or https://');
+  });
+  if (first !== undefined) return [first, ...others];
+  throw new InvalidOptionsError('url', url, 'a URL, or an array of at least one');
+}
+
+function within(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value === 'number' && value >= least && value <= most) return value;
+  throw new InvalidOptionsError(name, value, `a number of milliseconds from ${least} to ${most}`);
+}

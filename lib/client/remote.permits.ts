@@ -1,0 +1,86 @@
+import { toWire, type WireCall } from '../store/remote/wire.js';
+import type { AcquireRequest } from '../store/semaphore-store.js';
+
+interface Held {
+  key: string;
+  /** Local time until which its holder may believe that it is held. */
+  until: number;
+}
+
+export type Renewal = Extract<WireCall, { op: 'renew' }>;
+export type Cancel = Extract<WireCall, { op: 'cancel' | 'forceRelease' }>;
+export type Acquire = Extract<WireCall, { op: 'acquire' }>;
+
+/** What this process waits for and holds: to be asked for again at a server that may know nothing of it. */
+export class RemotePermits {
+  private readonly waiting = new Map<string, AcquireRequest>();
+  private readonly held = new Map<string, Held>();
+  private readonly lost = new Map<string, string>();
+
+  get isEmpty(): boolean {
+    return this.waiting.size === 0 && this.held.size === 0;
+  }
+
+  /** Its grant may have been quicker. */
+  waits(request: AcquireRequest): void {
+    if (!this.held.has(request.id)) this.waiting.set(request.id, request);
+  }
+
+  holds(key: string, id: string, until: number): void {
+    this.waiting.delete(id);
+    this.held.set(id, { key, until });
+  }
+
+  /** A renewal is on its way: until its answer either of the two ends may be the true one. */
+  willHold(id: string, until: number): void {
+    const held = this.held.get(id);
+    if (held !== undefined) held.until = Math.max(held.until, until);
+  }
+
+  forget(id: string): void {
+    this.waiting.delete(id);
+    this.held.delete(id);
+    this.lost.delete(id);
+  }
+
+  /** Calls that make every lease at least as long as its holder believes. */
+  renewals(now: number): Renewal[] {
+    const renewals: Renewal[] = [];
+    for (const [id, { key, until }] of this.held) {
+      if (until <= now) this.held.delete(id);
+      else renewals.push({ op: 'renew', key, id, leaseMs: toWire(Math.max(1, until - now)) });
+    }
+    return renewals;
+  }
+
+  /** What waits, in its order. */
+  requests(): AcquireRequest[] {
+    return [...this.waiting.values()];
+  }
+
+  /** Takes out what nobody may believe to be held when the server is out of reach for long. */
+  distrust(): { key: string; id: string }[] {
+    const lost = [...this.held].filter(([, { until }]) => until !== Infinity);
+    for (const [id, { key }] of lost) {
+      this.held.delete(id);
+      this.lost.set(id, key);
+    }
+    return lost.map(([id, { key }]) => ({ key, id }));
+  }
+
+  /** Calls that free what was taken out so: its lease may not have ended yet. */
+  cancels(): Cancel[] {
+    return Array.from(this.lost, ([id, key]) => ({ op: 'cancel', key, id }));
+  }
+}
+
+export function toAcquire(request: AcquireRequest): Acquire {
+  const { leaseMs, maxWaiting, label, ...rest } = request;
+  return {
+    op: 'acquire',
+    ...rest,
+    leaseMs: toWire(leaseMs),
+    maxWaiting: toWire(maxWaiting),
+    ...(label === undefined ? {} : { label }),
+  };
+}

@@ -1,0 +1,286 @@
+import { SemaphoreClosedError, StoreUnavailableError } from '../semaphore.errors.js';
+import type { Clock } from '../store/clock.js';
+import {
+  fromWire,
+  leaseFromWire,
+  type OpenEvent,
+  snapshotFromWire,
+  type StoreEvents,
+  toWire,
+  type WireAcquireReply,
+  type WireLease,
+} from '../store/remote/wire.js';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Lease,
+  ReleaseOutcome,
+  SemaphoreSnapshot,
+  StoreClient,
+  StoreSession,
+} from '../store/semaphore-store.js';
+import { HttpClient } from './http-request.js';
+import { type Answer, RemoteCalls } from './remote.calls.js';
+import { RemoteLink } from './remote.link.js';
+import { listKeys } from './remote.listing.js';
+import type { ResolvedRemoteOptions } from './remote.options.js';
+import { type Renewal, RemotePermits, toAcquire } from './remote.permits.js';
+import { RemoteTrust } from './remote.trust.js';
+
+export interface SessionIdentity {
+  clientId: string;
+  headers: Record<string, string>;
+}
+
+const NO_CALLS = '{"calls":[]}';
+/** After the last moment at which another server may shorten leases, before what is shortened may end. */
+const AFTER_MOVE_MS = 100;
+
+/** One process at a server: translates the port's calls into HTTP. */
+export class RemoteSession implements StoreSession {
+  readonly clientId: string;
+  private readonly link: RemoteLink;
+  private readonly calls: RemoteCalls;
+  private readonly permits = new RemotePermits();
+  private readonly trust: RemoteTrust;
+  private isLinkUp = false;
+  private isAsking = false;
+  private isClosed = false;
+  /** Why the server cannot reach its store. */
+  private storeError: Error | undefined;
+  private isToldDown = false;
+
+  constructor(
+    private readonly client: StoreClient,
+    private readonly clock: Clock,
+    identity: SessionIdentity,
+    private readonly options: ResolvedRemoteOptions,
+  ) {
+    this.clientId = identity.clientId;
+    const { urls, timeoutMs, graceMs, tls } = options;
+    const { headers } = identity;
+    this.calls = new RemoteCalls((body) => this.link.post(body), clock, timeoutMs, {
+      answered: (sample) => this.trust.answered(sample),
+      failed: (error) => this.link.cut(error),
+    });
+    this.trust = new RemoteTrust(clock, graceMs, {
+      isNeeded: () => !this.permits.isEmpty,
+      ask: (withinMs) => void this.ask(withinMs),
+      ended: () => this.distrust(),
+    });
+    this.link = new RemoteLink(new HttpClient(tls), { urls, headers, timeoutMs }, clock, {
+      opened: (hello, sentAt) => void this.onOpened(hello, sentAt),
+      event: (name, data) => this.onEvent(name, data),
+      closed: (error) => this.onClosed(error),
+    });
+  }
+
+  async acquire(request: AcquireRequest): Promise<AcquireReply> {
+    const answer = await this.calls.send<WireAcquireReply>(toAcquire(request));
+    return this.acquired(request, answer);
+  }
+
+  async cancel(key: string, id: string): Promise<void> {
+    this.permits.forget(id);
+    await this.calls.send({ op: 'cancel', key, id });
+    this.permits.forget(id);
+  }
+
+  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    this.permits.forget(id);
+    const call = { op: 'release', key, id, holdAtLeastMs } as const;
+    const { value } = await this.calls.send<ReleaseOutcome>(call);
+    this.permits.forget(id);
+    return value;
+  }
+
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    this.permits.willHold(id, this.clock.now() + leaseMs);
+    const call = { op: 'renew', key, id, leaseMs: toWire(leaseMs) } as const;
+    return this.renewed(call, await this.calls.send<WireLease | null>(call));
+  }
+
+  async inspect(key: string): Promise<SemaphoreSnapshot> {
+    const { value } = await this.calls.send<unknown>({ op: 'inspect', key });
+    return snapshotFromWire(value);
+  }
+
+  async *list(pattern: string): AsyncGenerator<string, void, undefined> {
+    if (this.isClosed) throw new SemaphoreClosedError();
+    yield* listKeys(pattern, this.link, this.clock, this.options.timeoutMs);
+  }
+
+  async setPermits(key: string, permits: number | null): Promise<void> {
+    await this.calls.send({ op: 'setPermits', key, permits });
+  }
+
+  async forceRelease(key: string, id: string): Promise<boolean> {
+    return (await this.calls.send<boolean>({ op: 'forceRelease', key, id })).value;
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.trust.stop();
+    this.calls.close();
+    await this.link.close();
+  }
+
+  private acquired(
+    request: AcquireRequest,
+    { value, toLocal }: Answer<WireAcquireReply>,
+  ): AcquireReply {
+    const { key, id } = request;
+    if (value.status === 'granted') {
+      const grant = leaseFromWire(value.grant, toLocal);
+      this.permits.holds(key, id, grant.deadline);
+      return { status: 'granted', grant };
+    }
+    if (value.status === 'waiting') {
+      this.permits.waits(request);
+      return value;
+    }
+    return { status: value.status, retryAfterMs: fromWire(value.retryAfterMs) };
+  }
+
+  private renewed(
+    { key, id }: Pick<Renewal, 'key' | 'id'>,
+    { value, toLocal }: Answer<WireLease | null>,
+  ): Lease | null {
+    if (value === null) {
+      this.permits.forget(id);
+      return null;
+    }
+    const lease = leaseFromWire(value, toLocal);
+    this.permits.holds(key, id, lease.deadline);
+    return lease;
+  }
+
+  private async onOpened(hello: OpenEvent, sentAt: number): Promise<void> {
+    const { server, now, graceMs } = hello;
+    const isOther = this.trust.server !== '' && this.trust.server !== server;
+    this.trust.opened({ server, now, sentAt }, graceMs);
+    this.isLinkUp = true;
+    this.storeError = undefined;
+    await this.restore();
+    // The server before may still find out that it has lost the stream.
+    if (isOther) this.clock.schedule(() => this.renewAll(), graceMs / 2 + AFTER_MOVE_MS);
+    this.report();
+  }
+
+  /** Asks for everything again, before all calls that wait. */
+  private async restore(): Promise<void> {
+    const cancels = this.permits.cancels();
+    const renewals = this.permits.renewals(this.clock.now());
+    const requests = this.permits.requests();
+    const answers = this.calls.resume([
+      ...cancels,
+      ...renewals,
+      // Its old place, however long the queue is by now.
+      ...requests.map((request) => ({ ...toAcquire(request), maxWaiting: null })),
+    ]);
+    const [renewed, acquired] = [
+      answers.slice(cancels.length),
+      answers.slice(cancels.length + renewals.length),
+    ];
+    await Promise.allSettled([
+      ...cancels.map(({ id }, i) => answers[i]?.then(() => this.permits.forget(id))),
+      ...renewals.map((call, i) =>
+        this.confirm(call, renewed[i] as Promise<Answer<WireLease | null>>),
+      ),
+      ...requests.map((request, i) =>
+        this.askAgain(request, acquired[i] as Promise<Answer<WireAcquireReply>>),
+      ),
+    ]);
+  }
+
+  private renewAll(): void {
+    if (this.isClosed || !this.isLinkUp) return;
+    for (const call of this.permits.renewals(this.clock.now())) {
+      this.confirm(call, this.calls.send(call)).catch(() => undefined);
+    }
+  }
+
+  private async confirm(call: Renewal, answer: Promise<Answer<WireLease | null>>): Promise<void> {
+    if (this.renewed(call, await answer) === null) this.client.revoked(call.key, call.id);
+  }
+
+  private async askAgain(
+    request: AcquireRequest,
+    answer: Promise<Answer<WireAcquireReply>>,
+  ): Promise<void> {
+    const { key, id } = request;
+    try {
+      const reply = this.acquired(request, await answer);
+      if (reply.status === 'granted') this.client.granted(key, id, reply.grant);
+    } catch (error) {
+      this.permits.forget(id);
+      this.client.failed(key, id, error as Error);
+    }
+  }
+
+  private onEvent(name: string, data: unknown): void {
+    const handler = this.handlers[name as keyof StoreEvents] as
+      ((data: unknown) => void) | undefined;
+    handler?.(data);
+  }
+
+  private readonly handlers: { [E in keyof StoreEvents]: (data: StoreEvents[E]) => void } = {
+    granted: ({ key, id, grant }) => {
+      const local = leaseFromWire(grant, this.trust.toLocal);
+      this.permits.holds(key, id, local.deadline);
+      this.client.granted(key, id, local);
+    },
+    failed: ({ key, id, message }) => {
+      this.permits.forget(id);
+      this.client.failed(key, id, new StoreUnavailableError(message, key));
+    },
+    revoked: ({ key, id }) => {
+      this.permits.forget(id);
+      this.client.revoked(key, id);
+    },
+    permitsChanged: (change) =>
+      this.client.permitsChanged({ ...change, previous: change.previous }),
+    down: ({ message }) => {
+      this.storeError = new Error(message);
+      this.report(this.storeError);
+    },
+    up: () => {
+      this.storeError = undefined;
+      this.report();
+    },
+  };
+
+  private onClosed(error: Error): void {
+    this.isLinkUp = false;
+    this.calls.pause(error);
+    this.report(error);
+  }
+
+  /** Tells the client when the store went out of reach, or came back. */
+  private report(error = this.storeError): void {
+    const isDown = !this.isLinkUp || this.storeError !== undefined;
+    if (this.isClosed || isDown === this.isToldDown) return;
+    this.isToldDown = isDown;
+    if (isDown) this.client.down(error ?? new Error('the connection was closed'));
+    else this.client.up();
+  }
+
+  /** Gives the server a sign of life. */
+  private async ask(withinMs: number): Promise<void> {
+    if (!this.isLinkUp || this.isAsking) return;
+    this.isAsking = true;
+    const sentAt = this.clock.now();
+    try {
+      this.trust.answered({ ...(await this.link.post(NO_CALLS, withinMs)), sentAt });
+    } catch (error) {
+      this.link.cut(error as Error);
+    } finally {
+      this.isAsking = false;
+    }
+  }
+
+  /** The server may give everything to others by now. */
+  private distrust(): void {
+    for (const { key, id } of this.permits.distrust()) this.client.revoked(key, id);
+  }
+}

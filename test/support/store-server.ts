@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createHttpHandler } from '../../lib/http/http-handler.js';
+import type { RemoteAccess } from '../../lib/server/remote/remote-access.js';
+import { createRemoteStore, type RemoteStore } from '../../lib/server/remote/remote.routes.js';
+import type { SemaphoreStore, StoreSession } from '../../lib/store/semaphore-store.js';
+
+const EVERYTHING: RemoteAccess = { name: 'all', isAdmin: true, mayUse: () => true };
+
+/** The server's half of RemoteSemaphoreStore in this process, on a free port or the one given. */
+export class StoreServer implements AsyncDisposable {
+  private constructor(
+    private readonly server: Server,
+    readonly remote: RemoteStore,
+    private readonly own: StoreSession,
+  ) {}
+
+  static async start(
+    store: SemaphoreStore,
+    { port = 0, access = EVERYTHING }: { port?: number; access?: RemoteAccess } = {},
+  ): Promise<StoreServer> {
+    const own = store.connect({
+      granted: () => undefined,
+      failed: () => undefined,
+      revoked: () => undefined,
+      permitsChanged: () => undefined,
+      down: () => undefined,
+      up: () => undefined,
+    });
+    const remote = createRemoteStore({
+      store,
+      list: (pattern) => own.list(pattern),
+      authenticate: () => access,
+    });
+    const server = createServer(createHttpHandler({ routes: remote.routes }));
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return new StoreServer(server, remote, own);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Breaks every connection that is open. */
+  cut(): void {
+    this.server.closeAllConnections();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remote.close();
+    this.server.closeAllConnections();
+    this.server.close();
+    await this.own.close();
+  }
+}
