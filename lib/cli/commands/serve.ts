@@ -1,0 +1,146 @@
+import type { Command } from 'commander';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import { type AddressInfo, isIP } from 'node:net';
+import { UsageError } from '../cli-error.js';
+import { parseApiKeys } from '../../server/api-keys.js';
+import { redisOptions } from '../connection.js';
+import type { Environment } from '../environment.js';
+import type { Output } from '../output.js';
+import { milliseconds, port, readAs, repeatable } from '../values.js';
+
+export interface ServeFlags {
+  port?: number;
+  host?: string;
+  redisPort?: number;
+  redisHost?: string;
+  /** false: the store in memory. */
+  redis: boolean;
+  redisUrl?: string;
+  keyPrefix?: string;
+  defaultExpiry?: number;
+  apiKey?: string[];
+  tlsCert?: string;
+  tlsKey?: string;
+}
+
+/** How long open requests may take to end when the server stops. */
+const STOP_WITHIN_MS = 3000;
+
+export function withServeOptions(command: Command): Command {
+  return command
+    .optionsGroup('The server:')
+    .option(
+      '-p, --port <port>',
+      'port to listen on, 0 for a free one (env: PORT; default: 3000)',
+      port,
+    )
+    .option('-H, --host <host>', 'address to listen on (env: HOST; default: localhost)')
+    .option(
+      '--api-key <key>',
+      'a key that clients must send, of at least 16 characters; can be repeated (env: API_KEYS, with commas between). ' +
+        'Without any the server listens on loopback only',
+      repeatable,
+    )
+    .option('--tls-cert <file>', 'certificate for HTTPS, as PEM; with --tls-key')
+    .option('--tls-key <file>', 'its private key, as PEM')
+    .option(
+      '-E, --default-expiry <ms>',
+      'lease of POST /lock without exp (env: DEFAULT_EXPIRY; default: 1000)',
+      milliseconds(1),
+    )
+    .optionsGroup('Where the semaphores are:')
+    .option('-R, --redis-host <host>', 'host of Redis (env: REDIS_HOST; default: localhost)')
+    .option('-P, --redis-port <port>', 'its port (env: REDIS_PORT; default: 6379)', port)
+    .option('--redis-url <url>', 'instead of the two (env: REDIS_URL)')
+    .option(
+      '--key-prefix <prefix>',
+      'what the keys in Redis begin with (env: SEMAPHORE_KEY_PREFIX; default: semaphore)',
+    )
+    .option('-N, --no-redis', 'no Redis: keep all in the memory of this process');
+}
+
+/** Serves until SIGTERM or SIGINT. */
+export async function serve(flags: ServeFlags, env: Environment, output: Output): Promise<void> {
+  const host = flags.host ?? env.get('HOST') ?? 'localhost';
+  const apiKeys = flags.apiKey ?? parseApiKeys(env.get('API_KEYS'));
+  if (apiKeys.length === 0 && !isLoopback(host)) {
+    throw new UsageError(
+      `Without an API key the server listens on loopback only, not on ${host}: ` +
+        'anybody who reaches it could take and free every semaphore. Give --api-key, or --host localhost.',
+    );
+  }
+  const stopped = untilStopped();
+  // Only a server needs all that this loads.
+  const { openLockServer } = await import('../lock-server.js');
+  const locks = openLockServer({
+    apiKeys,
+    defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', milliseconds(1)) ?? 1000,
+    ...(flags.redis ? redisOptions(redisOf(flags, env), flags, env) : {}),
+  });
+  const { server, protocol } = createHttpServer(flags, locks.handler);
+  try {
+    server.listen(flags.port ?? readAs(env, 'PORT', port) ?? 3000, host);
+    await once(server, 'listening');
+    const { port: listening } = server.address() as AddressInfo;
+    const url = `${protocol}://${isIP(host) === 6 ? `[${host}]` : host}:${listening}`;
+    const where = flags.redis ? 'Redis' : 'the memory of this process';
+    output.line({ url, store: flags.redis ? 'redis' : 'memory', apiKeys: apiKeys.length }, [
+      `Listening on ${url}; the semaphores are in ${where}.`,
+      ...(apiKeys.length === 0 ? ['There is no API key: only this machine can connect.'] : []),
+    ]);
+    await stopped;
+  } finally {
+    await Promise.all([ended(server), locks.close()]);
+  }
+}
+
+function redisOf(flags: ServeFlags, env: Environment): string | object {
+  const hostAndPort = {
+    host: flags.redisHost ?? env.get('REDIS_HOST') ?? 'localhost',
+    port: flags.redisPort ?? readAs(env, 'REDIS_PORT', port) ?? 6379,
+  };
+  const isSaid = flags.redisHost !== undefined || flags.redisPort !== undefined;
+  return flags.redisUrl ?? (isSaid ? hostAndPort : (env.get('REDIS_URL') ?? hostAndPort));
+}
+
+function createHttpServer(
+  { tlsCert, tlsKey }: ServeFlags,
+  handler: RequestListener,
+): { server: Server; protocol: string } {
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new UsageError('--tls-cert and --tls-key go together.');
+  }
+  if (tlsCert === undefined || tlsKey === undefined) {
+    return { server: createServer(handler), protocol: 'http' };
+  }
+  try {
+    const files = { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
+    return { server: createSecureServer(files, handler), protocol: 'https' };
+  } catch (error) {
+    throw new UsageError(
+      `The files of --tls-cert and --tls-key cannot be used: ${(error as Error).message}`,
+    );
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
+
+function untilStopped(): Promise<unknown> {
+  return Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+}
+
+/** Takes no new connections; those that are open end when their requests have, and are cut when that takes too long. */
+function ended(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), STOP_WITHIN_MS);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

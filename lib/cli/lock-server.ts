@@ -1,0 +1,35 @@
+import type { RequestListener } from 'node:http';
+import { createSemaphoreServer } from '../server/semaphore-server.js';
+import { SemaphoreService } from '../semaphore.service.js';
+
+export interface LockServerOptions {
+  apiKeys: string[];
+  defaultExpiryMs: number;
+  redis?: string | object;
+  keyPrefix?: string;
+}
+
+export interface LockServer {
+  handler: RequestListener;
+  close(): Promise<void>;
+}
+
+/**
+ * Semaphores, and what answers HTTP requests for them.
+ * @throws {InvalidOptionsError}
+ */
+export function openLockServer({
+  apiKeys,
+  defaultExpiryMs,
+  ...where
+}: LockServerOptions): LockServer {
+  const semaphores = new SemaphoreService({ ...where, log: 'problems' });
+  const server = createSemaphoreServer({ semaphores, apiKeys, defaultExpiryMs });
+  return {
+    handler: (request, response) => server.handler(request, response),
+    async close() {
+      await server.close();
+      await semaphores.close();
+    },
+  };
+}

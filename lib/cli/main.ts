@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+import 'reflect-metadata';
+import { CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { toCliError } from './cli-error.js';
+import { Environment } from './environment.js';
+import { ExitCode } from './exit-codes.js';
+import { Output } from './output.js';
+import { createProgram } from './program.js';
+
+/** The library keeps no process alive; this program is to live until it has finished. */
+const alive = setInterval(() => undefined, 2 ** 30);
+
+const streams = { stdout: process.stdout, stderr: process.stderr };
+
+function versionOfPackage(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+// `nestjs-semaphore list | head` ends when head has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? ExitCode.ok : ExitCode.failure);
+});
+
+try {
+  const env = new Environment(process.env, process.cwd());
+  const program = createProgram(env, streams, versionOfPackage(), (code) => {
+    process.exitCode = code;
+  });
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // It has said what is wrong.
+    process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  } else {
+    const cliError = toCliError(error);
+    const isJson = process.argv.includes('--json');
+    new Output(streams, process.env, isJson).error(cliError);
+    process.exitCode = cliError.exitCode;
+  }
+} finally {
+  clearInterval(alive);
+}

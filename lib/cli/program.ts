@@ -1,0 +1,138 @@
+import { Command } from 'commander';
+import { release, setPermits } from './commands/change.js';
+import { inspect } from './commands/inspect.js';
+import { list } from './commands/list.js';
+import { run, type RunFlags } from './commands/run.js';
+import { serve, withServeOptions, type ServeFlags } from './commands/serve.js';
+import { type ConnectionFlags, openService, withConnection } from './connection.js';
+import type { Environment } from './environment.js';
+import { Output, type Streams } from './output.js';
+import type { SemaphoreService } from '../semaphore.service.js';
+import { milliseconds, permitsOrNone, wholeNumber } from './values.js';
+
+interface CommonFlags extends ConnectionFlags {
+  json?: boolean;
+}
+
+const EXIT_CODES = `
+Exit codes:
+  0    done
+  1    it could not be done; release: nobody holds or waits under this id
+  2    wrong usage
+  69   Redis or the server cannot be reached
+  75   run: no permit in time, or the queue is full
+  76   run: the permit was lost, the command was ended
+  77   the API key may not do that
+  126  run: the command cannot be run
+  127  run: the command was not found
+  128+n  a signal came, or ended the command
+run passes the exit code of the command on.
+
+Options go before variables of the environment, and these before the file .env
+in the current folder.`;
+
+/** @param exit told how the process is to end */
+export function createProgram(
+  env: Environment,
+  streams: Streams,
+  version: string,
+  exit: (code: number) => void,
+): Command {
+  const program = new Command('nestjs-semaphore')
+    .description('Semaphores over processes and machines, from the shell.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => streams.stdout.write(text),
+      writeErr: (text) => streams.stderr.write(text),
+    })
+    .configureHelp({ helpWidth: 80 })
+    .addHelpText('after', EXIT_CODES);
+
+  const outputOf = (flags: CommonFlags): Output =>
+    new Output(streams, env.variables, flags.json === true);
+
+  async function withService<T>(
+    flags: CommonFlags,
+    task: (semaphores: SemaphoreService, output: Output) => Promise<T>,
+  ): Promise<T> {
+    const semaphores = openService(flags, env);
+    try {
+      return await task(semaphores, outputOf(flags));
+    } finally {
+      await semaphores.close();
+    }
+  }
+
+  withServeOptions(program.command('serve'))
+    .summary('run a lock server over HTTP')
+    .description('Run a lock server over HTTP.')
+    .option('--json', 'write JSON')
+    .action(async (flags: ServeFlags & CommonFlags) => serve(flags, env, outputOf(flags)));
+
+  client(program.command('run <key> [command...]'))
+    .summary('run a command while a permit is held')
+    .description(
+      'Run a command while a permit is held: run reports -- make-report --all. The command finds SEMAPHORE_KEY, ' +
+        'SEMAPHORE_PERMIT_ID and SEMAPHORE_FENCING_TOKEN in its environment. When the permit is lost it is ended.',
+    )
+    .optionsGroup('The permit:')
+    .option('--permits <n>', 'how many there are in all', wholeNumber(1), 1)
+    .option('--weight <n>', 'how many to take', wholeNumber(1), 1)
+    .option('--wait <ms>', 'how long to wait for it; 0, or forever', milliseconds(0), 10_000)
+    .option('--lease <ms>', 'how long it outlives a crash; it is renewed', milliseconds(1), 30_000)
+    .option('--priority <n>', 'higher is served first', wholeNumber(-100_000, 100_000), 0)
+    .option('--max-waiting <n>', 'do not wait behind so many', wholeNumber(0))
+    .option('--label <text>', 'shown by inspect')
+    .optionsGroup('The command:')
+    .option('--command <line>', 'a line for the shell, instead of -- command arguments…')
+    .option(
+      '--kill-after <ms>',
+      'from SIGTERM to SIGKILL when the permit is lost',
+      milliseconds(0),
+      5000,
+    )
+    .action(async (key: string, argv: string[], flags: RunFlags & CommonFlags) => {
+      exit(await withService(flags, (service, output) => run(service, output, key, argv, flags)));
+    });
+
+  client(program.command('list [pattern]'))
+    .summary('show the semaphores in use')
+    .description('Show the semaphores in use. The pattern is a glob: *, ? and [ab].')
+    .action((pattern: string | undefined, flags: CommonFlags) =>
+      withService(flags, (service, output) => list(service, output, pattern ?? '*')),
+    );
+
+  client(program.command('inspect <key>'))
+    .summary('show who holds a semaphore and who waits')
+    .description('Show who holds a semaphore and who waits for it.')
+    .action((key: string, flags: CommonFlags) =>
+      withService(flags, (service, output) => inspect(service, output, key)),
+    );
+
+  client(program.command('release <key> <id>'))
+    .summary('take a permit away by force')
+    .description('Take a permit from its holder by force, or send a waiter away.')
+    .action((key: string, id: string, flags: CommonFlags) =>
+      withService(flags, (service, output) => release(service, output, key, id)),
+    );
+
+  const setPermitsCommand = program.command('set-permits').argument('<key>');
+  setPermitsCommand.argument(
+    '<n>',
+    'the limit, or none to let callers decide again',
+    permitsOrNone,
+  );
+  client(setPermitsCommand)
+    .summary('set the limit of a semaphore')
+    .description('Set the limit of a semaphore, whatever its callers say.')
+    .action((key: string, permits: number | null, flags: CommonFlags) =>
+      withService(flags, (service, output) => setPermits(service, output, key, permits)),
+    );
+
+  return program;
+}
+
+function client(command: Command): Command {
+  return withConnection(command.option('--json', 'write JSON'));
+}

@@ -1,0 +1,57 @@
+import { InvalidArgumentError } from 'commander';
+import { UsageError } from './cli-error.js';
+import type { Environment } from './environment.js';
+
+const FOREVER = /^(?:forever|infinity|never)$/i;
+
+/** A parser for commander: a whole number. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER) {
+  const rule =
+    most === Number.MAX_SAFE_INTEGER
+      ? `a whole number of at least ${least}`
+      : `a whole number from ${least} to ${most}`;
+  return (text: string): number => {
+    const value = Number(text);
+    if (/^-?\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It is to be ${rule}.`);
+  };
+}
+
+/** A parser for commander: milliseconds, or `forever`. */
+export function milliseconds(least: number) {
+  return (text: string): number => {
+    if (FOREVER.test(text)) return Infinity;
+    const value = Number(text);
+    if (/^\d+(?:\.\d+)?$/.test(text) && value >= least && value <= 1e12) return value;
+    throw new InvalidArgumentError(
+      `It is to be a number of milliseconds of at least ${least}, or "forever".`,
+    );
+  };
+}
+
+export const port = wholeNumber(0, 65_535);
+
+/** A parser for commander: a limit, or nothing. */
+export function permitsOrNone(text: string): number | null {
+  return text === 'none' ? null : wholeNumber(1)(text);
+}
+
+/** A parser for commander: every use of the option adds a value. */
+export function repeatable(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
+}
+
+/** A variable of the environment, parsed as the flag would be. @throws {UsageError} */
+export function readAs<T>(
+  env: Environment,
+  name: string,
+  parse: (text: string) => T,
+): T | undefined {
+  const text = env.get(name);
+  if (text === undefined) return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UsageError(`${name} is "${text}". ${(error as Error).message}`);
+  }
+}

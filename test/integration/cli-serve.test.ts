@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { SemaphoreService } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
+import { Cli } from '../support/cli.js';
+import { pollUntil } from '../support/redis-admin.js';
+
+const API_KEY = 'a-key-of-the-server-tests';
+
+const open = (options: RemoteSemaphoreStoreOptions): SemaphoreService =>
+  new SemaphoreService({ store: new RemoteSemaphoreStore(options), log: 'none' });
+
+describe('nestjs-semaphore serve', () => {
+  it('says where it listens and who can connect', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    expect(url).toMatch(/^http:\/\/localhost:\d+$/);
+    await server.said(/There is no API key: only this machine can connect/);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+
+  it('refuses to listen for others without an API key, and says what to do', async () => {
+    const { code, stderr } = await Cli.run(['serve', '-N', '-p', '0', '-H', '0.0.0.0']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('Give --api-key, or --host localhost');
+  });
+
+  it('takes several API keys, and never writes them', async () => {
+    const keys = [API_KEY, `${API_KEY}-2`];
+    const flags = keys.flatMap((key) => ['--api-key', key]);
+    const { server, url } = await Cli.serve(['-N', '-p', '0', '-H', '0.0.0.0', ...flags]);
+    await using _ = server;
+    const local = url.replace('0.0.0.0', '127.0.0.1');
+    for (const apiKey of keys) {
+      const semaphores = open({ url: local, apiKey });
+      await (await semaphores.acquire('k')).release();
+      await semaphores.close();
+    }
+    const refused = await Cli.run(['list', '--url', local, '--api-key', 'another-key-of-somebody']);
+    expect(refused).toMatchObject({ code: 77, stderr: expect.stringContaining('401') });
+    expect(server.stdout + server.stderr + refused.stderr).not.toMatch(
+      /-of-the-server|-of-somebody/,
+    );
+  });
+
+  it('stops within bounded time when it gets SIGTERM, whatever is open', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    const semaphores = open({ url, storeTimeoutMs: 500 });
+    await semaphores.acquire('k');
+    const waits = semaphores.acquire('k', { waitMs: 60_000 }).catch((error: unknown) => error);
+    await pollUntil('one waits', async () => (await semaphores.inspect('k')).waiters.length === 1);
+    // Somebody who sends half a request and then nothing.
+    const silent = connect(Number(new URL(url).port), 'localhost');
+    silent.on('error', () => undefined);
+    await once(silent, 'connect');
+    silent.write('POST /lock HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n{');
+
+    const before = performance.now();
+    server.signal('SIGTERM');
+    const { code } = await server.exited;
+
+    expect(code).toBe(0);
+    expect(performance.now() - before).toBeLessThan(8000);
+    await semaphores.close();
+    await waits;
+    silent.destroy();
+  });
+
+  it('ends with an error when its port is taken', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    const other = await Cli.run(['serve', '-N', '-p', new URL(url).port]);
+    expect(other).toMatchObject({ code: 1, stderr: expect.stringContaining('EADDRINUSE') });
+  });
+
+  describe('with TLS', () => {
+    let folder: string;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'semaphore-tls-'));
+      const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+      const files = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')];
+      const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+      await promisify(execFile)('openssl', [...args, '-nodes', '-days', '2', ...subject, ...files]);
+    });
+
+    afterAll(() => rm(folder, { recursive: true }));
+
+    it('serves HTTPS to clients that trust its certificate', async () => {
+      const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+      const files = ['--tls-cert', cert, '--tls-key', key];
+      const { server, url } = await Cli.serve(['-N', '-p', '0', '--api-key', API_KEY, ...files]);
+      await using _ = server;
+      expect(url).toMatch(/^https:/);
+      const trusting = open({ url, apiKey: API_KEY, tls: { ca: await readFile(cert) } });
+      await (await trusting.acquire('k')).release();
+      await trusting.close();
+      const other = open({ url, apiKey: API_KEY, storeTimeoutMs: 300 });
+      await expect(other.acquire('k')).rejects.toThrow(/certificate/);
+      await other.close();
+    });
+  });
+});
