@@ -34,6 +34,7 @@ const RECIPES: Record<string, readonly string[]> = {
   worker: ['src/worker.ts'],
   'rates.service': ['src/rates.service.ts'],
   tokens: ['src/tokens.ts'],
+  remote: ['src/remote.ts'],
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
   prices: ['src/prices.ts'],
   'locks.module': ['src/locks.module.ts', 'src/locks.client.ts'],
