@@ -1,4 +1,8 @@
-import { SemaphoreClosedError, StoreUnavailableError } from '../semaphore.errors.js';
+import {
+  InvalidOptionsError,
+  SemaphoreClosedError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import {
   fromWire,
@@ -82,7 +86,12 @@ export class RemoteSession implements StoreSession {
 
   async cancel(key: string, id: string): Promise<void> {
     this.permits.forget(id);
-    await this.calls.send({ op: 'cancel', key, id });
+    try {
+      await this.calls.send({ op: 'cancel', key, id });
+    } catch (error) {
+      // A key that may not be used neither waits nor holds.
+      if (!(error instanceof InvalidOptionsError)) throw error;
+    }
     this.permits.forget(id);
   }
 
