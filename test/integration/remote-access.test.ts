@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { InvalidOptionsError, SemaphoreService } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
+import { createSemaphoreServer, type SemaphoreServer } from 'nestjs-semaphore/server';
+
+const SHOP = 'the-api-key-of-the-shop';
+const ADMIN = 'the-api-key-of-an-admin';
+
+describe('what an API key may do over the store of the server', () => {
+  const semaphores = new SemaphoreService({ log: 'none' });
+  let locks: SemaphoreServer;
+  let server: Server;
+  let url: string;
+
+  beforeAll(async () => {
+    locks = createSemaphoreServer({
+      semaphores,
+      apiKeys: [{ key: SHOP, name: 'shop', role: 'use', prefixes: ['shop:'] }, ADMIN],
+    });
+    server = createServer((request, response) => locks.handler(request, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+
+  afterAll(async () => {
+    await locks.close();
+    await semaphores.close();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const open = (apiKey: string): SemaphoreService & AsyncDisposable => {
+    const service = new SemaphoreService({
+      store: new RemoteSemaphoreStore({ url, apiKey }),
+      log: 'none',
+    });
+    return Object.assign(service, { [Symbol.asyncDispose]: () => service.close() });
+  };
+
+  const header = (secret: string, apiKey: string): Record<string, string> => ({
+    'x-api-key': apiKey,
+    'x-store-session': secret,
+    'x-store-client': 'test:1',
+    'x-store-grace': '1000',
+  });
+
+  const post = (secret: string, apiKey: string, body: string): Promise<Response> =>
+    fetch(`${url}/v1/store`, {
+      method: 'POST',
+      headers: { ...header(secret, apiKey), 'content-type': 'application/json' },
+      body,
+    });
+
+  it('keeps a key with prefixes away from all other semaphores', async () => {
+    await using shop = open(SHOP);
+    await using admin = open(ADMIN);
+    const own = await shop.acquire('shop:till');
+    const other = await admin.acquire('bank:safe');
+
+    await expect(shop.acquire('bank:safe', { onStoreFailure: 'allow' })).rejects.toThrow(
+      InvalidOptionsError,
+    );
+    await expect(shop.inspect('bank:safe')).rejects.toThrow(InvalidOptionsError);
+    await expect(shop.forceRelease('bank:safe', other.id)).rejects.toThrow(InvalidOptionsError);
+    const seen: string[] = [];
+    for await (const key of shop.list()) seen.push(key);
+    expect(seen).toEqual(['shop:till']);
+    expect(other.isHeld).toBe(true);
+    await own.release();
+    await other.release();
+  });
+
+  it('lets only admins set limits and release by force', async () => {
+    await using shop = open(SHOP);
+    await using admin = open(ADMIN);
+    const permit = await shop.acquire('shop:till');
+    await expect(shop.setPermits('shop:till', 5)).rejects.toThrow('role `admin`');
+    await expect(shop.forceRelease('shop:till', permit.id)).rejects.toThrow('role `admin`');
+    const lost = once(permit.signal, 'abort');
+    expect(await admin.forceRelease('shop:till', permit.id)).toBe(true);
+    await lost;
+  });
+
+  it('lets nobody take up the session of another API key', async () => {
+    const secret = randomBytes(32).toString('base64url');
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    const stream = await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
+    expect(stream.status).toBe(200);
+    expect((await fetch(`${url}/v1/store`, { headers: header(secret, SHOP) })).status).toBe(403);
+    expect((await post(secret, SHOP, '{"calls":[]}')).status).toBe(403);
+    expect((await post(secret, ADMIN, '{"calls":[]}')).status).toBe(200);
+    aborter.abort();
+  });
+
+  it('answers nonsense with what is wrong, and does nothing', async () => {
+    const secret = randomBytes(32).toString('base64url');
+    const acquire = { op: 'acquire', key: 'k', id: 'a', permits: 1, weight: 1, priority: 0 };
+    const call = { ...acquire, leaseMs: null, wait: false, maxWaiting: null };
+    const body = (change: object): string => JSON.stringify({ calls: [{ ...call, ...change }] });
+    const cases: [number, string][] = [
+      [409, body({})],
+      [400, '{'],
+      [400, '[]'],
+      [400, '{"calls":[{}]}'],
+      [400, body({ id: '../x' })],
+      [400, body({ key: '' })],
+      [400, body({ leaseMs: -1 })],
+      [400, body({ unknown: 1 })],
+      [400, JSON.stringify({ calls: Array.from({ length: 257 }, () => call) })],
+      [413, body({ label: 'x'.repeat(200_000) })],
+    ];
+    for (const [status, text] of cases) {
+      expect([text.slice(0, 100), (await post(secret, ADMIN, text)).status]).toEqual([
+        text.slice(0, 100),
+        status,
+      ]);
+    }
+    expect((await post('short', ADMIN, body({}))).status).toBe(400);
+    expect((await fetch(`${url}/v1/store`, { headers: { 'x-api-key': ADMIN } })).status).toBe(400);
+    expect((await post(secret, 'not-an-api-key-of-this', body({}))).status).toBe(401);
+    expect((await semaphores.inspect('k')).held).toBe(0);
+  });
+});
