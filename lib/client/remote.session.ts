@@ -95,9 +95,14 @@ export class RemoteSession implements StoreSession {
     this.permits.forget(id);
   }
 
-  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+  async release(
+    key: string,
+    id: string,
+    holdAtLeastMs: number,
+    lastToken = 0,
+  ): Promise<ReleaseOutcome> {
     this.permits.forget(id);
-    const call = { op: 'release', key, id, holdAtLeastMs } as const;
+    const call = { op: 'release', key, id, holdAtLeastMs, lastToken } as const;
     const { value } = await this.calls.send<ReleaseOutcome>(call);
     this.permits.forget(id);
     return value;

@@ -42,6 +42,7 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
     op: z.literal('release'),
     ...permit,
     holdAtLeastMs: z.number().min(0).max(1e12),
+    lastToken: whole.min(0),
   }),
   z.strictObject({ op: z.literal('renew'), ...permit, leaseMs }),
   z.strictObject({ op: z.literal('inspect'), key }),
@@ -111,7 +112,7 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
     case 'cancel':
       return session.cancel(call.key, call.id).then(() => null);
     case 'release':
-      return session.release(call.key, call.id, call.holdAtLeastMs);
+      return session.release(call.key, call.id, call.holdAtLeastMs, call.lastToken);
     case 'renew': {
       const lease = await session.renew(call.key, call.id, fromWire(call.leaseMs));
       return lease && leaseToWire(lease);

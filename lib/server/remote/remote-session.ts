@@ -105,8 +105,13 @@ export class RemoteSession implements StoreClient {
     this.entries.forget(id);
   }
 
-  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    const outcome = await this.session.release(key, id, holdAtLeastMs);
+  async release(
+    key: string,
+    id: string,
+    holdAtLeastMs: number,
+    lastToken: number,
+  ): Promise<ReleaseOutcome> {
+    const outcome = await this.session.release(key, id, holdAtLeastMs, lastToken);
     this.entries.forget(id);
     return outcome;
   }

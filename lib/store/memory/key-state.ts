@@ -139,7 +139,7 @@ export class KeyState {
   release(id: string, holdAtLeastMs: number, now: number, lastToken: number): ReleaseOutcome {
     const holder = this.heldBy(id);
     if (holder === undefined) return 'expired';
-    this.host.noteToken(lastToken);
+    this.host.noteToken(Math.min(lastToken, holder.fencingToken + TOKENS_A_GRANT));
     const keptUntil = holder.acquiredAt + holdAtLeastMs;
     if (keptUntil > now) {
       holder.isReleased = true;

@@ -192,7 +192,6 @@ export class RedisSession implements StoreSession {
   }
 
   release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
-    this.calls.noteToken(lastToken);
     const asking = this.waiting.get(id);
     if (asking?.isGranted) asking.isCancelled = true;
     return new Promise((resolve, reject) => {

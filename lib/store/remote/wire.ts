@@ -39,7 +39,7 @@ export type WireCall =
       'leaseMs' | 'maxWaiting'
     >)
   | { op: 'cancel' | 'forceRelease'; key: string; id: string }
-  | { op: 'release'; key: string; id: string; holdAtLeastMs: number }
+  | { op: 'release'; key: string; id: string; holdAtLeastMs: number; lastToken: number }
   | { op: 'renew'; key: string; id: string; leaseMs: Endless }
   | { op: 'inspect'; key: string }
   | { op: 'setPermits'; key: string; permits: number | null };

@@ -97,7 +97,7 @@ operations.R = function(s, text)
   if s.due and not holder(s, id) then admit(s) end
   local held, from, weight, token, acquired, owner = unreleased(s, id)
   if not held then return 0 end
-  s.token = math.max(s.token, tonumber(last))
+  s.token = math.max(s.token, math.min(tonumber(last), token + TOKENS_A_GRANT))
   -- Acquired in the future: the clock was set back.
   local keptUntil = ceil(math.min(acquired, now) + keepMs)
   if keptUntil > now then
