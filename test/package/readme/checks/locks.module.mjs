@@ -21,11 +21,15 @@ const work = (token) => {
   tokens.push(token);
   return new Promise((resolve) => ends.push(resolve));
 };
+const twoAtWork = async () => {
+  while (ends.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+};
 const all = ['a', 'b', 'c'].map(() => limited('shop:stock/ü', work));
 await occupied(service, 'shop:stock/ü', 2, 1);
+await twoAtWork();
 ends.shift()('done');
 await occupied(service, 'shop:stock/ü', 2, 0);
-while (ends.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+await twoAtWork();
 for (const end of ends) end('done');
 assert.deepEqual(await Promise.all(all), ['done', 'done', 'done']);
 assert.ok(tokens.every((token, index) => index === 0 || token !== tokens[index - 1]));
