@@ -52,8 +52,9 @@ interface Batch {
   nothingDone: boolean;
 }
 
-/** More would hold up Redis, and more arguments the stack of a call. */
-const MAX_OPERATIONS_A_CALL = 256;
+/** Of larger turns Redis does one part while the answers to the part before are read. */
+const MAX_OPERATIONS_A_CALL = 64;
+/** More would burden the stack of a call. */
 const MAX_ARGUMENTS_A_CALL = 10_000;
 const RETRY_AFTER_MS = 25;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;

@@ -148,8 +148,8 @@ const errors: SemaphoreError[] = [
   new SingleFlightTimeoutError('k', 5),
   new SingleFlightAbortedError('k', 'reason'),
   new PermitLostError('k', 'id', 'expired'),
-  new ScopeError('none', 'k'),
   new ResultNotSharedError('k', 'it is a function'),
+  new ScopeError('none', 'k'),
   new InvalidOptionsError('permits', 0, 'a whole number'),
 ];
 
