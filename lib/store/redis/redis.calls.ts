@@ -52,8 +52,13 @@ interface Batch {
   nothingDone: boolean;
 }
 
-/** Of larger turns Redis does one part while the answers to the part before are read. */
-const MAX_OPERATIONS_A_CALL = 64;
+/**
+ * Larger turns travel in parts: Redis does one while the answers to the one before are read. That matters for what
+ * callers wait for; renewals go four times as many a part.
+ */
+const MAX_COST_A_CALL = 256;
+const AWAITED = /^[AR]/;
+const AWAITED_COST = 4;
 /** More would burden the stack of a call. */
 const MAX_ARGUMENTS_A_CALL = 10_000;
 const RETRY_AFTER_MS = 25;
@@ -293,18 +298,22 @@ function isPoll({ text }: Pending): boolean {
 
 function* inParts(group: Pending[]): Generator<Pending[]> {
   let part: Pending[] = [];
+  let cost = 0;
   let size = 0;
   for (const operation of group) {
+    const own = AWAITED.test(operation.text) ? AWAITED_COST : 1;
     const { length } = operation.list ?? [];
-    size += length + 1;
-    const isFull = part.length >= MAX_OPERATIONS_A_CALL || size > MAX_ARGUMENTS_A_CALL;
+    const isFull = cost + own > MAX_COST_A_CALL || size + length > MAX_ARGUMENTS_A_CALL;
     const last = part.at(-1);
     if (isFull && last !== undefined && !OF_FLIGHTS.test(last.text)) {
       yield part;
       part = [];
-      size = length + 1;
+      cost = 0;
+      size = 0;
     }
     part.push(operation);
+    cost += own;
+    size += length + 1;
   }
   yield part;
 }
