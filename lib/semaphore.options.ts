@@ -1,4 +1,14 @@
-import { didYouMean } from './did-you-mean.js';
+import {
+  ABORT_SIGNAL,
+  duration,
+  flag,
+  isObject,
+  merge,
+  oneOf,
+  orInfinity,
+  type Rule,
+  wholeNumber,
+} from './option-rules.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from './semaphore.events.js';
 import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
@@ -242,48 +252,6 @@ const MAX_KEY_BYTES = 512;
 const MAX_LABEL_LENGTH = 256;
 const MAX_NAME_LENGTH = 512;
 const MAX_PRIORITY = 100_000;
-/** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
-const MAX_DURATION_MS = 1e12;
-
-/** What a value of an option must be. */
-export interface Rule {
-  text: string;
-  holds: (value: unknown) => boolean;
-}
-
-export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
-  text:
-    most === Number.MAX_SAFE_INTEGER
-      ? `a whole number >= ${least}`
-      : `a whole number from ${least} to ${most}`,
-  holds: (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most,
-});
-
-export const orInfinity = (rule: Rule): Rule => ({
-  text: `${rule.text}, or Infinity`,
-  holds: (value) => value === Infinity || rule.holds(value),
-});
-
-export const duration = (least: number): Rule => ({
-  text: `a number of milliseconds >= ${least} and <= ${MAX_DURATION_MS}`,
-  holds: (value) => typeof value === 'number' && value >= least && value <= MAX_DURATION_MS,
-});
-
-export const oneOf = (...values: string[]): Rule => ({
-  text: values.map((value) => `'${value}'`).join(' | '),
-  holds: (value) => values.includes(value as string),
-});
-
-export const isObject = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null;
-
-const flag: Rule = { text: 'true or false', holds: (value) => typeof value === 'boolean' };
-
-export const ABORT_SIGNAL: Rule = {
-  text: 'an AbortSignal',
-  holds: (value) => value instanceof AbortSignal,
-};
-
 const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
   permits: wholeNumber(1),
   weight: wholeNumber(1),
@@ -472,39 +440,4 @@ export function validateTimeout(timeoutMs: unknown): void {
 export function validateLease(leaseMs: unknown, key: string): void {
   if (OPTION_RULES.leaseMs.holds(leaseMs)) return;
   throw new InvalidOptionsError('leaseMs', leaseMs, OPTION_RULES.leaseMs.text, key);
-}
-
-/**
- * The levels over the defaults, later ones winning.
- * @throws {InvalidOptionsError} naming the option, the value and the rule
- */
-export function merge<T extends object>(
-  defaults: T,
-  rules: Record<string, Rule>,
-  levels: readonly (object | undefined)[],
-): T {
-  const resolved = { ...defaults };
-  for (const level of levels) {
-    if (level === undefined) continue;
-    if (!isObject(level) || Array.isArray(level)) {
-      throw new InvalidOptionsError('options', level, 'an object');
-    }
-    for (const option in level) {
-      const value = (level as Record<string, unknown>)[option];
-      if (value === undefined) continue;
-      const rule = Object.hasOwn(rules, option) ? rules[option] : undefined;
-      if (rule === undefined) {
-        throw new InvalidOptionsError(option, value, noSuchOption(option, Object.keys(rules)));
-      }
-      if (!rule.holds(value)) throw new InvalidOptionsError(option, value, rule.text);
-      (resolved as Record<string, unknown>)[option] = value;
-    }
-  }
-  return resolved;
-}
-
-function noSuchOption(option: string, names: readonly string[]): string {
-  const meant = didYouMean(option, names);
-  const hint = meant === undefined ? '' : ` Did you mean \`${meant}\`?`;
-  return `left out: there is no such option.${hint} There are ${names.join(', ')}`;
 }

@@ -7,7 +7,7 @@ import {
   orInfinity,
   type Rule,
   wholeNumber,
-} from '../semaphore.options.js';
+} from '../option-rules.js';
 import { superjsonSerializer } from './superjson.serializer.js';
 
 /** Turns results into text for the store and for other processes, and back. */

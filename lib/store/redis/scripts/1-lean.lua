@@ -19,20 +19,9 @@
 -- an owner is the client and the label; a label stands behind =, and is empty where there is none
 -- a lease without an end is -, its expiry ENDLESS; all times are ms of this server's clock
 
-local ENDLESS = 1e15
-local CLAIM_MS = 2000
-local DEAD_MS = 3400
-local DROPPED_MS = 10000
-local WAITING_TTL_MS = 60000
 local IDLE_TTL_MS, IDLE_TTL = 5000, '5000'
-local PINNED_TTL_MS = 31536000000
-local PLACES_PER_MS = 16
-local PLACES_PER_PRIORITY = 2 ^ 34
-local CHUNK = 1000
-local TOKENS_A_GRANT = 1000
-local INLINE = 16
-local IDLE, ALONE, FULL = 1, 2, 3
-local IDLE_FORM, ALONE_FORM, FULL_FORM = '<BI7I7', '<BI7I7I7I7Bc0', '<BI7I7I7I7I4I7I7B'
+local IDLE, ALONE = 1, 2
+local IDLE_FORM, ALONE_FORM = '<BI7I7', '<BI7I7I7I7Bc0'
 
 local call, byte, match, floor, ceil = redis.call, string.byte, string.match, math.floor, math.ceil
 local pack, parse = struct.pack, struct.unpack
@@ -80,7 +69,7 @@ end
 
 local function giveBack(K, H, text, arg)
   if not text or byte(text) == IDLE then return 0 end
-  if byte(text) == FULL then return nil end
+  if byte(text) ~= ALONE then return nil end
   local _, limit, token, _, expiry, id = parse(ALONE_FORM, text)
   local released, keepMs, passed = match(arg, '^R(%S+) (%S+) (%d+)$')
   if id ~= released then return 0 end

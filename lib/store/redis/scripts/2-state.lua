@@ -1,4 +1,17 @@
 
+local CHUNK = 1000
+local CLAIM_MS = 2000
+local DEAD_MS = 3400
+local DROPPED_MS = 10000
+local ENDLESS = 1e15
+local INLINE = 16
+local PINNED_TTL_MS = 31536000000
+local PLACES_PER_MS = 16
+local PLACES_PER_PRIORITY = 2 ^ 34
+local TOKENS_A_GRANT = 1000
+local WAITING_TTL_MS = 60000
+local FULL, FULL_FORM = 3, '<BI7I7I7I7I4I7I7B'
+
 -- Reads and writes what Redis keeps of one semaphore.
 
 local RECORD_FORM, HOLDER_FORM = '<I7I7I7I7c1', '<Bc0Hc0'

@@ -1,4 +1,6 @@
-local states, RELEASE, OF_FLIGHTS = {}, byte('R'), { S = true, W = true, X = true }
+local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH = byte('ARLPW', 1, 5)
+local OF_FLIGHTS = { S = true, W = true, X = true }
+local states = {}
 
 -- Whoever became free by one release or several is handed on before any other operation may see it.
 local function perform(code, text, k, a, get)
@@ -20,8 +22,24 @@ local function perform(code, text, k, a, get)
   return answer
 end
 
+local function performFrom(answers, first, a, get)
+  for k = first, #KEYS, 3 do
+    local K, text = KEYS[k], ARGV[a]
+    local code, answer = byte(text), nil
+    essential = code ~= ACQUIRE and code ~= LIMIT
+    if not states[K] and k > first then
+      get = call('GET', K)
+      if code == ACQUIRE then answer = take(K, get, text) elseif code == RELEASE then answer = giveBack(K, KEYS[k + 1], get, text) end
+    end
+    answers[#answers + 1] = answer or perform(code, string.sub(text, 2), k, a + 1, get)
+    a = a + 1
+    if code == POLL then a = a + 3 * string.sub(text, 2) elseif code == PUBLISH then a = a + 1 end
+  end
+end
+
 -- An operation that failed had its first write refused: what is known of its semaphore is as it was.
 local function finish()
+  essential = true
   for _, s in pairs(states) do
     if not s.failing then
       if s.due then admit(s) end
@@ -31,38 +49,30 @@ local function finish()
   for client, text in pairs(theirs) do
     call('PUBLISH', prefix .. ':@' .. client, text)
   end
-  return own
 end
 
-return states, perform, finish
+return function(answers, k, a, get)
+  local ok, err = pcall(performFrom, answers, k, a, get)
+  finish()
+  if not ok then error(err, 0) end
+  answers[#answers + 1] = own
+  return answers
+end
 end
 
-local answers = { now }
-local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH = byte('ARLPW', 1, 5)
-local states, perform, finish
-
-local function performAll()
-  local a = 5
-  for k = 1, #KEYS, 3 do
-    local K, text = KEYS[k], ARGV[a]
-    local code, get, answer = byte(text), nil, nil
-    essential = code ~= ACQUIRE and code ~= LIMIT
-    if not states or not states[K] then
-      get = call('GET', K)
-      if code == ACQUIRE then answer = take(K, get, text) elseif code == RELEASE then answer = giveBack(K, KEYS[k + 1], get, text) end
-    end
-    if not answer then
-      if not perform then states, perform, finish = prepare() end
-      answer = perform(code, string.sub(text, 2), k, a + 1, get)
-    end
-    answers[#answers + 1] = answer
-    a = a + 1
-    if code == POLL then a = a + 3 * string.sub(text, 2) elseif code == PUBLISH then a = a + 1 end
+local answers, a = { now }, 5
+for k = 1, #KEYS, 3 do
+  local K, text, answer = KEYS[k], ARGV[a], nil
+  local code, get = byte(text), call('GET', K)
+  if code == 65 then
+    answer = take(K, get, text)
+  elseif code == 82 then
+    essential = true
+    answer = giveBack(K, KEYS[k + 1], get, text)
   end
+  if not answer then return prepare()(answers, k, a, get) end
+  answers[#answers + 1] = answer
+  a = a + 1
 end
-
-local ok, err = pcall(performAll)
-essential = true
-answers[#answers + 1] = finish and finish() or {}
-if not ok then error(err, 0) end
+answers[#answers + 1] = {}
 return answers
