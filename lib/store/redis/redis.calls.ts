@@ -57,6 +57,8 @@ interface Batch {
  * callers wait for; renewals go four times as many a part.
  */
 const MAX_COST_A_CALL = 256;
+/** In Cluster, where a call may be sent on to another node, parts could overtake each other. */
+const MAX_COST_A_SLOT = 4096;
 const AWAITED = /^[AR]/;
 const AWAITED_COST = 4;
 /** More would burden the stack of a call. */
@@ -144,7 +146,7 @@ export class RedisCalls {
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
     for (const group of this.grouped(operations)) {
-      for (const part of inParts(group)) {
+      for (const part of inParts(group, this.link.isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL)) {
         this.dispatch({ operations: part, end, nothingDone: true });
       }
     }
@@ -296,14 +298,14 @@ function isPoll({ text }: Pending): boolean {
   return text.startsWith('P');
 }
 
-function* inParts(group: Pending[]): Generator<Pending[]> {
+function* inParts(group: Pending[], mostCost: number): Generator<Pending[]> {
   let part: Pending[] = [];
   let cost = 0;
   let size = 0;
   for (const operation of group) {
     const own = AWAITED.test(operation.text) ? AWAITED_COST : 1;
     const { length } = operation.list ?? [];
-    const isFull = cost + own > MAX_COST_A_CALL || size + length > MAX_ARGUMENTS_A_CALL;
+    const isFull = cost + own > mostCost || size + length > MAX_ARGUMENTS_A_CALL;
     const last = part.at(-1);
     if (isFull && last !== undefined && !OF_FLIGHTS.test(last.text)) {
       yield part;
