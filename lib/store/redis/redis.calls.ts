@@ -127,8 +127,12 @@ export class RedisCalls {
 
   /** What comes of any other command, within the time limit. @throws {StoreUnavailableError} */
   inTime<T>(reply: Promise<T>): Promise<T> {
-    return this.limited(reply, this.timeoutMs).catch((error: unknown) => {
-      throw this.unavailable(error);
+    return new Promise((resolve, reject) => {
+      const end = this.clock.now() + this.timeoutMs;
+      const limit = this.limits.start(end, () => reject(this.noAnswer(this.timeoutMs)));
+      reply
+        .then(resolve, (error: unknown) => reject(this.unavailable(error)))
+        .finally(() => this.limits.stop(limit));
     });
   }
 
@@ -183,10 +187,7 @@ export class RedisCalls {
   ): void {
     const sentAt = this.clock.now();
     const limit = this.limits.start(batch.end, () => {
-      const withinMs = Math.round(batch.end - sentAt);
-      const error = new StoreUnavailableError(`Redis did not answer within ${withinMs} ms`);
-      this.link.suspect(error);
-      this.failed(batch, error);
+      this.failed(batch, this.noAnswer(batch.end - sentAt));
     });
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
@@ -247,7 +248,9 @@ export class RedisCalls {
   private build({ operations, end }: Batch): string[] {
     const args: string[] = [];
     for (const { state, text } of operations) {
-      args.push(state, OF_FLIGHTS.test(text) ? `${state}:r` : `${state}:h`, `${state}:q`);
+      args.push(state);
+      args.push(OF_FLIGHTS.test(text) ? this.keys.result(state) : this.keys.holders(state));
+      args.push(this.keys.queue(state));
     }
     const notAfter = this.notAfter(this.slotOf((operations[0] as Pending).state), end);
     args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
@@ -267,22 +270,18 @@ export class RedisCalls {
     return sample === undefined ? NO_LIMIT : Math.ceil(sample.serverNow + (end - sample.sentAt));
   }
 
-  private limited<T>(reply: Promise<T>, withinMs: number): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const limit = this.limits.start(this.clock.now() + withinMs, () => {
-        const error = new StoreUnavailableError(
-          `Redis did not answer within ${Math.round(withinMs)} ms`,
-        );
-        this.link.suspect(error);
-        reject(error);
-      });
-      reply.then(resolve, reject).finally(() => this.limits.stop(limit));
-    });
+  /** The connection may be a dead one. */
+  private noAnswer(withinMs: number): StoreUnavailableError {
+    const error = new StoreUnavailableError(
+      `Redis did not answer within ${Math.round(withinMs)} ms`,
+    );
+    this.link.suspect(error);
+    return error;
   }
 
   private fail({ nothingDone }: Batch, operations: readonly Pending[], error: Error): void {
+    const { detail, cause } = this.unavailable(error);
     for (const { state, reject } of operations) {
-      const { detail, cause } = this.unavailable(error);
       reject(new StoreUnavailableError(detail, this.keys.keyOf(state), cause, nothingDone));
     }
   }

@@ -1,6 +1,7 @@
 /**
  * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot;
- * so does `prefix:{key}:r`, the result of a single flight. `prefix:@client` is a process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B and %7D.
+ * so does `prefix:{key}:r`, the result of a single flight. `prefix:@client` is a process's channel. Braces in a user's key would
+ * end the hash tag early, so they are written as %7B and %7D.
  */
 export class RedisKeys {
   constructor(readonly prefix: string) {}
@@ -11,7 +12,20 @@ export class RedisKeys {
 
   /** The three keys of a semaphore, as the scripts take them. */
   all(state: string): [string, string, string] {
-    return [state, `${state}:h`, `${state}:q`];
+    return [state, this.holders(state), this.queue(state)];
+  }
+
+  holders(state: string): string {
+    return `${state}:h`;
+  }
+
+  queue(state: string): string {
+    return `${state}:q`;
+  }
+
+  /** What the leader of a single flight has published. */
+  result(state: string): string {
+    return `${state}:r`;
   }
 
   channel(client: string): string {
