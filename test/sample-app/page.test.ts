@@ -1,30 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Browser, Page } from 'playwright-core';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { mostAtOnce, PREPARE_TIMEOUT_MS, prepareSampleApp, SampleApp } from './sample-app.js';
-
-const executablePath = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find((path) => existsSync(path));
-
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
-const TIMEOUT_MS = 60_000;
-
-/** Without a browser there is nothing to see: `npm run ensure-redis` installs one where it can. */
-const describeWithBrowser = executablePath === undefined ? describe.skip : describe;
 
 describeWithBrowser('the start page', () => {
   let app: SampleApp;
@@ -33,7 +11,7 @@ describeWithBrowser('the start page', () => {
   beforeAll(async () => {
     await prepareSampleApp();
     app = await SampleApp.start();
-    browser = await chromium.launch({ executablePath, args, timeout: TIMEOUT_MS });
+    browser = await launchBrowser();
   }, PREPARE_TIMEOUT_MS);
 
   afterAll(async () => {
@@ -83,7 +61,7 @@ describeWithBrowser('the start page', () => {
       expect(runs).toHaveLength(30);
       expect(mostAtOnce(runs)).toBe(3);
     },
-    2 * TIMEOUT_MS,
+    2 * BROWSER_TIMEOUT_MS,
   );
 
   test(
@@ -100,7 +78,7 @@ describeWithBrowser('the start page', () => {
         await page.close();
       }
     },
-    TIMEOUT_MS,
+    BROWSER_TIMEOUT_MS,
   );
 });
 
@@ -124,7 +102,7 @@ function watch(page: Page, url: string): string[] {
 
 /** The page's Content-Security-Policy lets nobody evaluate text inside of it, so it is asked from outside. */
 function until(page: Page, expression: string): Promise<void> {
-  return pollUntil(expression, () => page.evaluate<boolean>(expression), TIMEOUT_MS);
+  return pollUntil(expression, () => page.evaluate<boolean>(expression), BROWSER_TIMEOUT_MS);
 }
 
 function textOf(id: string): string {
