@@ -36,6 +36,8 @@ export const leaseBehaviours: Behaviours = {
     const { key, join, advance, assertOnTime } = scene;
     const [one, other] = [join(), join()];
     let { deadline } = (await one.hold(key, { leaseMs: SHORT_MS })).grant;
+    // What a session knows of the store's clock is as old as its call: not as a connection that is still to be opened.
+    await other.session.inspect(key);
     const first = await other.wait(key, { leaseMs: SHORT_MS });
     const second = await one.wait(key, { leaseMs: SHORT_MS });
     for (const [peer, id] of [[other, first] as const, [one, second] as const]) {
