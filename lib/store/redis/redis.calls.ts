@@ -8,14 +8,21 @@ import { LinkDownError, type RedisLink } from './redis.link.js';
 import { semaphoreScript } from './scripts/embedded.js';
 import { TimeLimits } from './time-limits.js';
 
-/** One operation of the script: see the scripts for codes, arguments and answers. */
-export interface Operation {
+/** What the script is asked to do: see the scripts for codes, arguments and answers. */
+export interface Request {
   /** Name of the semaphore's state in Redis. */
-  state: string;
+  readonly state: string;
   /** Its code and arguments. */
-  text: string;
+  readonly text: string;
   /** Arguments apart from the text: of a poll, whose number is not known before. */
-  list?: readonly string[];
+  readonly list?: readonly string[] | undefined;
+}
+
+/** A request, and who wants to know what comes of it: one of the two is called, once, and must not throw. */
+export interface Operation extends Request {
+  /** @param answer as the script says for the code */
+  answered(answer: never, sample: Sample): void;
+  failed(error: Error): void;
 }
 
 /** When a call was sent by the local clock, and what the server's clock said when it ran. */
@@ -32,20 +39,9 @@ export interface Answer<T> {
 /** id, token, expiry, acquired, limit of each waiter of this process that the call made a holder. */
 export type OwnGrants = readonly (string | number)[];
 
-/** An operation on its way, and who wants to know of it. */
-class Pending {
-  constructor(
-    readonly state: string,
-    readonly text: string,
-    readonly list: readonly string[] | undefined,
-    readonly resolve: (value: never, sample: Sample) => void,
-    readonly reject: (error: Error) => void,
-  ) {}
-}
-
 /** Operations that travel together. */
 interface Batch {
-  operations: readonly Pending[];
+  operations: readonly Operation[];
   /** By the local clock: then whoever issued them has given up. */
   end: number;
   /** Every attempt so far was refused, or not sent. */
@@ -59,7 +55,7 @@ interface Batch {
 const MAX_COST_A_CALL = 256;
 /** In Cluster, where a call may be sent on to another node, parts could overtake each other. */
 const MAX_COST_A_SLOT = 4096;
-const AWAITED = /^[AR]/;
+const AWAITED = 'AR';
 const AWAITED_COST = 4;
 /** More would burden the stack of a call. */
 const MAX_ARGUMENTS_A_CALL = 10_000;
@@ -68,7 +64,7 @@ const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
 
 /** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
-const OF_FLIGHTS = /^[SWX]/;
+const OF_FLIGHTS = 'SWX';
 
 /** Answers of a server that cannot do it now, but did nothing. */
 const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;
@@ -78,7 +74,7 @@ const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS
  * each is settled within the time limit. A call whose fate is unknown is repeated: operations are idempotent.
  */
 export class RedisCalls {
-  private queue: Pending[] = [];
+  private queue: Operation[] = [];
   /** A server's clock, as seen last, by slot in Cluster. */
   private readonly samples = new Map<number, Sample>();
   private readonly limits: TimeLimits;
@@ -96,29 +92,25 @@ export class RedisCalls {
   }
 
   /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
-  send<T>({ state, text, list }: Operation): Promise<Answer<T>> {
+  send<T>({ state, text, list }: Request): Promise<Answer<T>> {
     return new Promise((resolve, reject) => {
-      this.issue<T>(state, text, (value, sample) => resolve({ value, sample }), reject, list);
+      const answered = (value: T, sample: Sample): void => resolve({ value, sample });
+      this.issue({ state, text, list, answered, failed: reject });
     });
   }
 
-  /** As {@link send}, without the cost of a promise. The callbacks must not throw. */
-  issue<T>(
-    state: string,
-    text: string,
-    resolve: (value: T, sample: Sample) => void,
-    reject: (error: Error) => void,
-    list?: readonly string[],
-  ): void {
+  /** As {@link send}, without the cost of a promise. */
+  issue(operation: Operation): void {
     if (this.queue.length === 0) process.nextTick(this.flush);
-    this.queue.push(new Pending(state, text, list, resolve, reject));
+    this.queue.push(operation);
   }
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
   async read(script: string, state: string, args: readonly (string | number)[]): Promise<unknown> {
     const run = async (): Promise<unknown> => {
       const connection = await this.link.ready(this.timeoutMs);
-      return this.inTime(connection.eval(script, 3, ...this.keys.all(state), ...args));
+      const { holders, queue } = this.keys.namesOf(state);
+      return this.inTime(connection.eval(script, 3, state, holders, queue, ...args));
     };
     return run().catch((error: StoreUnavailableError) => {
       throw error.of(this.keys.keyOf(state));
@@ -156,9 +148,9 @@ export class RedisCalls {
     }
   };
 
-  private grouped(operations: Pending[]): Iterable<Pending[]> {
+  private grouped(operations: Operation[]): Iterable<Operation[]> {
     if (!this.link.isCluster) return [operations];
-    const groups = new Map<number, Pending[]>();
+    const groups = new Map<number, Operation[]>();
     for (const operation of operations) {
       const slot = this.slotOf(operation.state);
       const group = groups.get(slot);
@@ -207,7 +199,7 @@ export class RedisCalls {
     const { operations } = batch;
     const sample = { sentAt, serverNow: reply[0] as number };
     this.link.heard();
-    this.samples.set(this.slotOf((operations[0] as Pending).state), sample);
+    this.samples.set(this.slotOf((operations[0] as Operation).state), sample);
     // The server refused the call, because it came too late by its clock.
     if (reply.length === 1) {
       this.dispatch(batch);
@@ -216,8 +208,8 @@ export class RedisCalls {
     // First: an answer to somebody who asked again ends the wait, and the grant would find nobody.
     const grants = reply[operations.length + 1] as OwnGrants;
     if (grants.length > 0) this.onOwnGrants(grants, sample);
-    for (const [i, operation] of operations.entries()) {
-      operation.resolve(reply[i + 1] as never, sample);
+    for (let i = 0; i < operations.length; i++) {
+      (operations[i] as Operation).answered(reply[i + 1] as never, sample);
     }
   }
 
@@ -248,11 +240,10 @@ export class RedisCalls {
   private build({ operations, end }: Batch): string[] {
     const args: string[] = [];
     for (const { state, text } of operations) {
-      args.push(state);
-      args.push(OF_FLIGHTS.test(text) ? this.keys.result(state) : this.keys.holders(state));
-      args.push(this.keys.queue(state));
+      const { holders, result, queue } = this.keys.namesOf(state);
+      args.push(state, isOneOf(OF_FLIGHTS, text) ? result : holders, queue);
     }
-    const notAfter = this.notAfter(this.slotOf((operations[0] as Pending).state), end);
+    const notAfter = this.notAfter(this.slotOf((operations[0] as Operation).state), end);
     args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
     for (const { text, list } of operations) {
       args.push(text);
@@ -279,10 +270,11 @@ export class RedisCalls {
     return error;
   }
 
-  private fail({ nothingDone }: Batch, operations: readonly Pending[], error: Error): void {
+  private fail({ nothingDone }: Batch, operations: readonly Operation[], error: Error): void {
     const { detail, cause } = this.unavailable(error);
-    for (const { state, reject } of operations) {
-      reject(new StoreUnavailableError(detail, this.keys.keyOf(state), cause, nothingDone));
+    for (const operation of operations) {
+      const key = this.keys.keyOf(operation.state);
+      operation.failed(new StoreUnavailableError(detail, key, cause, nothingDone));
     }
   }
 
@@ -293,30 +285,33 @@ export class RedisCalls {
   }
 }
 
-function isPoll({ text }: Pending): boolean {
+function isPoll({ text }: Request): boolean {
   return text.startsWith('P');
 }
 
-function* inParts(group: Pending[], mostCost: number): Generator<Pending[]> {
-  let part: Pending[] = [];
+function* inParts(group: Operation[], mostCost: number): Generator<Operation[]> {
+  let first = 0;
   let cost = 0;
   let size = 0;
-  for (const operation of group) {
-    const own = AWAITED.test(operation.text) ? AWAITED_COST : 1;
-    const { length } = operation.list ?? [];
+  for (const [i, { text, list }] of group.entries()) {
+    const own = isOneOf(AWAITED, text) ? AWAITED_COST : 1;
+    const length = list?.length ?? 0;
     const isFull = cost + own > mostCost || size + length > MAX_ARGUMENTS_A_CALL;
-    const last = part.at(-1);
-    if (isFull && last !== undefined && !OF_FLIGHTS.test(last.text)) {
-      yield part;
-      part = [];
+    if (isFull && i > first && !isOneOf(OF_FLIGHTS, (group[i - 1] as Operation).text)) {
+      yield group.slice(first, i);
+      first = i;
       cost = 0;
       size = 0;
     }
-    part.push(operation);
     cost += own;
     size += length + 1;
   }
-  yield part;
+  yield first === 0 ? group : group.slice(first);
+}
+
+/** Whether the text's code, its first letter, is one of these. */
+function isOneOf(codes: string, text: string): boolean {
+  return codes.includes(text.charAt(0));
 }
 
 /** Redis answered, with an error: as opposed to a broken connection. */

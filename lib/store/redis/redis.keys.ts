@@ -1,31 +1,36 @@
+import { RecentMap } from './recent-map.js';
+
+/** What Redis keeps of one semaphore, by name. */
+export interface KeyNames {
+  readonly holders: string;
+  readonly queue: string;
+  /** What the leader of a single flight has published. */
+  readonly result: string;
+}
+
 /**
  * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot;
  * so does `prefix:{key}:r`, the result of a single flight. `prefix:@client` is a process's channel. Braces in a user's key would
  * end the hash tag early, so they are written as %7B and %7D.
  */
 export class RedisKeys {
-  constructor(readonly prefix: string) {}
+  private readonly states: RecentMap<string>;
+  private readonly names = new RecentMap<KeyNames>((state) => ({
+    holders: `${state}:h`,
+    queue: `${state}:q`,
+    result: `${state}:r`,
+  }));
+
+  constructor(readonly prefix: string) {
+    this.states = new RecentMap((key) => `${prefix}:{${escape(key)}}`);
+  }
 
   state(key: string): string {
-    return `${this.prefix}:{${escape(key)}}`;
+    return this.states.get(key);
   }
 
-  /** The three keys of a semaphore, as the scripts take them. */
-  all(state: string): [string, string, string] {
-    return [state, this.holders(state), this.queue(state)];
-  }
-
-  holders(state: string): string {
-    return `${state}:h`;
-  }
-
-  queue(state: string): string {
-    return `${state}:q`;
-  }
-
-  /** What the leader of a single flight has published. */
-  result(state: string): string {
-    return `${state}:r`;
+  namesOf(state: string): KeyNames {
+    return this.names.get(state);
   }
 
   channel(client: string): string {

@@ -11,7 +11,7 @@ import type {
   StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
-import { RedisCalls, type OwnGrants, type Sample } from './redis.calls.js';
+import { type Operation, type OwnGrants, RedisCalls, type Sample } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
@@ -32,6 +32,7 @@ import {
   toLease,
   Waiting,
 } from './redis.waiting.js';
+import { AcquireTerms } from './acquire-terms.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {
@@ -52,6 +53,42 @@ type AcquireAnswer =
 const ANY_NUMBER = -1;
 const NOT_TO_WAIT = -2;
 
+/** Objects, not closures: what one takes counts where thousands acquire a second. */
+class AcquireCall implements Operation {
+  constructor(
+    private readonly waiting: Waiting,
+    readonly text: string,
+    private readonly session: RedisSession,
+    private readonly resolve: (reply: AcquireReply | Promise<AcquireReply>) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {}
+
+  get state(): string {
+    return this.waiting.state;
+  }
+
+  answered(answer: AcquireAnswer, sample: Sample): void {
+    this.resolve(this.session.acquired(this.waiting, answer, sample));
+  }
+
+  failed(error: Error): void {
+    this.reject(this.session.notAcquired(this.waiting, error));
+  }
+}
+
+class ReleaseCall implements Operation {
+  constructor(
+    readonly state: string,
+    readonly text: string,
+    private readonly resolve: (outcome: ReleaseOutcome) => void,
+    readonly failed: (error: Error) => void,
+  ) {}
+
+  answered(answer: number): void {
+    this.resolve(answer === 1 ? 'released' : 'expired');
+  }
+}
+
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {
   readonly flights: RedisFlights;
@@ -61,6 +98,7 @@ export class RedisSession implements StoreSession {
   private readonly calls: RedisCalls;
   private readonly waiting: RedisWaiting;
   private readonly uncertain: RedisUncertain;
+  private readonly terms = new AcquireTerms();
   private isDown = false;
 
   constructor(
@@ -106,17 +144,15 @@ export class RedisSession implements StoreSession {
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
     const isNews = wait && !this.waiting.isKnownAlive(waiting.state);
     if (wait) this.waiting.add(waiting);
+    const text =
+      this.terms.of(request, wait ? room : NOT_TO_WAIT, isNews) + id + labelText(request.label);
     return new Promise((resolve, reject) => {
-      this.calls.issue<AcquireAnswer>(
-        waiting.state,
-        acquireText(request, wait ? room : NOT_TO_WAIT, isNews),
-        (answer, sample) => resolve(this.acquired(waiting, answer, sample)),
-        (error) => reject(this.notAcquired(waiting, error)),
-      );
+      this.calls.issue(new AcquireCall(waiting, text, this, resolve, reject));
     });
   }
 
-  private acquired(
+  /** What the script answered to an acquire. */
+  acquired(
     waiting: Waiting,
     answer: AcquireAnswer,
     sample: Sample,
@@ -168,7 +204,7 @@ export class RedisSession implements StoreSession {
   }
 
   /** What becomes of an acquisition whose call failed. @returns the error */
-  private notAcquired(waiting: Waiting, error: unknown): unknown {
+  notAcquired(waiting: Waiting, error: unknown): unknown {
     this.waiting.remove(waiting.request.id);
     const isHeld = waiting.isGranted && !waiting.isCancelled;
     if (!isHeld && !isNothingDone(error)) this.uncertain.add(waiting);
@@ -194,13 +230,10 @@ export class RedisSession implements StoreSession {
   release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
     const asking = this.waiting.get(id);
     if (asking?.isGranted) asking.isCancelled = true;
+    const text =
+      holdAtLeastMs === 0 && lastToken === 0 ? `R${id}` : `R${id} ${holdAtLeastMs} ${lastToken}`;
     return new Promise((resolve, reject) => {
-      this.calls.issue<number>(
-        this.keys.state(key),
-        `R${id} ${holdAtLeastMs} ${lastToken}`,
-        (answer) => resolve(answer === 1 ? 'released' : 'expired'),
-        reject,
-      );
+      this.calls.issue(new ReleaseCall(this.keys.state(key), text, resolve, reject));
     });
   }
 
@@ -331,9 +364,4 @@ function stillUncertain(key: string): StoreUnavailableError {
 
 function isNothingDone(error: unknown): boolean {
   return error instanceof StoreUnavailableError && error.nothingDone;
-}
-
-function acquireText(request: AcquireRequest, room: number, isNews: boolean): string {
-  const { id, permits, weight, leaseMs, priority, label } = request;
-  return `A${id} ${permits} ${weight} ${leaseText(leaseMs)} ${room} ${isNews ? 1 : 0} ${priority} ${labelText(label)}`;
 }

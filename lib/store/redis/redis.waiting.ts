@@ -226,12 +226,14 @@ export class RedisWaiting {
  * call's server time: no client clock is trusted.
  */
 export function toGrant(granted: Granted, provisional: boolean, sample: Sample): Grant {
+  const { expiresAt, deadline } = toLease(granted.expiry, sample);
   return {
     fencingToken: granted.token,
     acquiredAt: granted.acquired,
     permits: granted.permits,
     provisional,
-    ...toLease(granted.expiry, sample),
+    expiresAt,
+    deadline,
   };
 }
 

@@ -30,9 +30,14 @@ local function ownerOf(client, label)
   return pack('Bc0', #client, client) .. label
 end
 
+-- @return client, label of a record
+local function partsOf(text)
+  local _, _, _, _, _, client, at = parse(RECORD_FORM .. 'Bc0', text)
+  return client, sub(text, at)
+end
+
 local function clientOf(text)
-  local _, _, _, _, _, client = parse(RECORD_FORM .. 'Bc0', text)
-  return client
+  return (partsOf(text))
 end
 
 -- kept is the ttl that K has, when it is known; holders are those in K, by id, and count how many; many when all are in H.
@@ -55,9 +60,10 @@ local function load(text, K, H, Q)
       s.count = s.count + 1
     end
   elseif form == ALONE then
-    local id
-    form, s.limit, s.token, s.used, s.next, id, at = parse(ALONE_FORM, text)
-    s.holders[id] = record(s.next, s.used, s.token, floor(s.token / 1000), 'h', string.sub(text, at))
+    local client
+    form, s.limit, s.token, s.next, s.used, client, at = parse(ALONE_FORM, text)
+    local id, label = match(text, '^([^=]+)(.*)$', at)
+    s.holders[id] = record(s.next, s.used, s.token, floor(s.token / 1000), 'h', ownerOf(client, label))
     s.count, s.ttl = 1, s.next + IDLE_TTL_MS
   else
     form, s.limit, s.token = parse(IDLE_FORM, text)
@@ -125,9 +131,10 @@ local function encode(s)
     if s.used == 0 then return pack(IDLE_FORM, IDLE, s.limit, s.token) end
     if s.count == 1 then
       local id, held = next(s.holders)
-      local expiry, weight, token, acquired, state, at = fieldsOf(held)
+      local expiry, weight, token, acquired, state = fieldsOf(held)
       if state == 'h' and expiry < ENDLESS and token == s.token and acquired == floor(token / 1000) then
-        return pack(ALONE_FORM, ALONE, s.limit, token, weight, expiry, #id, id) .. string.sub(held, at)
+        local client, label = partsOf(held)
+        return pack(ALONE_FORM, ALONE, s.limit, token, expiry, weight, #client, client) .. id .. label
       end
     end
   end
@@ -164,7 +171,7 @@ local function save(s)
   end
   if s.news then
     for _, field in ipairs(call('HKEYS', s.H)) do
-      if string.sub(field, 1, 1) == '~' then call('PUBLISH', prefix .. ':@' .. string.sub(field, 2), '?' .. s.K) end
+      if sub(field, 1, 1) == '~' then call('PUBLISH', prefix .. ':@' .. sub(field, 2), '?' .. s.K) end
     end
   end
 end

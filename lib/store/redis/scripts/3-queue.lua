@@ -118,7 +118,7 @@ local function sweep(s)
     over = {}
     local all = call('HGETALL', s.H)
     for i = 1, #all, 2 do
-      local kind = string.sub(all[i], 1, 1)
+      local kind = sub(all[i], 1, 1)
       if kind == '@' and not count(s, all[i + 1], dead) or kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
         over[#over + 1] = all[i]
       end
@@ -135,7 +135,7 @@ local function bury(s)
   local seen, dead, over = { [me] = now }, {}, {}
   local all = call('HGETALL', s.H)
   for i = 1, #all, 2 do
-    local kind, name = string.sub(all[i], 1, 1), string.sub(all[i], 2)
+    local kind, name = sub(all[i], 1, 1), sub(all[i], 2)
     if kind == '!' and all[i + 1] + DROPPED_MS < now then
       over[#over + 1] = all[i]
     elseif kind == '~' and name ~= me then

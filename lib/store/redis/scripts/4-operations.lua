@@ -1,15 +1,15 @@
 -- Each takes its text, without the code, and returns its answer.
 local operations = {}
 
--- A  "id permits weight lease room alive priority label": acquire for this client. room is how many may wait, -1 for any number, -2 not to wait; alive is 1 when
---    the client's last sign of life is not a recent one
+-- A  "permits,weight,lease,room,told,priority id", then the label: acquire for this client. room is how many may wait, -1 for
+--    any number, -2 not to wait; told is 1 when the client's last sign of life is not a recent one
 -- returns token  granted, now, until the lease's end, at the limit that was asked for and was in force: what happens most
 --         { 1, previous, token, expiry, acquired, limit } granted · { 0, previous, score, next } waiting
 --         { 2, previous, next } busy · { 3, previous, next } the queue is full
 --   previous  the limit before, when this changed it, otherwise -1
 operations.A = function(s, text)
-  local id, permits, weight, lease, room, told, priority, label =
-    match(text, '^(%S+) (%d+) (%d+) (%S+) (%S+) (%d) (%S+) (.*)$')
+  local permits, weight, lease, room, told, priority, id, label =
+    match(text, '^(%d+),(%d+),([^,]+),([^,]+),(%d),(%S+) ([^=]+)(.*)$')
   local member = table.concat({ id, me, weight, lease, priority, label }, ' ')
   permits, room = tonumber(permits), tonumber(room)
   local held = holder(s, id)
@@ -20,7 +20,7 @@ operations.A = function(s, text)
     if state == 'p' or isOther then
       -- Somebody is there to ask: that claims it, or takes it over.
       if state == 'p' then expiry = lease == '-' and ENDLESS or ceil(now + lease) end
-      hold(s, id, expiry, heldWeight, token, acquired, 'h', isOther and ownerOf(me, label) or string.sub(held, at))
+      hold(s, id, expiry, heldWeight, token, acquired, 'h', isOther and ownerOf(me, label) or sub(held, at))
     end
     return { 1, -1, token, expiry, acquired, s.limit }
   end
@@ -80,7 +80,7 @@ local function unreleased(s, id)
   if not held then return nil end
   local expiry, weight, token, acquired, state, at = fieldsOf(held)
   if state == 'k' then return nil end
-  return held, expiry, weight, token, acquired, string.sub(held, at)
+  return held, expiry, weight, token, acquired, sub(held, at)
 end
 
 -- Gives a holder another lease end.
@@ -89,10 +89,11 @@ local function extend(s, id, from, to, ...)
   if from == ENDLESS and to < ENDLESS then sweep(s) end
 end
 
--- R  "id holdAtLeastMs last": release; last is the highest token that was used under the permit, 0 for its own
+-- R  "id", or "id holdAtLeastMs last": release; last is the highest token that was used under the permit, 0 for its own
 -- returns 1 when it held
 operations.R = function(s, text)
-  local id, keepMs, last = match(text, '^(%S+) (%S+) (%d+)$')
+  local id, keepMs, last = match(text, '^(%S+) ?(%S*) ?(%d*)$')
+  if keepMs == '' then keepMs, last = 0, 0 end
   -- It may be one that is free to be granted since the operation before.
   if s.due and not holder(s, id) then admit(s) end
   local held, from, weight, token, acquired, owner = unreleased(s, id)

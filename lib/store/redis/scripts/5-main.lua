@@ -31,9 +31,9 @@ local function performFrom(answers, first, a, get)
       get = call('GET', K)
       if code == ACQUIRE then answer = take(K, get, text) elseif code == RELEASE then answer = giveBack(K, KEYS[k + 1], get, text) end
     end
-    answers[#answers + 1] = answer or perform(code, string.sub(text, 2), k, a + 1, get)
+    answers[#answers + 1] = answer or perform(code, sub(text, 2), k, a + 1, get)
     a = a + 1
-    if code == POLL then a = a + 3 * string.sub(text, 2) elseif code == PUBLISH then a = a + 1 end
+    if code == POLL then a = a + 3 * sub(text, 2) elseif code == PUBLISH then a = a + 1 end
   end
 end
 

@@ -21,9 +21,10 @@ end
 if text then
   local form, at = string.byte(text), nil
   if form == 2 then
-    local token, weight, expiry, id, client
-    form, limit, token, weight, expiry, id, client, at = parse('<BI7I7I7I7Bc0Bc0', text)
-    add(id, expiry, weight, token, math.floor(token / 1000), client, string.sub(text, at))
+    local token, expiry, weight, client
+    form, limit, token, expiry, weight, client, at = parse('<BI7I7I7I7Bc0', text)
+    local id, label = string.match(text, '^([^=]+)(.*)$', at)
+    add(id, expiry, weight, token, math.floor(token / 1000), client, label)
   elseif form == 3 then
     local _
     form, limit, _, _, _, _, _, _, _, at = parse('<BI7I7I7I7I4I7I7B', text)

@@ -1,0 +1,21 @@
+const MOST = 2000;
+
+/** Remembers what was made of the strings that were asked for last: the most recent 2,000 to 4,000. */
+export class RecentMap<T> {
+  private recent = new Map<string, T>();
+  private older = new Map<string, T>();
+
+  constructor(private readonly make: (from: string) => T) {}
+
+  get(from: string): T {
+    const known = this.recent.get(from);
+    if (known !== undefined) return known;
+    const value = this.older.get(from) ?? this.make(from);
+    if (this.recent.size >= MOST) {
+      this.older = this.recent;
+      this.recent = new Map();
+    }
+    this.recent.set(from, value);
+    return value;
+  }
+}
