@@ -104,16 +104,17 @@ export class GiveBackList {
       this.landed();
       return otherwise;
     };
-    const onResult = (result: T): T => {
-      this.landed();
-      return result;
-    };
     try {
-      return task().then(onResult, onFailure);
+      return task().then(this.succeeded, onFailure);
     } catch {
       return Promise.resolve(onFailure());
     }
   }
+
+  private readonly succeeded = <T>(result: T): T => {
+    this.landed();
+    return result;
+  };
 
   private landed(): void {
     this.inFlight--;

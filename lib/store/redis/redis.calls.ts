@@ -60,6 +60,8 @@ const AWAITED_COST = 4;
 /** More would burden the stack of a call. */
 const MAX_ARGUMENTS_A_CALL = 10_000;
 const RETRY_AFTER_MS = 25;
+/** The answer to a release that released. */
+const DONE = 1;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
 
@@ -203,6 +205,13 @@ export class RedisCalls {
     // The server refused the call, because it came too late by its clock.
     if (reply.length === 1) {
       this.dispatch(batch);
+      return;
+    }
+    if (reply.length === 2) {
+      const token = reply[1];
+      for (const operation of operations) {
+        operation.answered((isOneOf('A', operation.text) ? token : DONE) as never, sample);
+      }
       return;
     }
     // First: an answer to somebody who asked again ends the wait, and the grant would find nobody.

@@ -5,6 +5,7 @@
 --       then each operation: its code and arguments in one text (4-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }
 --   now     this server's time in ms; alone in the answer when it is past notAfter: then nothing was done
+-- or { now, token } when every operation is an acquire that got this token or a release that released: most calls are
 --   grants  { id, token, expiry, acquired, limit, ... } of waiters of this client that became holders
 --
 -- K  string, packed, in one of three forms, which differ in their first byte:

@@ -60,19 +60,22 @@ return function(answers, k, a, get)
 end
 end
 
-local answers, a = { now }, 5
+local answers, a, isUsual = { now }, 5, true
 for k = 1, #KEYS, 3 do
   local K, text, answer = KEYS[k], ARGV[a], nil
   local code, get = byte(text), call('GET', K)
   if code == 65 then
     answer = take(K, get, text)
+    isUsual = isUsual and answer == least
   elseif code == 82 then
     essential = true
     answer = giveBack(K, KEYS[k + 1], get, text)
+    isUsual = isUsual and answer == 1
   end
   if not answer then return prepare()(answers, k, a, get) end
   answers[#answers + 1] = answer
   a = a + 1
 end
+if isUsual then return { now, least } end
 answers[#answers + 1] = {}
 return answers
