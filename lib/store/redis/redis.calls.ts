@@ -143,8 +143,9 @@ export class RedisCalls {
     const operations = this.queue;
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
+    const mostCost = this.link.isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL;
     for (const group of this.grouped(operations)) {
-      for (const part of inParts(group, this.link.isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL)) {
+      for (const part of inParts(group, mostCost)) {
         this.dispatch({ operations: part, end, nothingDone: true });
       }
     }
@@ -298,16 +299,18 @@ function isPoll({ text }: Request): boolean {
   return text.startsWith('P');
 }
 
-function* inParts(group: Operation[], mostCost: number): Generator<Operation[]> {
+function inParts(group: Operation[], mostCost: number): Operation[][] {
+  const parts: Operation[][] = [];
   let first = 0;
   let cost = 0;
   let size = 0;
-  for (const [i, { text, list }] of group.entries()) {
+  for (let i = 0; i < group.length; i++) {
+    const { text, list } = group[i] as Operation;
     const own = isOneOf(AWAITED, text) ? AWAITED_COST : 1;
     const length = list?.length ?? 0;
     const isFull = cost + own > mostCost || size + length > MAX_ARGUMENTS_A_CALL;
     if (isFull && i > first && !isOneOf(OF_FLIGHTS, (group[i - 1] as Operation).text)) {
-      yield group.slice(first, i);
+      parts.push(group.slice(first, i));
       first = i;
       cost = 0;
       size = 0;
@@ -315,7 +318,8 @@ function* inParts(group: Operation[], mostCost: number): Generator<Operation[]> 
     cost += own;
     size += length + 1;
   }
-  yield first === 0 ? group : group.slice(first);
+  parts.push(first === 0 ? group : group.slice(first));
+  return parts;
 }
 
 /** Whether the text's code, its first letter, is one of these. */

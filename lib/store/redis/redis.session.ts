@@ -23,7 +23,6 @@ import {
   ENDLESS,
   type Granted,
   GRANT_FIELDS,
-  inGroups,
   toGranted,
   labelText,
   leaseText,
@@ -285,8 +284,8 @@ export class RedisSession implements StoreSession {
   }
 
   private onOwnGrants(grants: OwnGrants, sample: Sample): void {
-    for (const [id, ...granted] of inGroups(grants, GRANT_FIELDS)) {
-      this.waiting.granted(String(id), toGranted(granted), false, sample);
+    for (let i = 0; i < grants.length; i += GRANT_FIELDS) {
+      this.waiting.granted(String(grants[i]), toGranted(grants, i + 1), false, sample);
     }
   }
 
@@ -304,8 +303,8 @@ export class RedisSession implements StoreSession {
       this.client.revoked(this.keys.keyOf(state), id);
     } else {
       for (const one of text.split(',')) {
-        const [id, ...granted] = one.split(' ');
-        this.waiting.granted(id as string, toGranted(granted), true);
+        const fields = one.split(' ');
+        this.waiting.granted(fields[0] as string, toGranted(fields, 1), true);
       }
     }
   }

@@ -47,6 +47,8 @@ interface Watched {
   stop: StopTimer;
   /** Local time of the earliest lease end that is known. */
   wakeAt: number;
+  /** When the timer fires: not after `wakeAt`, which moves with every hand-off. */
+  ringsAt: number;
   /** When the server heard last that this process is alive. */
   toldAt: number;
 }
@@ -107,6 +109,7 @@ export class RedisWaiting {
         entries: new Map(),
         stop: () => undefined,
         wakeAt: Infinity,
+        ringsAt: Infinity,
         toldAt: sample.sentAt,
       };
       this.byKey.set(waiting.state, watched);
@@ -193,9 +196,9 @@ export class RedisWaiting {
           if (entry.isCancelled) this.on.undead(entry);
         }
         if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
-        for (const [index, ...fields] of inGroups(value.slice(1), GRANT_FIELDS)) {
-          const entry = entries[index as number] as Waiting;
-          const granted = toGranted(fields);
+        for (let i = 1; i < value.length; i += GRANT_FIELDS) {
+          const entry = entries[value[i] as number] as Waiting;
+          const granted = toGranted(value, i + 1);
           if (entry.isCancelled) continue;
           const { id } = entry.request;
           if (granted.token !== 0) this.granted(id, granted, true, sample);
@@ -210,14 +213,19 @@ export class RedisWaiting {
   private wakeAt(state: string, watched: Watched, next: number, sample: Sample): void {
     const wakeAt =
       next >= ENDLESS ? Infinity : sample.sentAt + (next - sample.serverNow) + ROUNDING_MS;
-    if (wakeAt === watched.wakeAt) return;
-    watched.stop();
     watched.wakeAt = wakeAt;
-    if (wakeAt === Infinity) return;
+    if (wakeAt < watched.ringsAt) this.ringAt(state, watched, wakeAt);
+  }
+
+  private ringAt(state: string, watched: Watched, time: number): void {
+    watched.stop();
+    watched.ringsAt = time;
     watched.stop = this.clock.schedule(() => {
-      watched.wakeAt = Infinity;
-      this.ask(state, []);
-    }, wakeAt - this.clock.now());
+      watched.ringsAt = Infinity;
+      if (watched.wakeAt === Infinity) return;
+      if (watched.wakeAt > this.clock.now()) this.ringAt(state, watched, watched.wakeAt);
+      else this.ask(state, []);
+    }, time - this.clock.now());
   }
 }
 
@@ -243,19 +251,14 @@ export function toLease(expiry: number, sample: Sample): { expiresAt: number; de
     : { expiresAt: expiry, deadline: sample.sentAt + (expiry - sample.serverNow) };
 }
 
-export function toGranted([token, expiry, acquired, permits]: readonly (
-  string | number
-)[]): Granted {
+/** @param at where the fields of a grant begin: token, expiry, acquired, limit */
+export function toGranted(fields: readonly (string | number)[], at: number): Granted {
   return {
-    token: Number(token),
-    expiry: Number(expiry),
-    acquired: Number(acquired),
-    permits: Number(permits),
+    token: Number(fields[at]),
+    expiry: Number(fields[at + 1]),
+    acquired: Number(fields[at + 2]),
+    permits: Number(fields[at + 3]),
   };
-}
-
-export function* inGroups<T>(list: readonly T[], size: number): Generator<T[]> {
-  for (let i = 0; i < list.length; i += size) yield list.slice(i, i + size);
 }
 
 /** As the scripts take a lease. */
