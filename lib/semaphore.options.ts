@@ -1,3 +1,4 @@
+import type { CancelSignal } from './core/abandonment.js';
 import {
   ABORT_SIGNAL,
   duration,
@@ -200,7 +201,7 @@ export interface SemaphoreModuleOptions {
 /** Every option with its value. */
 export type ResolvedOptions = Required<Omit<SemaphoreOptions, 'label'>> & {
   label: string | undefined;
-  signal: AbortSignal | undefined;
+  signal: CancelSignal | undefined;
 };
 
 /** The module's options with their values. */

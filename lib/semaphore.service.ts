@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import type { CancelSignal } from './core/abandonment.js';
 import { acquireAll } from './core/acquire-all.js';
 import { registerCore } from './core/core-of.js';
 import { EventLog } from './core/event-log.js';
@@ -80,6 +81,7 @@ export class SemaphoreService {
     acquire: (key, options) => acquireAll(this.core, this.context, [key], options),
   };
   private resolvedDefaults: ResolvedOptions | undefined;
+  private readonly resolvedFrozen = new WeakMap<AcquireOptions, ResolvedOptions>();
 
   /** @throws {InvalidOptionsError} */
   constructor(options: SemaphoreModuleOptions = {}) {
@@ -111,8 +113,19 @@ export class SemaphoreService {
    * @example await using permit = await semaphores.acquire('reports');
    */
   acquire(key: string | readonly string[], options?: AcquireOptions): Promise<Permit> {
+    return this.acquireUntil(key, options);
+  }
+
+  /** As {@link acquire}, for callers with a signal that is none of the platform's. @internal */
+  acquireUntil(
+    key: string | readonly string[],
+    options: AcquireOptions | undefined,
+    signal?: CancelSignal,
+  ): Promise<Permit> {
     try {
-      return acquireAll(this.core, this.context, keysOf(key), this.resolve(options));
+      const resolved = this.resolve(options);
+      const own = signal === undefined ? resolved : { ...resolved, signal };
+      return acquireAll(this.core, this.context, keysOf(key), own);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -302,8 +315,13 @@ export class SemaphoreService {
   }
 
   private resolve(options: AcquireOptions | undefined): ResolvedOptions {
-    if (options !== undefined) return resolveOptions(this.defaults, options);
-    return (this.resolvedDefaults ??= resolveOptions(this.defaults));
+    if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
+    // What cannot change is checked once: that of decorators and named semaphores, and whatever else is frozen.
+    const known = this.resolvedFrozen.get(options);
+    if (known !== undefined) return known;
+    const resolved = resolveOptions(this.defaults, options);
+    if (Object.isFrozen(options)) this.resolvedFrozen.set(options, resolved);
+    return resolved;
   }
 
   private session(key?: string): StoreSession {

@@ -53,7 +53,7 @@ export class Scope {
   /** Takes note of a permit whose own end comes with that of the scope. */
   adopt(permit: Permit): void {
     for (const part of permit instanceof PermitSet ? permit.parts : [permit]) {
-      this.permits.set(part.key, new SharedPermit(part.key, () => Promise.resolve(part)));
+      this.permits.set(part.key, new SharedPermit(part.key, part));
     }
   }
 
@@ -72,6 +72,7 @@ export class Scope {
   }
 
   private async endAll(): Promise<void> {
+    if (this.permits.size === 0) return;
     const ending: Promise<void>[] = [];
     for (const [key, permit] of this.permits) {
       const isKept = this.semaphore?.key === key && !this.semaphore.release;

@@ -16,6 +16,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
+import type { CancelSignal } from './abandonment.js';
 import type { Acquired, StartProbe } from './acquisition-probe.js';
 import { Alarm } from './alarm.js';
 import { DegradedPermit } from './degraded-permit.js';
@@ -209,7 +210,7 @@ export class SemaphoreCore implements StoreClient {
     }
   }
 
-  private listen(waiter: Waiter, signal: AbortSignal): void {
+  private listen(waiter: Waiter, signal: CancelSignal): void {
     waiter.stopListening = this.signals.listen(signal, () => this.abort(waiter, signal.reason));
   }
 

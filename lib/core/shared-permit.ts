@@ -1,4 +1,5 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
+import { Abandonment, type CancelSignal } from './abandonment.js';
 import type { Permit } from './permit.js';
 import { SignalWatch } from './signal-watch.js';
 
@@ -11,17 +12,23 @@ const ignore = (): void => undefined;
  * of them have given up: the signal of one does not end it for the others.
  */
 export class SharedPermit {
-  private readonly abandoned = new AbortController();
+  private readonly abandoned = new Abandonment();
   private readonly acquired: Promise<Permit>;
   private permit: Permit | undefined;
   private hasFailed = false;
   private waiting = 0;
 
+  /** @param source what is held already, or what acquires it */
   constructor(
     private readonly key: string,
-    acquire: (signal: AbortSignal) => Promise<Permit>,
+    source: Permit | ((signal: CancelSignal) => Promise<Permit>),
   ) {
-    this.acquired = acquire(this.abandoned.signal);
+    if (typeof source !== 'function') {
+      this.permit = source;
+      this.acquired = Promise.resolve(source);
+      return;
+    }
+    this.acquired = source(this.abandoned);
     this.acquired.then(
       (permit) => (this.permit = permit),
       () => (this.hasFailed = true),
@@ -36,11 +43,11 @@ export class SharedPermit {
   /** Whether asking again would bring nothing new: it is held, or may still be granted. */
   get isUsable(): boolean {
     if (this.permit !== undefined) return this.permit.isHeld;
-    return !this.hasFailed && !this.abandoned.signal.aborted;
+    return !this.hasFailed && !this.abandoned.aborted;
   }
 
   /** @param signal ends the wait of this caller */
-  join(signal: AbortSignal | undefined): Promise<Permit> {
+  join(signal: CancelSignal | undefined): Promise<Permit> {
     this.waiting++;
     const permit = signal === undefined ? this.acquired : this.joinUntil(signal);
     // Who does not wait for it is not told, and must not end the process, when the scope ends before.
@@ -51,10 +58,10 @@ export class SharedPermit {
   /** Ends the wait, or releases what is held. */
   async end(reason: Error): Promise<void> {
     if (this.permit === undefined) this.abandoned.abort(reason);
-    await (await this.acquired).release();
+    await (this.permit ?? (await this.acquired)).release();
   }
 
-  private joinUntil(signal: AbortSignal): Promise<Permit> {
+  private joinUntil(signal: CancelSignal): Promise<Permit> {
     return new Promise((resolve, reject) => {
       const stopListening = signals.listen(signal, () => {
         stopListening();

@@ -1,3 +1,5 @@
+import type { CancelSignal } from './abandonment.js';
+
 type Listener = () => void;
 
 interface Watched {
@@ -7,10 +9,10 @@ interface Watched {
 
 /** Puts one listener on each signal, however many wait under it: Node warns of the eleventh. */
 export class SignalWatch {
-  private readonly signals = new Map<AbortSignal, Watched>();
+  private readonly signals = new Map<CancelSignal, Watched>();
 
   /** @returns what stops it */
-  listen(signal: AbortSignal, listener: Listener): () => void {
+  listen(signal: CancelSignal, listener: Listener): () => void {
     const { listeners } = this.signals.get(signal) ?? this.watch(signal);
     listeners.add(listener);
     return () => {
@@ -18,7 +20,7 @@ export class SignalWatch {
     };
   }
 
-  private watch(signal: AbortSignal): Watched {
+  private watch(signal: CancelSignal): Watched {
     const listeners = new Set<Listener>();
     const notify = (): void => {
       for (const listener of listeners) listener();
@@ -29,7 +31,7 @@ export class SignalWatch {
     return watched;
   }
 
-  private unwatch(signal: AbortSignal): void {
+  private unwatch(signal: CancelSignal): void {
     const watched = this.signals.get(signal);
     if (watched === undefined) return;
     this.signals.delete(signal);

@@ -1,3 +1,4 @@
+import type { CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { PermitUnavailableError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -12,19 +13,16 @@ export async function admit<T>(
   definition: SemaphoreDefinition,
   key: string | string[],
   task: (permit: Permit) => T | Promise<T>,
-  signal?: AbortSignal,
+  signal?: CancelSignal,
 ): Promise<T | undefined> {
-  let isAdmitted = false;
-  const run = (permit: Permit): T | Promise<T> => {
-    isAdmitted = true;
-    return task(permit);
-  };
+  let permit: Permit;
   try {
-    return await service.withPermit(key, run, { ...definition.options, signal });
+    permit = await service.acquireUntil(key, definition.options, signal);
   } catch (error) {
-    if (skips(definition, error) && !isAdmitted) return undefined;
+    if (skips(definition, error)) return undefined;
     throw error;
   }
+  return service.runUnder(permit, task);
 }
 
 /** Whether the method is to be left out instead of failing. */

@@ -1,4 +1,5 @@
 import { Observable } from 'rxjs';
+import { Abandonment, type CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -7,6 +8,9 @@ import { KeyByArgs } from './by-args.js';
 import { currentCall, type HandlerCall } from './handler-call.js';
 import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
 import { isOngoing, whenOver } from './when-over.js';
+
+// Made once: an error of its own for each call would cost more than the rest of the call.
+const UNSUBSCRIBED = new Error('Nobody reads the result any more.');
 
 /** One call of a decorated method. */
 export interface Invocation {
@@ -56,7 +60,7 @@ function run(invocation: Invocation): Promise<unknown> {
 async function admitFor(
   invocation: Invocation,
   task: (permit: Permit, result: (value: unknown) => void) => Promise<unknown>,
-  signal?: AbortSignal,
+  signal?: CancelSignal,
 ): Promise<unknown> {
   const service = serviceOf(invocation);
   const key = currentKey(invocation);
@@ -72,15 +76,15 @@ function observe(invocation: Invocation): Observable<unknown> {
   const service = serviceOf(invocation);
   const key = currentKey(invocation);
   return new Observable((subscriber) => {
-    const abandoned = new AbortController();
-    subscriber.add(() => abandoned.abort());
+    const abandoned = new Abandonment();
+    subscriber.add(() => abandoned.abort(UNSUBSCRIBED));
     const task = (): Promise<void> =>
       new Promise((over) => {
         subscriber.add(over);
         const source = original(invocation) as Observable<unknown>;
         subscriber.add(source.subscribe(subscriber));
       });
-    admit(service, invocation.definition, key, task, abandoned.signal).then(
+    admit(service, invocation.definition, key, task, abandoned).then(
       () => subscriber.complete(),
       (error: unknown) => subscriber.error(error),
     );

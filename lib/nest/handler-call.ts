@@ -1,6 +1,7 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Subscriber } from 'rxjs';
+import { Abandonment, type CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
 import {
@@ -33,7 +34,7 @@ export class HandlerCall {
   /** Settles when all work of the call is over, and what its scope held is released. */
   readonly over: Promise<void>;
 
-  private readonly abandoned = new AbortController();
+  private readonly abandoned = new Abandonment();
   private readonly response: ResponseStream | undefined;
   private stopWatching: () => void = () => undefined;
   private parts = 0;
@@ -59,8 +60,8 @@ export class HandlerCall {
   }
 
   /** Aborted when nobody wants the result any more; by a disconnected client only while the request waits. */
-  get signal(): AbortSignal {
-    return this.abandoned.signal;
+  get signal(): CancelSignal {
+    return this.abandoned;
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */

@@ -65,7 +65,7 @@ export function createDefinition(
   if (onUnavailable !== 'throw' && onUnavailable !== 'skip') {
     throw new InvalidOptionsError('onUnavailable', onUnavailable, "'throw' | 'skip'");
   }
-  const named = { name: typeof key === 'string' ? key : name, ...options };
+  const named = Object.freeze({ name: typeof key === 'string' ? key : name, ...options });
   return { name, method, guarded, given, key, options: named, skip: onUnavailable === 'skip' };
 }
 

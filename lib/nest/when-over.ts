@@ -1,5 +1,6 @@
 import { StreamableFile } from '@nestjs/common';
 import { finished, type Readable } from 'node:stream';
+import type { CancelSignal } from '../core/abandonment.js';
 import { defer, finalize, isObservable, type Observable } from 'rxjs';
 
 const STEPS: ReadonlySet<string | symbol> = new Set(['next', 'return', 'throw']);
@@ -35,7 +36,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
  * @param unread fires when nobody is going to subscribe to an Observable any more
  * @returns the value to hand on in its place
  */
-export function whenOver(value: unknown, over: () => void, unread?: AbortSignal): unknown {
+export function whenOver(value: unknown, over: () => void, unread?: CancelSignal): unknown {
   if (isObservable(value)) return whenUnsubscribed(value, over, unread);
   if (value instanceof StreamableFile) finished(value.getStream(), over);
   else if (isStream(value)) finished(value, over);
@@ -47,7 +48,7 @@ export function whenOver(value: unknown, over: () => void, unread?: AbortSignal)
 function whenUnsubscribed(
   source: Observable<unknown>,
   over: () => void,
-  unread?: AbortSignal,
+  unread?: CancelSignal,
 ): Observable<unknown> {
   unread?.addEventListener('abort', over);
   if (unread?.aborted === true) over();

@@ -59,7 +59,10 @@ export function permitRoutes({
       const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
       const leave = openWaits.enter(access.name);
       response.once('close', leave);
-      const attendance = waits.attend({ key, id, options }, response);
+      const attendance = waits.attend(
+        { key, id, options: { ...options, signal: undefined } },
+        response,
+      );
       const stopListening = session?.onEnd(() => attendance.abandon());
       try {
         const grant = await within(attendance, postponeMs);
