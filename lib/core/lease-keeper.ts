@@ -33,6 +33,7 @@ export interface LeaseKeeperParts {
 /** Keeps held permits alive, notices when one is lost, and gives them back. */
 export class LeaseKeeper implements PermitKeeper {
   private isStopped = false;
+  private readonly unclaimed: HeldPermit[] = [];
 
   constructor(private readonly parts: LeaseKeeperParts) {}
 
@@ -44,10 +45,19 @@ export class LeaseKeeper implements PermitKeeper {
     const permit = new HeldPermit(waiter, waiter.id, grant, now, safely(grant.deadline, now), this);
     this.parts.entries.set(permit.id, permit);
     this.plan(permit, nextRenewal(permit, now));
-    // At once: its holder may keep the event loop busy for longer than a provisional lease.
-    if (permit.provisional) this.attend(permit, now);
+    if (permit.provisional && this.unclaimed.push(permit) === 1) setImmediate(this.claim);
     return permit;
   }
+
+  /** At the end of the turn in which they were granted: many are given back before, and need no claim. */
+  private readonly claim = (): void => {
+    for (const permit of this.unclaimed.splice(0)) {
+      const holder = this.successorOf(permit);
+      if (!holder.isHeld || !holder.provisional || holder.renewals > 0) continue;
+      // A failure has been planned for already, and was not asked for by anybody.
+      this.renew(holder, holder.options.leaseMs, true).catch(() => undefined);
+    }
+  };
 
   /** The permit is due: to be renewed, or it is over. */
   attend(permit: HeldPermit, now: number): void {

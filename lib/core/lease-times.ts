@@ -22,7 +22,8 @@ export function isKeptAlive({ renew, leaseMs }: HeldPermit['options']): boolean 
 export function nextRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, maxHoldMs } = permit.options;
   const remaining = permit.deadline - now;
-  if (permit.provisional) return now;
+  // It is claimed within the turn of the event loop.
+  if (permit.provisional) return Infinity;
   if (!isKeptAlive(permit.options)) return Infinity;
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);

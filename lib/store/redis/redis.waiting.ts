@@ -231,7 +231,7 @@ export class RedisWaiting {
 
 /**
  * The permit is certainly held until as long after the sending of the sampled call as the server's expiry lies after that
- * call's server time: no client clock is trusted.
+ * call's server time: no client clock is trusted. The server knew whole milliseconds only, rounded down.
  */
 export function toGrant(granted: Granted, provisional: boolean, sample: Sample): Grant {
   const { expiresAt, deadline } = toLease(granted.expiry, sample);
@@ -248,7 +248,10 @@ export function toGrant(granted: Granted, provisional: boolean, sample: Sample):
 export function toLease(expiry: number, sample: Sample): { expiresAt: number; deadline: number } {
   return expiry >= ENDLESS
     ? { expiresAt: Infinity, deadline: Infinity }
-    : { expiresAt: expiry, deadline: sample.sentAt + (expiry - sample.serverNow) };
+    : {
+        expiresAt: expiry,
+        deadline: sample.sentAt + (expiry - sample.serverNow) - ROUNDING_MS,
+      };
 }
 
 /** @param at where the fields of a grant begin: token, expiry, acquired, limit */

@@ -8,11 +8,14 @@ const OTHERS = new Set([
   'events',
   'lastError',
   'logger',
+  // The names of the keys that were used last, a bounded number.
+  'names',
   'options',
   'reporter',
   'samples',
   // Permits that are over leave the alarm when it rings next.
   'soon',
+  'states',
   'subscriber',
 ]);
 
