@@ -7,7 +7,6 @@ export interface ResponseStream {
   readonly socket?: unknown;
   readonly req?: { readonly socket?: unknown };
   once(event: 'close' | 'finish', listener: () => void): unknown;
-  removeListener(event: 'close' | 'finish', listener: () => void): unknown;
 }
 
 const watched = new WeakMap<ResponseStream, Set<() => void>>();
@@ -57,11 +56,12 @@ export function onceSentOrClosed(response: ResponseStream, listener: () => void)
 function watch(response: ResponseStream): Set<() => void> {
   const listeners = new Set<() => void>();
   let stopWatchingSocket = (): void => undefined;
+  let isOver = false;
   const ended = (): void => {
+    if (isOver) return;
+    isOver = true;
     stopWatchingSocket();
     watched.delete(response);
-    response.removeListener('finish', ended);
-    response.removeListener('close', ended);
     for (const listener of listeners) listener();
   };
   watched.set(response, listeners);

@@ -1,6 +1,6 @@
-const MOST = 2000;
+const MOST = 10_000;
 
-/** Remembers what was made of the strings that were asked for last: the most recent 2,000 to 4,000. */
+/** Remembers what was made of the strings that were asked for last: the most recent 10,000 to 20,000. */
 export class RecentMap<T> {
   private recent = new Map<string, T>();
   private older = new Map<string, T>();

@@ -140,6 +140,26 @@ describe('a grant that came by a message', () => {
     expect(store.count('renew')).toBe(0);
   });
 
+  test('needs no claim when its holder gives it back in the same turn', async () => {
+    const permit = await wait({});
+    const released = permit.release();
+    (await store.take('release')).answer('released');
+    expect(await released).toBe('released');
+    await store.clock.advance(5000);
+    expect(store.calls).toEqual([]);
+  });
+
+  test('is lost when it could not be claimed in time', async () => {
+    const permit = await wait({});
+    (await store.take('renew')).fail(new Error('no answer'));
+    await store.clock.advance(1000);
+    expect(permit.isHeld).toBe(true);
+    expect(store.count('renew')).toBeGreaterThan(0);
+    await store.clock.advance(4000);
+    expect(permit.isHeld).toBe(false);
+    expect(permit.signal.reason).toBeInstanceOf(PermitLostError);
+  });
+
   test.each([{ renew: false }, { leaseMs: Infinity }])(
     'is claimed before its holder gets it, with %j',
     async (options) => {
