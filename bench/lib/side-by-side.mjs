@@ -3,7 +3,8 @@ import { Contestant } from './contestants.mjs';
 import { analyse } from './sections.mjs';
 import { takeTurns } from './turns.mjs';
 
-const WARM_UP = { seconds: 0.5, sections: 500 };
+/** Long enough for the compiler to be done with what is measured. */
+const WARM_UP = { seconds: 1, sections: 500 };
 const EXTRA_TIME_MS = 20_000;
 
 /**

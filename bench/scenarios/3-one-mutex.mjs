@@ -37,7 +37,7 @@ const ROUND_TRIP = {
 };
 
 /** So many that a first round takes a while, and a difference of one round is one of many. */
-const MANY = { leadSeconds: 0.5, rounds: 2 };
+const MANY = { leadSeconds: 0.5, rounds: 4 };
 
 function group(run, workers, processes, peers, { leadSeconds = 0, rounds = 1 } = {}) {
   const title =

@@ -1,3 +1,4 @@
+import { expect, test } from '@jest/globals';
 import { Abandonment } from '../../../lib/core/abandonment.js';
 
 test('listeners hear of it once, with the first reason', () => {

@@ -1,3 +1,4 @@
+import { expect, test } from '@jest/globals';
 import { RecentMap } from '../../../lib/store/redis/recent-map.js';
 
 test('what was asked for lately is made once', () => {
