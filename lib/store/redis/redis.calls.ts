@@ -1,5 +1,6 @@
 import calculateSlot from 'cluster-key-slot';
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type { Connection } from './redis.connection.js';
@@ -103,12 +104,15 @@ export class RedisCalls {
 
   /** As {@link send}, without the cost of a promise. */
   issue(operation: Operation): void {
-    if (this.queue.length === 0) process.nextTick(this.flush);
+    // Not a tick, which would come between two timers: those that are due together travel together.
+    if (this.queue.length === 0) setImmediate(this.flush);
     this.queue.push(operation);
   }
 
   /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
   async read(script: string, state: string, args: readonly (string | number)[]): Promise<unknown> {
+    // What was issued before must not be overtaken.
+    this.flush();
     const run = async (): Promise<unknown> => {
       const connection = await this.link.ready(this.timeoutMs);
       const { holders, queue } = this.keys.namesOf(state);
@@ -141,6 +145,7 @@ export class RedisCalls {
 
   private readonly flush = (): void => {
     const operations = this.queue;
+    if (operations.length === 0) return;
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
     const mostCost = this.link.isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL;
