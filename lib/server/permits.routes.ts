@@ -1,3 +1,4 @@
+import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import { type AcquireOptions, type ResolvedOptions, resolveOptions } from '../semaphore.options.js';
@@ -10,6 +11,7 @@ import type { Quota } from './quota.js';
 import * as schemas from './schemas.js';
 import { type Answer, type ServerRoute, serverRoute } from './server-route.js';
 import type { Session } from './session.js';
+import type { SessionPermit } from './session-notes.js';
 import type { Sessions } from './sessions.js';
 
 export interface PermitParts {
@@ -70,10 +72,7 @@ export function permitRoutes({
           return { status: 202, body: { requestId, retryAfterMs: 0 } };
         }
         const { leaseMs, weight } = options;
-        if (session !== undefined && !(await session.add({ key, id, leaseMs }))) {
-          permits.takeBack(key, id);
-          throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
-        }
+        if (session !== undefined) await keepIn(session, { key, id, leaseMs }, grant);
         const isNew = attendance.answer() && !grant.again;
         const { fencingToken, expiresAt } = grant;
         return {
@@ -92,6 +91,17 @@ export function permitRoutes({
       }
     },
   });
+
+  async function keepIn(session: Session, permit: SessionPermit, { again }: UnkeptGrant) {
+    let isKept = false;
+    try {
+      isKept = await session.add(permit);
+    } finally {
+      // What it held before it was asked for now has reached somebody then.
+      if (!isKept && !again) permits.takeBack(permit.key, permit.id);
+    }
+    if (!isKept) throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
+  }
 
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
     const options = resolveOptions(semaphores.defaults, {

@@ -1,14 +1,7 @@
 import type { PermitsById } from '../permits-by-id.js';
 import { holdAtLeastOf } from './permit-ids.js';
-import { RESERVED_PREFIX } from './api-keys.js';
 import type { EventStream } from '../http/event-stream.js';
-
-/** A permit that a session holds. */
-export interface SessionPermit {
-  key: string;
-  id: string;
-  leaseMs: number;
-}
+import { noteId, noteKey, noteText, type SessionPermit } from './session-notes.js';
 
 /** The store's leases of a session's permits: what a killed server costs at most. */
 const LEASE_MS = 5000;
@@ -53,8 +46,10 @@ export class Session {
 
   /** The client listens; a stream that it had before is closed. */
   open(stream: EventStream): void {
-    this.stream?.close();
+    const before = this.stream;
     this.stream = stream;
+    // Not before: the end of the session's own stream would pause the session.
+    before?.close();
     stream.send('session', { id: this.id });
     this.renewAll();
     for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs);
@@ -70,24 +65,37 @@ export class Session {
     return () => void this.endListeners.delete(listener);
   }
 
-  /** @returns false when the session has ended meanwhile: the permit is not the session's */
+  /**
+   * @returns false when the session has ended meanwhile: the permit is not the session's
+   * @throws {StoreUnavailableError} so it is then
+   */
   async add(permit: SessionPermit): Promise<boolean> {
     if (this.isOver) return false;
+    const isNew = !this.permits.has(permit.id);
+    this.adopt(permit);
+    if (isNew && this.parts.graceMs > 0) {
+      try {
+        await this.note(permit);
+      } catch (error) {
+        this.drop(permit.id);
+        throw error;
+      }
+    }
+    return !this.isOver;
+  }
+
+  /** Goes on with a permit that is noted already. */
+  adopt(permit: SessionPermit): void {
     this.permits.set(permit.id, permit);
     this.parts.owners.set(permit.id, this);
     this.planRenewal(permit.leaseMs);
-    if (this.parts.graceMs > 0) {
-      const text = JSON.stringify([permit.key, permit.leaseMs]);
-      await this.parts.permits.note(noteKey(this.id), permit.id, text, permit.leaseMs);
-    }
-    return !this.isOver;
   }
 
   /** The permit was released. */
   drop(id: string): void {
     this.parts.owners.delete(id);
     if (!this.permits.delete(id) || this.parts.graceMs === 0) return;
-    void this.ignore(this.parts.permits.release(noteKey(this.id), id));
+    void this.ignore(this.parts.permits.release(noteKey(this.id), noteId(id)));
   }
 
   /** The stream is gone: from now on nothing is renewed. */
@@ -115,6 +123,15 @@ export class Session {
     await permits.release(key, id, holdAtLeastOf(id)).catch(() => permits.takeBack(key, id));
   }
 
+  private async note(permit: SessionPermit): Promise<void> {
+    await this.parts.permits.note(
+      noteKey(this.id),
+      noteId(permit.id),
+      noteText(permit),
+      permit.leaseMs,
+    );
+  }
+
   private planRenewal(leaseMs: number): void {
     // Another server that loses the client's old stream late makes the leases as short as the grace time.
     const everyMs = Math.min(leaseMs, this.parts.graceMs || Infinity) / 3;
@@ -140,16 +157,11 @@ export class Session {
       if (lease === null) this.drop(id);
     });
     void this.ignore(renewed);
-    if (graceMs > 0) void this.ignore(permits.renew(noteKey(this.id), id, leaseMs));
+    if (graceMs > 0) void this.ignore(permits.renew(noteKey(this.id), noteId(id), leaseMs));
   }
 
   /** What failed now succeeds at the next renewal, or the lease ends. */
   private async ignore(promise: Promise<unknown>): Promise<void> {
     await promise.catch(() => undefined);
   }
-}
-
-/** Under which key the permits of a session are noted. */
-export function noteKey(sessionId: string): string {
-  return `${RESERVED_PREFIX}session:${sessionId}`;
 }

@@ -4,7 +4,8 @@ import { HttpProblem } from '../http/http-problem.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import type { Access } from './api-keys.js';
-import { noteKey, Session, type SessionParts } from './session.js';
+import { Session, type SessionParts } from './session.js';
+import { fromNote, noteKey } from './session-notes.js';
 
 /** The sessions whose streams are, or may come back, at this server. */
 export class Sessions {
@@ -75,10 +76,7 @@ export class Sessions {
     const { holders } = await this.semaphores.inspect(noteKey(id));
     if (holders.length === 0) return undefined;
     const session = this.byId.get(id) ?? this.create(access, id);
-    for (const { id: permitId, label = '' } of holders) {
-      const [key, leaseMs] = JSON.parse(label) as [string, number];
-      await session.add({ key, id: permitId, leaseMs });
-    }
+    for (const { label = '' } of holders) session.adopt(fromNote(label));
     return session;
   }
 

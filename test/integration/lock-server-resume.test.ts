@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { COMMANDS, rules } from '../support/faults/acl.js';
+import { type EventReader, type LockClient, LockServer } from '../support/lock-server.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { type EventOf, Semaphores } from '../support/semaphores.js';
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+async function openSession(
+  server: LockClient,
+  headers: Record<string, string> = {},
+): Promise<{ stream: EventReader; id: string; headers: Record<string, string> }> {
+  const stream = await server.stream('/v1/sessions', headers);
+  const id = String((await stream.until('session'))['id']);
+  return { stream, id, headers: { 'x-session-id': id } };
+}
+
+describe('a session with a grace time', () => {
+  test('goes on when it is resumed before the server has missed its old stream', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    const { stream, id, headers } = await openSession(server);
+    const { body } = await server.acquire('k', {}, { headers });
+    const resumed = await openSession(server, headers);
+    expect(resumed.id).toBe(id);
+    expect(await stream.next()).toBeUndefined();
+    await sleep(2500);
+    expect((await server.inspect('k')).body['holders']).toMatchObject([{ id: body['id'] }]);
+    expect((await server.acquire('more', {}, { headers })).status).toBe(201);
+    resumed.stream.close();
+  });
+
+  test('tells of its permits under their own keys', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    const semaphores = services.open();
+    const events: Pick<EventOf<'renewed'>, 'type' | 'key' | 'permitId'>[] = [];
+    semaphores.events.subscribe((event) => {
+      if ('permitId' in event && event.key === 'k') events.push(event as EventOf<'renewed'>);
+    });
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 1000 });
+    const { stream, headers } = await openSession(server);
+    const { body } = await server.acquire('k', {}, { headers });
+    await pollUntil('it is renewed', async () => events.some(({ type }) => type === 'renewed'));
+    await server.release('k', body['id']);
+    expect(events.at(0)).toMatchObject({ type: 'acquired', permitId: body['id'] });
+    expect(events.at(-1)).toMatchObject({ type: 'released', permitId: body['id'] });
+    stream.close();
+  });
+
+  test('does not keep a permit that the client was not told of', async () => {
+    await using services = new Semaphores({});
+    // Nothing but the semaphore `k`: what the session notes is refused.
+    const [on, password, ...rest] = rules(COMMANDS, services.prefix, 'secret');
+    const only = ['resetkeys', `~${services.prefix}:{k}*`];
+    await withRedis(redis.port, (admin) =>
+      admin.acl('SETUSER', 'narrow', on, password as string, ...rest, ...only),
+    );
+    const url = redis.url.replace('//', '//narrow:secret@');
+    const semaphores = services.open({ redis: url });
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 5000 });
+    const { stream, headers } = await openSession(server);
+    expect((await server.acquire('k', { leaseMs: 60_000 }, { headers })).status).toBe(503);
+    expect((await server.acquire('k', { waitMs: 4000 })).status).toBe(201);
+    stream.close();
+  });
+});
