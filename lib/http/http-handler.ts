@@ -61,6 +61,8 @@ export function createHttpHandler({
       return;
     }
     const { route, params } = match;
+    const turn = turnOf(response);
+    if (turn !== undefined) await turn;
     let hungUp: AbortSignal | undefined;
     await route.handle({
       request,
@@ -100,10 +102,24 @@ function hangUpSignal(response: ServerResponse): AbortSignal {
   if (response.destroyed) controller.abort();
   else {
     response.once('close', () => {
-      if (!response.writableFinished) controller.abort();
+      if (!isSent(response)) controller.abort();
     });
   }
   return controller.signal;
+}
+
+/** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */
+export function isSent({ writableEnded, writableFinished }: ServerResponse): boolean {
+  return writableEnded && writableFinished;
+}
+
+/**
+ * A response that is pipelined behind another one is told nothing of its connection's end before its turn has come: until
+ * then nothing may begin that has to end with it.
+ */
+function turnOf(response: ServerResponse): Promise<void> | undefined {
+  if (response.socket !== null || response.destroyed) return undefined;
+  return new Promise((resolve) => response.once('socket', () => resolve()));
 }
 
 function internalError(): HttpProblem {

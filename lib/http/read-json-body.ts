@@ -29,7 +29,9 @@ export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): 
   return body;
 }
 
-function hasBody({ headers }: IncomingMessage): boolean {
+function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {
+  // HTTP/2 needs no header to announce a body.
+  if (httpVersionMajor >= 2) return !readableEnded;
   const length = headers['content-length'];
   return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }

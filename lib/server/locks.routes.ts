@@ -1,3 +1,4 @@
+import { isSent } from '../http/http-handler.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { requireKeys } from './api-keys.js';
 import type { Locks } from './locks.js';
@@ -27,7 +28,7 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
       if (response.destroyed) locked.undo();
       else {
         response.once('close', () => {
-          if (!response.writableFinished) locked.undo();
+          if (!isSent(response)) locked.undo();
         });
       }
       return { status: 200, body: { tokens: locked.tokens } };

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { UnkeptGrant } from '../core/unkept-permit.js';
+import { isSent } from '../http/http-handler.js';
 import type { PermitsById } from '../permits-by-id.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { AcquireOptions } from '../semaphore.options.js';
@@ -62,7 +63,7 @@ export class PermitWaits {
     let isAbandoned = false;
     response.once('close', () => {
       wait.attached--;
-      if (response.writableFinished && !isPostponed && !isAbandoned) wait.isDelivered = true;
+      if (isSent(response) && !isPostponed && !isAbandoned) wait.isDelivered = true;
       if (wait.attached > 0) return;
       if (isPostponed) this.keep(wait);
       else this.end(wait);

@@ -1,0 +1,103 @@
+import { once } from 'node:events';
+import * as http2 from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
+import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
+import { pollUntil } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { nextEvent, Semaphores } from '../support/semaphores.js';
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+function requestFor(key: string, body: object): string {
+  const text = JSON.stringify(body);
+  const headers = `host: localhost\r\nx-api-key: ${ADMIN_KEY}\r\ncontent-length: ${text.length}`;
+  return `POST /v1/semaphores/${key}/permits HTTP/1.1\r\n${headers}\r\n\r\n${text}`;
+}
+
+describe('requests that are pipelined on one connection', () => {
+  test('leave nothing behind when it breaks', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores, { maxOpenWaits: 3 });
+    const held = await semaphores.acquire('taken');
+    const { port } = server.http.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    const isQueued = nextEvent(semaphores, 'waiting');
+    socket.write(
+      requestFor('taken', { waitMs: null }) +
+        requestFor('free', { leaseMs: null }) +
+        requestFor('taken', { waitMs: null, leaseMs: null }),
+    );
+    await isQueued;
+    socket.destroy();
+    await pollUntil('nobody waits', async () => {
+      const { waiters } = await semaphores.inspect('taken');
+      return waiters.length === 0;
+    });
+    expect(await semaphores.inspect('free')).toMatchObject({ held: 0 });
+    await held.release();
+    expect(await semaphores.inspect('taken')).toMatchObject({ held: 0 });
+    const all = await Promise.all(['a', 'b', 'c'].map((key) => server.acquire(key)));
+    expect(all.map(({ status }) => status)).toEqual([201, 201, 201]);
+  });
+
+  test('are answered one after the other', async () => {
+    await using services = new Semaphores({});
+    await using server = await LockServer.start(services.open());
+    const { port } = server.http.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.write(['a', 'b', 'c'].map((key) => requestFor(key, {})).join(''));
+    await pollUntil('three answers', async () => text.split('HTTP/1.1 201').length === 4);
+    expect(text.match(/"key":"."/g)).toEqual(['"key":"a"', '"key":"b"', '"key":"c"']);
+    socket.destroy();
+  });
+});
+
+test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY] });
+  const http = http2.createServer((request, response) =>
+    server.handler(request as never, response as never),
+  );
+  await once(http.listen(0), 'listening');
+  const client = http2.connect(`http://localhost:${(http.address() as AddressInfo).port}`);
+  const post = (path: string, body: object): http2.ClientHttp2Stream => {
+    const stream = client.request({ ':method': 'POST', ':path': path, 'x-api-key': ADMIN_KEY });
+    stream.setEncoding('utf8').end(JSON.stringify(body));
+    return stream;
+  };
+  const answerTo = async (stream: http2.ClientHttp2Stream): Promise<unknown> => {
+    let text = '';
+    for await (const chunk of stream) text += chunk as string;
+    return JSON.parse(text);
+  };
+  try {
+    const path = '/v1/semaphores/k/permits';
+    expect(await answerTo(post(path, { leaseMs: null }))).toMatchObject({ leaseMs: null });
+    const isQueued = nextEvent(semaphores, 'waiting');
+    const waiting = post(path, { waitMs: null });
+    await isQueued;
+    const hasLeft = nextEvent(semaphores, 'rejected');
+    waiting.close(http2.constants.NGHTTP2_CANCEL);
+    await hasLeft;
+    expect(await semaphores.inspect('k')).toMatchObject({ held: 1, waiters: [] });
+    expect(await answerTo(post('/lock', { uid: 'u', keys: ['a', 'b'] }))).toMatchObject({
+      tokens: [{ key: 'a' }, { key: 'b' }],
+    });
+  } finally {
+    client.close();
+    await server.close();
+    http.close();
+  }
+});
