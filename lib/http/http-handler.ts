@@ -63,6 +63,8 @@ export function createHttpHandler({
     const { route, params } = match;
     const turn = turnOf(response);
     if (turn !== undefined) await turn;
+    // Its close was told before anybody listened for it.
+    if (response.destroyed) return;
     let hungUp: AbortSignal | undefined;
     await route.handle({
       request,

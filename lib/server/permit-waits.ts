@@ -20,6 +20,8 @@ class Wait {
   isAnswered = false;
   isDelivered = false;
   graceTimer: NodeJS.Timeout | undefined;
+  /** Leaves the quota; of a wait that is kept although no request waits. */
+  leave: (() => void) | undefined;
 
   constructor(
     readonly wish: WaitWish,
@@ -54,9 +56,16 @@ export class PermitWaits {
     private readonly graceMs: number,
   ) {}
 
-  attend(wish: WaitWish, response: ServerResponse): Attendance {
+  /**
+   * @param enter counts one more that waits, and returns what ends that
+   * @throws {HttpProblem} what `enter` throws
+   */
+  attend(wish: WaitWish, response: ServerResponse, enter: () => () => void): Attendance {
     if (this.isClosed) throw new SemaphoreClosedError(wish.key);
-    const wait = this.byId.get(wish.id) ?? this.begin(wish);
+    const kept = this.byId.get(wish.id);
+    const leave = kept?.leave ?? enter();
+    const wait = kept ?? this.begin(wish);
+    wait.leave = undefined;
     clearTimeout(wait.graceTimer);
     wait.attached++;
     let isPostponed = false;
@@ -64,9 +73,13 @@ export class PermitWaits {
     response.once('close', () => {
       wait.attached--;
       if (isSent(response) && !isPostponed && !isAbandoned) wait.isDelivered = true;
-      if (wait.attached > 0) return;
-      if (isPostponed) this.keep(wait);
-      else this.end(wait);
+      const isLast = wait.attached === 0;
+      if (isLast && isPostponed && this.byId.get(wish.id) === wait) {
+        this.keep(wait, leave);
+        return;
+      }
+      leave();
+      if (isLast) this.end(wait);
     });
     return {
       granted: wait.granted,
@@ -99,15 +112,18 @@ export class PermitWaits {
     return wait;
   }
 
-  private keep(wait: Wait): void {
+  private keep(wait: Wait, leave: () => void): void {
+    wait.leave = leave;
     wait.graceTimer = setTimeout(() => this.end(wait), this.graceMs);
     wait.graceTimer.unref();
   }
 
   private end(wait: Wait): void {
-    this.forget(wait);
     const { granted, isDelivered, wish } = wait;
-    if (isDelivered) return;
+    // What was refused is forgotten: another wait may have its id by now.
+    const isCurrent = this.byId.get(wish.id) === wait;
+    this.forget(wait);
+    if (isDelivered || !isCurrent) return;
     this.permits.giveUp(wish.id);
     granted.then(
       // A permit that was held before it was asked for now has reached somebody then.
@@ -118,6 +134,7 @@ export class PermitWaits {
 
   private forget(wait: Wait): void {
     clearTimeout(wait.graceTimer);
+    wait.leave?.();
     if (this.byId.get(wait.wish.id) === wait) this.byId.delete(wait.wish.id);
   }
 }

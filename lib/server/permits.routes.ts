@@ -59,11 +59,8 @@ export function permitRoutes({
       const session = sessionId === undefined ? undefined : sessions.find(sessionId, access);
       const options = resolve(wanted, session);
       const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
-      const leave = openWaits.enter(access.name);
-      response.once('close', leave);
-      const attendance = waits.attend(
-        { key, id, options: { ...options, signal: undefined } },
-        response,
+      const attendance = waits.attend({ key, id, options }, response, () =>
+        openWaits.enter(access.name),
       );
       const stopListening = session?.onEnd(() => attendance.abandon());
       try {

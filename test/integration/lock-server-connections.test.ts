@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import express from 'express';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
@@ -18,7 +19,12 @@ afterAll(() => redis.stop());
 
 function requestFor(key: string, body: object): string {
   const text = JSON.stringify(body);
-  const headers = `host: localhost\r\nx-api-key: ${ADMIN_KEY}\r\ncontent-length: ${text.length}`;
+  const headers = [
+    'host: localhost',
+    `x-api-key: ${ADMIN_KEY}`,
+    'content-type: application/json',
+    `content-length: ${text.length}`,
+  ].join('\r\n');
   return `POST /v1/semaphores/${key}/permits HTTP/1.1\r\n${headers}\r\n\r\n${text}`;
 }
 
@@ -61,6 +67,55 @@ describe('requests that are pipelined on one connection', () => {
     expect(text.match(/"key":"."/g)).toEqual(['"key":"a"', '"key":"b"', '"key":"c"']);
     socket.destroy();
   });
+});
+
+test('a request whose client is gone when it reaches the server takes nothing', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY] });
+  const app = express();
+  app.use(express.json());
+  app.use((_request, response, next) => {
+    // As middleware does that waits for something.
+    response.once('close', () => next());
+  });
+  const isServed = new Promise<void>((resolve) => {
+    app.use((request, response, next) => {
+      server.handler(request, response, next);
+      resolve();
+    });
+  });
+  const http = app.listen(0);
+  await once(http, 'listening');
+  const { port } = http.address() as AddressInfo;
+  const socket = connect(port, '127.0.0.1');
+  socket.write(requestFor('k', { leaseMs: null }));
+  await once(http, 'request');
+  socket.destroy();
+  await isServed;
+  try {
+    expect(await semaphores.tryAcquire('k')).not.toBeNull();
+  } finally {
+    await server.close();
+    http.close();
+  }
+});
+
+test('a place that is kept for the next request counts as an open one', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores, { maxOpenWaits: 2 });
+  const held = await semaphores.acquire('k');
+  const ask = async (requestId: string, wait: number): Promise<number> => {
+    const headers = { prefer: `wait=${wait}` };
+    return (await server.acquire('k', { requestId, waitMs: null }, { headers })).status;
+  };
+  expect([await ask('1', 0), await ask('2', 0), await ask('3', 0)]).toEqual([202, 202, 429]);
+  expect([await ask('1', 0), await ask('2', 0), await ask('3', 0)]).toEqual([202, 202, 429]);
+  const granted = ask('1', 20);
+  await held.release();
+  expect(await granted).toBe(201);
+  expect(await ask('3', 0)).toBe(202);
 });
 
 test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () => {
