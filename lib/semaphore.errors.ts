@@ -219,7 +219,7 @@ export class InvalidOptionsError extends SemaphoreError {
 }
 
 function withoutSecrets(value: unknown): unknown {
-  return typeof value === 'string' ? value.replace(/\/\/[^/@]*@/, '//***@') : value;
+  return typeof value === 'string' ? value.replace(/\/\/.*@/s, '//***@') : value;
 }
 
 function describe(value: unknown): string {
