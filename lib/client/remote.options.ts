@@ -46,17 +46,18 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws {InvalidOptionsError} */
 export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): ResolvedRemoteOptions {
-  for (const [name, value] of Object.entries(options ?? {})) {
+  for (const name of Object.keys(options ?? {})) {
     if (NAMES.includes(name)) continue;
     const rule = `left out: there is no such option; there are ${NAMES.join(', ')}`;
-    throw new InvalidOptionsError(name, value, rule);
+    // It may be a key under a misspelt name.
+    throw new InvalidOptionsError(name, '***', rule);
   }
   const { url, apiKey, storeTimeoutMs = 5000, graceMs = 5000, tls = {} } = options ?? {};
   if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey))) {
     throw new InvalidOptionsError('apiKey', '***', 'a string of visible ASCII characters');
   }
   if (typeof tls !== 'object' || tls === null) {
-    throw new InvalidOptionsError('tls', tls, 'an object of TLS settings');
+    throw new InvalidOptionsError('tls', typeof tls, 'an object of TLS settings');
   }
   return {
     urls: toUrls(url),

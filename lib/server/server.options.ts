@@ -87,9 +87,10 @@ export function resolveServerOptions(options: SemaphoreServerOptions = {}): Reso
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined) continue;
     if (!Object.hasOwn(DEFAULTS, option)) {
+      // It may be a key under a misspelt name.
       throw new InvalidOptionsError(
         option,
-        value,
+        '***',
         `left out: there is no such option; there are ${Object.keys(DEFAULTS).join(', ')}`,
       );
     }
@@ -109,5 +110,5 @@ function requireValid(option: keyof SemaphoreServerOptions, value: unknown): voi
     if (typeof value === 'string' && /^[\w./~-]*$/.test(value)) return;
     throw new InvalidOptionsError(option, value, 'a path such as /locks');
   }
-  if (!Array.isArray(value)) throw new InvalidOptionsError(option, value, 'an array');
+  if (!Array.isArray(value)) throw new InvalidOptionsError(option, '***', 'an array');
 }

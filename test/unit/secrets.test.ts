@@ -1,0 +1,39 @@
+import { inspect } from 'node:util';
+import { expect, test } from '@jest/globals';
+import { SemaphoreService } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
+
+const SECRET = 'hush-0123456789abcdef';
+
+const server = (options: object) => () =>
+  createSemaphoreServer({ ...options, semaphores: new SemaphoreService() });
+const client = (options: object) => () =>
+  new RemoteSemaphoreStore({ url: 'http://localhost:1', ...options });
+
+test.each<[string, () => unknown]>([
+  ['keys of the server that are no array', server({ apiKeys: SECRET })],
+  ['a misspelt option of the server', server({ apiKey: SECRET })],
+  ['a wrong key', server({ apiKeys: [`${SECRET} ü`] })],
+  ['a key with a wrong role', server({ apiKeys: [{ key: SECRET, role: 'x' }] })],
+  ['a key with a misspelt option', server({ apiKeys: [{ key: SECRET, prefix: SECRET }] })],
+  ['a key that is there twice', server({ apiKeys: [SECRET, SECRET] })],
+  ['a misspelt option of the client', client({ apikey: SECRET })],
+  ['a wrong key of the client', client({ apiKey: `${SECRET} ü` })],
+  ['TLS settings that are none', client({ tls: SECRET })],
+  ['a wrong URL of the client', client({ url: `ftp://me:${SECRET}@host` })],
+  ['a password with signs of a URL', client({ url: `ftp://me:a/b@${SECRET}@host` })],
+  [
+    'a wrong URL of Redis',
+    () => new SemaphoreService({ redis: `redis://me:a/@${SECRET}@host:99999` }),
+  ],
+])('the error for %s tells no secret', (_, task) => {
+  let error: unknown;
+  try {
+    task();
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toMatchObject({ code: 'SEMAPHORE_INVALID_OPTIONS' });
+  expect(inspect(error, { depth: 9 })).not.toContain(SECRET);
+});
