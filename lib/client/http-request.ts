@@ -98,7 +98,7 @@ export async function readText(response: IncomingMessage): Promise<string> {
   try {
     for await (const chunk of response) chunks.push(chunk as Buffer);
   } catch (error) {
-    throw new RequestError(messageOf(error), false, false, error);
+    throw new RequestError('the answer of the server broke off', false, false, error);
   }
   return Buffer.concat(chunks).toString('utf8');
 }

@@ -50,13 +50,13 @@ export class RemoteLink {
   /** @throws {RequestError} */
   async post(body: string, timeoutMs = this.options.timeoutMs): Promise<WireReply> {
     const { signal } = this.current;
-    const answer = this.request('POST', STORE_PATH, signal, timeoutMs, body);
-    return JSON.parse(await answer.then(readText)) as WireReply;
+    const text = await this.request('POST', STORE_PATH, signal, timeoutMs, readText, body);
+    return JSON.parse(text) as WireReply;
   }
 
   /** The answer to a GET of another path. @throws {RequestError} */
   get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.request('GET', path, signal, this.options.timeoutMs);
+    return this.request('GET', path, signal, this.options.timeoutMs, (response) => response);
   }
 
   /** Tells the server that the session is over. */
@@ -66,7 +66,13 @@ export class RemoteLink {
     const { timeoutMs } = this.options;
     try {
       if (this.attempts === 0) {
-        await this.request('DELETE', STORE_PATH, AbortSignal.timeout(timeoutMs), timeoutMs);
+        await this.request(
+          'DELETE',
+          STORE_PATH,
+          AbortSignal.timeout(timeoutMs),
+          timeoutMs,
+          readText,
+        );
       }
     } catch {
       // The session ends with its grace time.
@@ -132,13 +138,15 @@ export class RemoteLink {
     this.stopSilenceTimer = this.clock.schedule(check, afterMs);
   }
 
-  private async request(
+  /** @param read what is to be done of an answer within the time limit */
+  private async request<T>(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
     signal: AbortSignal,
     timeoutMs: number,
+    read: (response: IncomingMessage) => T | Promise<T>,
     body?: string,
-  ): Promise<IncomingMessage> {
+  ): Promise<T> {
     const late = new AbortController();
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
     const stop = this.clock.schedule(() => late.abort(error), timeoutMs);
@@ -153,7 +161,7 @@ export class RemoteLink {
       });
       const { statusCode = 0 } = response;
       if (statusCode < 200 || statusCode > 299) throw await problemOf(response);
-      return response;
+      return await read(response);
     } finally {
       stop();
     }

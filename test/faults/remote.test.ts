@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { Cli } from '../support/cli.js';
+import { HttpProxy } from '../support/http-proxy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -61,6 +62,22 @@ describe('a client whose server fails', () => {
     const next = await waits;
     expect(next.fencingToken).toBeGreaterThan(held.fencingToken);
     expect(await next.release()).toBe('released');
+  });
+
+  it('goes on when an answer has stopped in its middle', async () => {
+    const { server, url } = await serve(uniquePrefix());
+    await using _server = server;
+    await using proxy = await HttpProxy.start(url);
+    await using client = connect({ url: proxy.url, storeTimeoutMs: 500 });
+    await (await client.acquire('k')).release();
+
+    proxy.isStalling = true;
+    await expect(client.acquire('l')).rejects.toThrow('is not available');
+    proxy.isStalling = false;
+
+    await pollUntil('calls succeed', async () => {
+      return (await (await client.acquire('m')).release()) === 'released';
+    });
   });
 
   it('goes on at another server with what it has, and what the first one shortened stays', async () => {
