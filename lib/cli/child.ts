@@ -5,7 +5,8 @@ import { ExitCode, SIGNALLED } from './exit-codes.js';
 
 /**
  * A command that runs with this process's streams. Without a terminal it has a process group of its own, so that signals
- * reach what it starts too; at a terminal it must stay in ours to be able to read, and Ctrl-C reaches it without our help.
+ * reach what it starts too; at a terminal it must stay in ours to be able to read, and Ctrl-C and Ctrl-\ reach it without
+ * our help.
  */
 export class Child {
   /** Its exit code, or 128 and the number of the signal that ended it. */
@@ -38,7 +39,7 @@ export class Child {
 
   /** Passes a signal on that this process got. */
   forward(signal: NodeJS.Signals): void {
-    const isTold = signal === 'SIGINT' && !this.isGroup;
+    const isTold = (signal === 'SIGINT' || signal === 'SIGQUIT') && !this.isGroup;
     if (!isTold) this.kill(signal);
   }
 

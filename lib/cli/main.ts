@@ -18,10 +18,19 @@ function versionOfPackage(): string {
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
+/** Without those of the command that `run` runs. */
+function ownArguments(): string[] {
+  const end = process.argv.indexOf('--');
+  return end === -1 ? process.argv : process.argv.slice(0, end);
+}
+
 // `nestjs-semaphore list | head` ends when head has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? ExitCode.ok : ExitCode.failure);
 });
+
+// Nobody reads the notes: the command goes on, and its permit is to be given back.
+process.stderr.on('error', () => undefined);
 
 try {
   const env = new Environment(process.env, process.cwd());
@@ -35,7 +44,7 @@ try {
     process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
   } else {
     const cliError = toCliError(error);
-    const isJson = process.argv.includes('--json');
+    const isJson = ownArguments().includes('--json');
     new Output(streams, process.env, isJson).error(cliError);
     process.exitCode = cliError.exitCode;
   }

@@ -109,6 +109,18 @@ describe('the command line', () => {
     expect((await semaphores.inspect('signalled')).held).toBe(0);
   });
 
+  it.each(['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)(
+    'does not leave the command alone when it gets %s',
+    async (signal) => {
+      const line = `trap "echo got it; exit 3" ${signal.slice(3)}; echo started; while true; do sleep 0.1; done`;
+      await using running = on('Redis', 'run', signal, '--command', line);
+      await running.said(/started/);
+      running.signal(signal);
+      expect(await running.exited).toMatchObject({ code: 3, stdout: 'started\ngot it\n' });
+      expect((await semaphores.inspect(signal)).held).toBe(0);
+    },
+  );
+
   it('leaves the queue when a signal comes before the permit', async () => {
     const permit = await semaphores.acquire('queue');
     const running = on('Redis', 'run', 'queue', '--wait', 'forever', '--', 'echo', 'ran');
@@ -160,6 +172,8 @@ describe('the command line', () => {
     expect(JSON.parse(stderr)).toEqual({
       error: { code: 'NOT_FOUND', message: expect.stringContaining('nobody'), exitCode: 1 },
     });
+    const other = await onRedis('run', 'free', '--', 'no-such-command', '--json');
+    expect(other.stderr).toBe('nestjs-semaphore: no-such-command: command not found\n');
   });
 
   it('shows names that would steer the terminal as text, within 80 columns and without colours', async () => {

@@ -19,7 +19,8 @@ export interface RunFlags {
   command?: string;
 }
 
-const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** All that would end this process and leave the command alone, without its permit. */
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
 /** Runs a command while a permit is held. @returns the exit code */
 export async function run(
