@@ -103,7 +103,11 @@ export const snapshot = z.object({
 });
 
 export const listQuery = z.strictObject({
-  pattern: z.string().min(1).max(512).optional().meta({ description: 'A glob: `*`, `?`, `[ab]`' }),
+  pattern: z
+    .string()
+    .max(512)
+    .optional()
+    .meta({ description: 'A glob: `*`, `?`, `[ab]`; empty: all' }),
   limit: z.coerce
     .number()
     .int()

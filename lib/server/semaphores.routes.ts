@@ -17,7 +17,7 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     answers: { 200: { description: 'Their keys', schema: schemas.keyList } },
     async handle({ access, query: { pattern, limit = DEFAULT_LIMIT } }) {
       const keys: string[] = [];
-      for await (const key of semaphores.list(pattern)) {
+      for await (const key of semaphores.list(pattern || '*')) {
         if (access.mayUse(key)) keys.push(key);
         if (keys.length === limit) break;
       }

@@ -43,7 +43,10 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
       held: 2,
       holders: [{ id, fencingToken, label: 'me', weight: 2 }],
     });
-    expect((await server.call('GET', '/v1/semaphores?pattern=odd*')).body).toEqual({ keys: [key] });
+    for (const pattern of ['odd*', '']) {
+      const listed = await server.call('GET', `/v1/semaphores?pattern=${pattern}`);
+      expect(listed.body).toEqual({ keys: [key] });
+    }
     const renewed = await server.renew(key, id, 60_000);
     expect([renewed.status, renewed.body]).toEqual([
       200,
