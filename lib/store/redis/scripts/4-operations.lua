@@ -140,9 +140,16 @@ operations.P = function(s, text, a)
   local count = tonumber(text)
   for i = 0, count - 1 do
     local member, score, permits = ARGV[a + 3 * i], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
-    if not call('ZSCORE', s.Q, member) then
-      local id = match(member, '^%S+')
-      local held = holder(s, id)
+    local id = match(member, '^%S+')
+    local held = holder(s, id)
+    local stands = call('ZSCORE', s.Q, member)
+    if stands and held and unreleased(s, id) then
+      -- Another client asked for the id too, and was first. It stays that one's, which may have told somebody already:
+      -- this one must not take it from there when it gives up.
+      leave(s, { member })
+      stands = false
+    end
+    if not stands then
       local dropped = not held and s.inH and call('HGET', s.H, '!' .. id)
       if held or dropped then
         local expiry, token, acquired, _ = 0, 0, 0, nil
