@@ -21,16 +21,14 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
     async handle({ response, access, body: { uid, keys, exp = defaultExpiryMs } }) {
       const wanted = [keys].flat();
       requireKeys(access, wanted);
-      const locked = await locks.lock(access.name, uid, wanted, exp);
+      const isGone = (): boolean => response.destroyed;
+      const locked = await locks.lock(access.name, uid, wanted, exp, isGone);
       if (locked === undefined) {
         throw new HttpProblem(423, 'LOCKED', LOCKED, { members: { error: LOCKED } });
       }
-      if (response.destroyed) locked.undo();
-      else {
-        response.once('close', () => {
-          if (!isSent(response)) locked.undo();
-        });
-      }
+      response.once('close', () => {
+        if (!isSent(response)) locked.undo();
+      });
       return { status: 200, body: { tokens: locked.tokens } };
     },
   });

@@ -29,14 +29,25 @@ export class Locks {
 
   constructor(private readonly semaphores: SemaphoreService) {}
 
-  /** @returns undefined when another uid holds one of them */
+  /**
+   * @param isGone whether nobody is there any more to be told
+   * @returns undefined when another uid holds one of them, or nobody is there
+   */
   lock(
     name: string,
     uid: string,
     keys: readonly string[],
     leaseMs: number,
+    isGone: () => boolean,
   ): Promise<Locked | undefined> {
-    return this.inTurn(JSON.stringify([name, uid]), () => this.take(name, uid, keys, leaseMs));
+    return this.inTurn(JSON.stringify([name, uid]), async () => {
+      if (isGone()) return undefined;
+      const locked = await this.take(name, uid, keys, leaseMs);
+      if (!isGone()) return locked;
+      // Within the turn: the same caller, who asks again, is not to find what is taken back.
+      locked?.undo();
+      return undefined;
+    });
   }
 
   /** @returns the keys that the uid held in just this version */

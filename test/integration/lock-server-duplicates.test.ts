@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { LockServer } from '../support/lock-server.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -51,5 +53,31 @@ test('who gives up at one of two servers takes nothing from the other', async ()
     await Promise.allSettled([atSecond, hasLeft]);
     const { holders, waiters } = await two.inspect(key);
     expect({ holders, waiters }).toMatchObject({ holders: [{ id: body['id'] }], waiters: [] });
+  }
+});
+
+test('a caller that gave up its call of /lock gets the locks when it asks again', async () => {
+  await using paused = await startRedis();
+  await using services = new Semaphores({ redis: paused.url });
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  await server.call('POST', '/lock', { uid: 'u', keys: 'connected' });
+  for (const keys of [['a'], ['b', 'c', 'd']]) {
+    const wish = { uid: 'u', keys, exp: 60_000 };
+    const controller = new AbortController();
+    const arrived = once(server.http, 'request');
+    paused.pause();
+    const first = server.call('POST', '/lock', wish, { signal: controller.signal });
+    const [, response] = (await arrived) as [unknown, ServerResponse];
+    const isClosed = once(response, 'close');
+    controller.abort();
+    await expect(first).rejects.toThrow();
+    await isClosed;
+    const askedAgain = once(server.http, 'request');
+    const second = server.call('POST', '/lock', wish);
+    await askedAgain;
+    paused.resume();
+    expect((await second).status).toBe(200);
+    for (const key of keys) expect((await semaphores.inspect(key)).held).toBe(1);
   }
 });
