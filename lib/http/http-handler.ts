@@ -8,7 +8,9 @@ export interface HttpCall {
   response: ServerResponse;
   /** Of the path, decoded. */
   params: Record<string, string>;
-  query: URLSearchParams;
+  /** The query as it came, without the question mark. */
+  readonly search: string;
+  readonly query: URLSearchParams;
   /** Aborted when the client hangs up before the answer was sent. */
   readonly hungUp: AbortSignal;
 }
@@ -20,7 +22,7 @@ export interface HttpRoute extends Route {
 
 export interface HttpHandlerOptions {
   routes: Iterable<HttpRoute>;
-  /** What the paths of the routes stand behind, such as `/locks`; asked at each request. */
+  /** What the paths of the routes stand behind, such as `/locks`; asked at the first request. */
   basePath?: () => string;
   /** Makes a problem of what a route threw. */
   toProblem?: (error: unknown) => HttpProblem;
@@ -43,60 +45,78 @@ export function createHttpHandler({
   toProblem = internalError,
 }: HttpHandlerOptions): HttpHandler {
   const router = new Router(routes);
+  let base: string | undefined;
 
-  async function answer(
-    request: IncomingMessage,
+  /** @returns undefined when it is answered, or is somebody else's */
+  function answer(
+    request: RoutedRequest,
     response: ServerResponse,
     next: ((error?: unknown) => void) | undefined,
-  ): Promise<void> {
-    const { path, query } = splitUrl(request);
-    const base = basePath();
-    const isInside = path === base || path.startsWith(`${base}/`);
+  ): Promise<void> | undefined {
+    // Express and Connect shorten `url` to what is behind the mount path.
+    const url = request.originalUrl ?? request.url ?? '/';
+    const mark = url.indexOf('?');
+    const path = mark === -1 ? url : url.slice(0, mark);
+    base ??= basePath();
+    const isInside =
+      path.startsWith(base) && (path.length === base.length || path[base.length] === '/');
     const match = isInside
       ? router.find(request.method ?? 'GET', path.slice(base.length) || '/')
       : undefined;
-    if (match === undefined) {
-      if (next !== undefined && !(isInside && base !== '')) next();
-      else throw new HttpProblem(404, 'NOT_FOUND', 'There is nothing at this path');
-      return;
+    if (match !== undefined) {
+      const search = mark === -1 ? '' : url.slice(mark + 1);
+      const call = new RoutedCall(request, response, match.params, search);
+      const turn = turnOf(response);
+      if (turn !== undefined) return turn.then(() => run(match.route, call));
+      return run(match.route, call) ?? undefined;
     }
-    const { route, params } = match;
-    const turn = turnOf(response);
-    if (turn !== undefined) await turn;
-    // Its close was told before anybody listened for it.
-    if (response.destroyed) return;
-    let hungUp: AbortSignal | undefined;
-    await route.handle({
-      request,
-      response,
-      params,
-      query,
-      get hungUp() {
-        return (hungUp ??= hangUpSignal(response));
-      },
-    });
+    if (next === undefined || (isInside && base !== '')) {
+      throw new HttpProblem(404, 'NOT_FOUND', 'There is nothing at this path');
+    }
+    next();
+    return undefined;
+  }
+
+  function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    sendProblem(request, response, error instanceof HttpProblem ? error : toProblem(error));
   }
 
   return (request, response, next) => {
-    // A connection that breaks is no fault of this process.
-    response.on('error', () => undefined);
-    answer(request, response, next).catch((error: unknown) => {
-      const problem = error instanceof HttpProblem ? error : toProblem(error);
-      sendProblem(request, response, problem);
-    });
+    response.on('error', ignore);
+    try {
+      answer(request, response, next)?.catch((error: unknown) => fail(request, response, error));
+    } catch (error) {
+      fail(request, response, error);
+    }
   };
 }
 
-/** Express and Connect shorten `url` to what is behind the mount path. */
-function splitUrl(request: IncomingMessage & { originalUrl?: string }): {
-  path: string;
-  query: URLSearchParams;
-} {
-  const url = request.originalUrl ?? request.url ?? '/';
-  const mark = url.indexOf('?');
-  return mark === -1
-    ? { path: url, query: new URLSearchParams() }
-    : { path: url.slice(0, mark), query: new URLSearchParams(url.slice(mark + 1)) };
+/** Its close, if it is closed already, was told before anybody listened for it. */
+function run(route: HttpRoute, call: HttpCall): void | Promise<void> {
+  if (!call.response.destroyed) return route.handle(call);
+}
+
+type RoutedRequest = IncomingMessage & { originalUrl?: string };
+
+/** Makes of a request what its route asks for, and not before it does. */
+class RoutedCall implements HttpCall {
+  private parsedQuery: URLSearchParams | undefined;
+  private hangUp: AbortSignal | undefined;
+
+  constructor(
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+    readonly params: Record<string, string>,
+    readonly search: string,
+  ) {}
+
+  get query(): URLSearchParams {
+    return (this.parsedQuery ??= new URLSearchParams(this.search));
+  }
+
+  get hungUp(): AbortSignal {
+    return (this.hangUp ??= hangUpSignal(this.response));
+  }
 }
 
 function hangUpSignal(response: ServerResponse): AbortSignal {
@@ -123,6 +143,9 @@ function turnOf(response: ServerResponse): Promise<void> | undefined {
   if (response.socket !== null || response.destroyed) return undefined;
   return new Promise((resolve) => response.once('socket', () => resolve()));
 }
+
+/** A connection that breaks is no fault of this process. */
+function ignore(): void {}
 
 function internalError(): HttpProblem {
   return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');

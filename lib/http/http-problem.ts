@@ -45,16 +45,16 @@ export function sendJson(
   response: ServerResponse,
   statusCode: number,
   body: unknown,
-  headers: OutgoingHttpHeaders = {},
+  headers?: OutgoingHttpHeaders,
 ): void {
   if (response.headersSent || response.destroyed) return;
   const text = JSON.stringify(body);
-  response.writeHead(statusCode, {
+  const own = {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
-    ...headers,
-  });
+  };
+  response.writeHead(statusCode, headers === undefined ? own : { ...own, ...headers });
   response.end(response.req.method === 'HEAD' ? undefined : text);
 }
 

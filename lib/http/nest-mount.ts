@@ -18,6 +18,8 @@ export function mountPath(config: ApplicationConfig, path: string): string {
 /**
  * Lets a handler answer all requests at `path`, on Express and Fastify; to be called in `configure()` of a module.
  * It runs behind the application's own middleware and before guards, pipes and interceptors, which it needs none of.
+ *
+ * On Fastify it is a hook behind the one that runs middleware: being middleware there costs as much as all that Fastify does.
  */
 export function mountHandler(
   consumer: MiddlewareConsumer,
@@ -25,6 +27,11 @@ export function mountHandler(
   path: string,
   { config, adapterHost }: { config: ApplicationConfig; adapterHost: HttpAdapterHost },
 ): void {
+  const { httpAdapter } = adapterHost;
+  if (httpAdapter?.getType() === 'fastify') {
+    hookInto(httpAdapter.getInstance<Fastify>(), handler);
+    return;
+  }
   const inner = normalisePath(path).slice(1);
   const routes = inner === '' ? ['{*rest}'] : [inner, `${inner}/{*rest}`];
   consumer
@@ -32,7 +39,6 @@ export function mountHandler(
       handler(request, response, next),
     )
     .forRoutes(...routes);
-  const { httpAdapter } = adapterHost;
   if (httpAdapter?.getType() !== 'express') return;
   // Express parses bodies before any module's middleware runs: what fails there comes here.
   httpAdapter.use(
@@ -44,6 +50,29 @@ export function mountHandler(
       else next(error);
     },
   );
+}
+
+/** What is needed of a Fastify instance. */
+interface Fastify {
+  addHook(
+    name: 'onRequest',
+    hook: (
+      request: { raw: IncomingMessage },
+      reply: { raw: ServerResponse; hijack(): void },
+      done: Next,
+    ) => void,
+  ): void;
+}
+
+function hookInto(fastify: Fastify, handler: HttpHandler): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    let isElsewhere = false;
+    handler(request.raw, reply.raw, (error) => {
+      isElsewhere = true;
+      done(error);
+    });
+    if (!isElsewhere) reply.hijack();
+  });
 }
 
 type Raw<T> = T & { originalUrl?: string };

@@ -37,8 +37,10 @@ function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage):
 }
 
 function requireJson({ headers }: IncomingMessage): void {
-  const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-  if (type === undefined || type === 'application/json' || type.endsWith('+json')) return;
+  const wanted = headers['content-type'];
+  if (wanted === undefined || wanted === 'application/json') return;
+  const type = (wanted.split(';', 1)[0] as string).trim().toLowerCase();
+  if (type === 'application/json' || type.endsWith('+json')) return;
   throw new HttpProblem(
     415,
     'UNSUPPORTED_MEDIA_TYPE',
@@ -47,43 +49,64 @@ function requireJson({ headers }: IncomingMessage): void {
 }
 
 function readText(request: IncomingMessage, limits: BodyLimits): Promise<string> {
-  const { maxBytes, timeoutMs } = limits;
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    const settle = (): void => {
-      clearTimeout(timer);
-      request.off('data', onData).off('end', onEnd).off('error', onGone).off('close', onGone);
-    };
-    const fail = (problem: HttpProblem): void => {
-      settle();
-      // The rest is not wanted; the answer closes the connection.
-      request.pause();
-      reject(problem);
-    };
-    const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      if (size > maxBytes) fail(tooLarge(maxBytes));
-      else chunks.push(chunk);
-    };
-    const onEnd = (): void => {
-      settle();
-      resolve(Buffer.concat(chunks).toString('utf8'));
-    };
-    const onGone = (): void => fail(badBody('The body ended before it was complete'));
-    const timer = setTimeout(
-      () =>
-        fail(
-          new HttpProblem(408, 'REQUEST_TIMEOUT', `The body did not arrive within ${timeoutMs} ms`),
-        ),
-      timeoutMs,
-    );
-    timer.unref();
-    if (Number(request.headers['content-length']) > maxBytes) fail(tooLarge(maxBytes));
-    else if (request.destroyed) onGone();
-    else request.on('data', onData).once('end', onEnd).once('error', onGone).once('close', onGone);
+    const { maxBytes, timeoutMs } = limits;
+    if (Number(request.headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
+    if (request.destroyed) throw incomplete();
+    new BodyReader(request, maxBytes, timeoutMs, resolve, reject);
   });
 }
+
+/** Listens to a request until its body is complete, or cannot be any more. */
+class BodyReader {
+  private readonly chunks: Buffer[] = [];
+  private size = 0;
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(
+    private readonly request: IncomingMessage,
+    private readonly maxBytes: number,
+    timeoutMs: number,
+    private readonly resolve: (text: string) => void,
+    private readonly reject: (problem: HttpProblem) => void,
+  ) {
+    this.timer = setTimeout(() => this.fail(tooSlow(timeoutMs)), timeoutMs);
+    this.timer.unref();
+    request.on('data', this.onData).on('end', this.onEnd);
+    request.on('error', this.onGone).on('close', this.onGone);
+  }
+
+  private readonly onData = (chunk: Buffer): void => {
+    this.size += chunk.length;
+    if (this.size > this.maxBytes) this.fail(tooLarge(this.maxBytes));
+    else this.chunks.push(chunk);
+  };
+
+  private readonly onEnd = (): void => {
+    const { chunks } = this;
+    this.settle();
+    const [first = NOTHING] = chunks;
+    this.resolve((chunks.length > 1 ? Buffer.concat(chunks) : first).toString('utf8'));
+  };
+
+  private readonly onGone = (): void => this.fail(incomplete());
+
+  private fail(problem: HttpProblem): void {
+    this.settle();
+    // The rest is not wanted; the answer closes the connection.
+    this.request.pause();
+    this.reject(problem);
+  }
+
+  private settle(): void {
+    clearTimeout(this.timer);
+    const { request } = this;
+    request.off('data', this.onData).off('end', this.onEnd);
+    request.off('error', this.onGone).off('close', this.onGone);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
 
 function parse(text: string): unknown {
   if (text.trim() === '') return undefined;
@@ -95,18 +118,24 @@ function parse(text: string): unknown {
 }
 
 function isDeeperThan(value: unknown, limit: number): boolean {
-  let level = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > limit) return true;
-    level = level.flatMap((item) =>
-      typeof item === 'object' && item !== null ? Object.values(item) : [],
-    );
+  if (typeof value !== 'object' || value === null) return false;
+  if (limit === 0) return true;
+  for (const name in value) {
+    if (isDeeperThan((value as Record<string, unknown>)[name], limit - 1)) return true;
   }
   return false;
 }
 
 function badBody(message: string): HttpProblem {
   return new HttpProblem(400, 'INVALID_BODY', message);
+}
+
+function incomplete(): HttpProblem {
+  return badBody('The body ended before it was complete');
+}
+
+function tooSlow(timeoutMs: number): HttpProblem {
+  return new HttpProblem(408, 'REQUEST_TIMEOUT', `The body did not arrive within ${timeoutMs} ms`);
 }
 
 function tooLarge(maxBytes: number): HttpProblem {

@@ -13,68 +13,76 @@ export interface Match<R> {
   params: Record<string, string>;
 }
 
-interface Pattern<R> {
-  segments: string[];
-  byMethod: Map<string, R>;
+/** What may follow one segment of a path. */
+class Branch<R> {
+  readonly byText = new Map<string, Branch<R>>();
+  /** Where any text may stand. */
+  param: { name: string; branch: Branch<R> } | undefined;
+  /** Routes that end here. */
+  readonly byMethod = new Map<string, R>();
 }
 
 /** Finds the route of a request. Knows nothing of what a route does. */
 export class Router<R extends Route> {
-  private readonly patterns = new Map<string, Pattern<R>>();
+  private readonly root = new Branch<R>();
 
   constructor(routes: Iterable<R>) {
     for (const route of routes) {
-      const pattern = this.patterns.get(route.path) ?? {
-        segments: route.path.split('/').slice(1),
-        byMethod: new Map<string, R>(),
-      };
-      pattern.byMethod.set(route.method, route);
-      this.patterns.set(route.path, pattern);
+      let branch = this.root;
+      for (const segment of route.path.split('/').slice(1)) branch = grow(branch, segment);
+      branch.byMethod.set(route.method, route);
     }
   }
 
   /**
-   * HEAD is served by GET.
+   * HEAD is served by GET. Where a segment is the text of some route, it is no parameter of another one.
    * @param path as it came, without the query
    * @returns undefined when no route has such a path
    * @throws {HttpProblem} 400 a malformed escape, 405 another method would do
    */
   find(method: string, path: string): Match<R> | undefined {
-    const segments = path.split('/').slice(1);
-    for (const pattern of this.patterns.values()) {
-      const encoded = matchSegments(pattern.segments, segments);
-      if (encoded === undefined) continue;
-      const route = pattern.byMethod.get(method === 'HEAD' ? 'GET' : method);
-      if (route === undefined) throw methodNotAllowed(method, [...pattern.byMethod.keys()]);
-      return { route, params: decode(encoded) };
+    let branch = this.root;
+    const params: Record<string, string> = {};
+    for (let start = 1, end = 0; end < path.length; start = end + 1) {
+      const slash = path.indexOf('/', start);
+      end = slash === -1 ? path.length : slash;
+      const segment = path.slice(start, end);
+      const next = branch.byText.get(segment);
+      if (next !== undefined) branch = next;
+      else if (branch.param === undefined) return undefined;
+      else {
+        params[branch.param.name] = segment;
+        branch = branch.param.branch;
+      }
     }
-    return undefined;
+    if (branch.byMethod.size === 0) return undefined;
+    const route = branch.byMethod.get(method === 'HEAD' ? 'GET' : method);
+    if (route === undefined) throw methodNotAllowed(method, [...branch.byMethod.keys()]);
+    return { route, params: decode(params) };
   }
 }
 
-function matchSegments(
-  pattern: readonly string[],
-  segments: readonly string[],
-): [string, string][] | undefined {
-  if (pattern.length !== segments.length) return undefined;
-  const params: [string, string][] = [];
-  for (const [index, wanted] of pattern.entries()) {
-    const segment = segments[index] as string;
-    if (wanted.startsWith('{')) params.push([wanted.slice(1, -1), segment]);
-    else if (wanted !== segment) return undefined;
+function grow<R>(branch: Branch<R>, segment: string): Branch<R> {
+  if (segment.startsWith('{')) {
+    branch.param ??= { name: segment.slice(1, -1), branch: new Branch() };
+    return branch.param.branch;
   }
-  return params;
+  const next = branch.byText.get(segment) ?? new Branch<R>();
+  branch.byText.set(segment, next);
+  return next;
 }
 
-function decode(encoded: readonly [string, string][]): Record<string, string> {
-  const entries = encoded.map(([name, text]): [string, string] => {
+function decode(params: Record<string, string>): Record<string, string> {
+  for (const name in params) {
+    const text = params[name] as string;
+    if (!text.includes('%')) continue;
     try {
-      return [name, decodeURIComponent(text)];
+      params[name] = decodeURIComponent(text);
     } catch {
       throw new HttpProblem(400, 'INVALID_PATH', `\`${name}\` in the path is not URL-encoded`);
     }
-  });
-  return Object.fromEntries(entries);
+  }
+  return params;
 }
 
 function methodNotAllowed(method: string, allowed: readonly string[]): HttpProblem {

@@ -116,7 +116,7 @@ function toHttpRoute(
   return {
     method,
     path,
-    async handle({ request, response, params, query }) {
+    async handle({ request, response, params, search }) {
       if (isStream && request.method === 'HEAD') {
         throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET', {
           headers: { allow: 'GET' },
@@ -129,7 +129,7 @@ function toHttpRoute(
         response,
         access,
         params: route.params && validate(route.params, params),
-        query: route.query ? validate(route.query, toObject(query)) : undefined,
+        query: route.query && validate(route.query, toObject(search)),
         headers: route.headers && validate(route.headers, request.headers),
         body: route.body && validate(route.body, await readJsonBody(request, limits)),
       };

@@ -16,10 +16,11 @@ export function validate<Schema extends z.ZodType>(
   throw invalidRequest(result.error.issues.flatMap((issue) => toRules(issue, part)));
 }
 
-/** @throws {HttpProblem} 400 a parameter is there twice */
-export function toObject(query: URLSearchParams): Record<string, string> {
+/** @param search the query of a URL @throws {HttpProblem} 400 a parameter is there twice */
+export function toObject(search: string): Record<string, string> {
+  if (search === '') return {};
   const values = new Map<string, string>();
-  for (const [name, value] of query) {
+  for (const [name, value] of new URLSearchParams(search)) {
     if (values.has(name)) throw invalidRequest([{ field: name, rule: 'given once only' }]);
     values.set(name, value);
   }

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Controller, Get, Inject, type INestApplication, Module } from '@nestjs/common';
 import type { MiddlewareConsumer, NestModule } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
@@ -59,7 +59,11 @@ describe.each(adapters)(
       app = undefined;
     });
 
-    async function start(path: string, globalPrefix?: string): Promise<string> {
+    async function start(
+      path: string,
+      globalPrefix?: string,
+      configure: (nest: INestApplication) => void = () => undefined,
+    ): Promise<string> {
       const testing = await Test.createTestingModule({
         imports: [createModule(path)],
         controllers: [OwnController],
@@ -69,6 +73,7 @@ describe.each(adapters)(
         forceCloseConnections: true,
       });
       if (globalPrefix !== undefined) app.setGlobalPrefix(globalPrefix);
+      configure(app);
       await app.listen(0, '127.0.0.1');
       return await app.getUrl();
     }
@@ -100,6 +105,20 @@ describe.each(adapters)(
         expect((await post(`${url}/own`, '{bad')).status).toBe(400);
       },
     );
+
+    test('runs behind the middleware of the application, which may refuse a request', async () => {
+      const url = await start('/things', undefined, (nest) =>
+        nest.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
+          response.setHeader('x-seen', request.method ?? '');
+          if (request.headers['x-refuse'] === undefined) next();
+          else response.writeHead(418).end('refused');
+        }),
+      );
+      const served = await fetch(`${url}/things/items/a`);
+      expect([served.status, served.headers.get('x-seen')]).toEqual([200, 'GET']);
+      const refused = await fetch(`${url}/things/items/a`, { headers: { 'x-refuse': '1' } });
+      expect([refused.status, await refused.text()]).toEqual([418, 'refused']);
+    });
 
     test('answers every mistake with a problem', async () => {
       const url = `${await start('/things')}/things`;
