@@ -1,5 +1,5 @@
 import type { UnkeptGrant } from './core/unkept-permit.js';
-import type { UnkeptPermits } from './core/unkept-permits.js';
+import { asUnkept, type UnkeptPermits } from './core/unkept-permits.js';
 import { SemaphoreClosedError } from './semaphore.errors.js';
 import {
   type AcquireOptions,
@@ -23,14 +23,20 @@ export interface PermitsByIdParts {
 export class PermitsById {
   constructor(private readonly parts: PermitsByIdParts) {}
 
+  /** What an acquisition wants, checked and complete. @throws {InvalidOptionsError} */
+  resolve(options: AcquireOptions): ResolvedOptions {
+    return asUnkept(this.parts.resolve(options));
+  }
+
   /**
+   * @param options of {@link resolve}
    * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
    *   Not to be called twice at the same time with one id
    * @throws as `SemaphoreService.acquire()`
    */
-  async acquire(key: string, id: string, options: AcquireOptions): Promise<UnkeptGrant> {
+  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     validateKey(key);
-    return this.parts.unkept.acquire(key, id, this.parts.resolve(options));
+    return this.parts.unkept.acquire(key, id, options);
   }
 
   /**
@@ -38,8 +44,9 @@ export class PermitsById {
    * It ends with its lease, as a permit does.
    */
   async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
-    const options = this.parts.resolve({ permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs });
-    await this.parts.unkept.acquire(key, id, { ...options, label: text });
+    const options = this.resolve({ permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs });
+    options.label = text;
+    await this.parts.unkept.acquire(key, id, options);
   }
 
   /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */

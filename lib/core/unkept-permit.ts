@@ -3,7 +3,7 @@ import type { Timed } from './alarm.js';
 import { Waiter } from './waiter.js';
 
 /** What becomes of an acquisition whose permit is not kept. */
-export interface UnkeptGrant extends Grant {
+export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt'> {
   /** The id held it before it was asked for now. */
   again: boolean;
 }

@@ -26,25 +26,38 @@ export class UnkeptPermits {
     private readonly abort: (waiter: Waiter) => void,
   ) {}
 
-  /** @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one */
-  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
-    const since = this.parts.clock.now();
-    const cancellation = this.parts.giveBacks.cancellation(id);
-    if (cancellation !== undefined) {
-      this.early.add(id);
-      await cancellation;
+  /**
+   * @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one
+   * @param options of {@link asUnkept}
+   */
+  acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
+    const { clock, giveBacks } = this.parts;
+    const since = clock.now();
+    const cancellation = giveBacks.cancellation(id);
+    if (cancellation === undefined) return this.ask(key, id, options, since);
+    this.early.add(id);
+    return cancellation.then(() => {
       if (!this.early.delete(id)) throw new AcquireAbortedError(key, undefined);
-    }
-    if (this.parts.giveBacks.isDue(id)) {
-      throw new StoreUnavailableError('an earlier call is still being taken back', key);
-    }
-    const earlier = this.find(id);
-    const known = earlier?.fencingToken;
-    // The same permit, if it is still held: what is measured of it begins again.
-    earlier?.waiter.probe?.ended('released');
-    return new Promise((resolve, reject) =>
-      this.begin(new UnkeptWaiter(id, key, unkept(options), since, known, resolve, reject)),
-    );
+      return this.ask(key, id, options, since);
+    });
+  }
+
+  private ask(
+    key: string,
+    id: string,
+    options: ResolvedOptions,
+    since: number,
+  ): Promise<UnkeptGrant> {
+    return new Promise((resolve, reject) => {
+      if (this.parts.giveBacks.isDue(id)) {
+        throw new StoreUnavailableError('an earlier call is still being taken back', key);
+      }
+      const earlier = this.find(id);
+      const known = earlier?.fencingToken;
+      // The same permit, if it is still held: what is measured of it begins again.
+      earlier?.waiter.probe?.ended('released');
+      this.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject));
+    });
   }
 
   /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
@@ -62,7 +75,8 @@ export class UnkeptPermits {
     const permit = new UnkeptPermit(waiter, grant, now, forgetAt(grant.deadline, now));
     this.parts.entries.set(permit.id, permit);
     this.parts.alarm.expect(permit);
-    waiter.handOver({ ...grant, again });
+    const { fencingToken, expiresAt } = grant;
+    waiter.handOver({ fencingToken, expiresAt, again });
     return permit;
   }
 
@@ -74,8 +88,9 @@ export class UnkeptPermits {
     } else if (permit) {
       permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
       this.parts.alarm.expect(permit);
+      const { reporter } = this.parts;
       const { expiresAt } = lease;
-      this.parts.reporter.report({ type: 'renewed', ...permit.facts(), expiresAt });
+      if (reporter.isVerbose) reporter.report({ type: 'renewed', ...permit.facts(), expiresAt });
     }
     return lease;
   }
@@ -113,6 +128,7 @@ export class UnkeptPermits {
     if (permit === undefined) return;
     this.forget(permit);
     permit.waiter.probe?.ended(outcome);
+    if (!this.parts.reporter.isVerbose) return;
     const heldMs = this.heldMs(permit);
     this.parts.reporter.report({ type: 'released', ...permit.facts(), outcome, heldMs });
   }
@@ -132,9 +148,13 @@ export class UnkeptPermits {
   }
 }
 
-/** What only a holder in this process could do. */
-function unkept(options: ResolvedOptions): ResolvedOptions {
-  return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
+/** Without what only a holder in this process could do. Changes the options. */
+export function asUnkept(options: ResolvedOptions): ResolvedOptions {
+  options.renew = false;
+  options.reentrant = false;
+  options.onStoreFailure = 'reject';
+  options.localPasses = 0;
+  return options;
 }
 
 function forgetAt(deadline: number, now: number): number {

@@ -79,6 +79,8 @@ export class Locks {
     leaseMs: number,
   ): Promise<Locked | undefined> {
     const { permitsById } = this.semaphores;
+    const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
+    const options = permitsById.resolve({ ...limits, leaseMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
     const undo = (): void => {
       for (const { key, id, grant } of held) if (!grant.again) permitsById.takeBack(key, id);
@@ -86,8 +88,7 @@ export class Locks {
     try {
       for (const key of [...new Set(keys)].toSorted()) {
         const id = lockIdOf(name, key, uid);
-        const options = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0, leaseMs };
-        const grant = await permitsById.acquire(key, id, { ...options, holdAtLeastMs: 0 });
+        const grant = await permitsById.acquire(key, id, options);
         held.push({ key, id, grant });
       }
       if (!(await this.extend(held, leaseMs))) {

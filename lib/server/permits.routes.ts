@@ -53,18 +53,20 @@ export function permitRoutes({
     problems: [404, 429],
     async handle({ response, access, params: { key }, headers, body }) {
       requireKeys(access, [key]);
-      const { requestId, ...wanted } = body;
+      const { requestId } = body;
       const postponeMs = preferredWaitMs(headers.prefer, requestId);
       const sessionId = headers['x-session-id'];
       const session = sessionId === undefined ? undefined : sessions.find(sessionId, access);
-      const options = resolve(wanted, session);
+      const options = resolve(body, session);
       const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
       const attendance = waits.attend({ key, id, options }, response, () =>
         openWaits.enter(access.name),
       );
       const stopListening = session?.onEnd(() => attendance.abandon());
       try {
-        const grant = await within(attendance, postponeMs);
+        const grant = await (postponeMs === Infinity
+          ? attendance.granted
+          : within(attendance, postponeMs));
         if (grant === undefined) {
           return { status: 202, body: { requestId, retryAfterMs: 0 } };
         }
@@ -101,11 +103,16 @@ export function permitRoutes({
   }
 
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
-    const options = resolveOptions(semaphores.defaults, {
-      ...wanted,
-      waitMs: orInfinity(wanted.waitMs),
-      maxWaiting: orInfinity(wanted.maxWaiting),
-      leaseMs: orInfinity(wanted.leaseMs),
+    const { waitMs, maxWaiting, leaseMs } = wanted;
+    const options = permits.resolve({
+      permits: wanted.permits,
+      weight: wanted.weight,
+      waitMs: orInfinity(waitMs),
+      maxWaiting: orInfinity(maxWaiting),
+      priority: wanted.priority,
+      leaseMs: orInfinity(leaseMs),
+      holdAtLeastMs: wanted.holdAtLeastMs,
+      label: wanted.label,
     });
     if (session !== undefined) options.leaseMs = session.leaseFor(options.leaseMs);
     return options;
@@ -179,7 +186,6 @@ function preferredWaitMs(prefer: string | undefined, requestId: string | undefin
 
 /** @returns undefined when the time was up first */
 async function within({ granted, postpone }: Attendance, ms: number) {
-  if (ms === Infinity) return granted;
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => {

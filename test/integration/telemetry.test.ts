@@ -175,12 +175,14 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     await using semaphores = new Semaphores(options());
     const service = semaphores.open();
     const { name, value } = measured();
-    const permit = { name, permits: 4, leaseMs: 60_000 };
+    const wanted = { name, permits: 4, leaseMs: 60_000 };
+    const permit = service.permitsById.resolve(wanted);
+    const brief = service.permitsById.resolve({ ...wanted, leaseMs: 20 });
     await service.permitsById.acquire('k', 'one', permit);
     await service.permitsById.acquire('k', 'one', permit);
     await service.permitsById.acquire('k', 'two', permit);
     const short = nextEvent(service, 'released', ({ permitId }) => permitId === 'short');
-    await service.permitsById.acquire('k', 'short', { ...permit, leaseMs: 20 });
+    await service.permitsById.acquire('k', 'short', brief);
     await short;
     expect(await value('semaphore_permits_held')).toBe(2);
     await service.permitsById.release('k', 'one');
