@@ -7,14 +7,18 @@ import { takeTurns } from '../lib/turns.mjs';
 const CONNECTIONS = 20;
 const API_KEY = 'benchmark-0123456789';
 const SERVERS = {
-  none: 'raw Nest routes that do nothing',
+  none: 'raw Nest routes with as long answers',
   memory: 'the lock server on memory',
   redis: 'the lock server on Redis',
 };
 
-/** A permit taken and given back, again and again, each connection on a key of its own. */
+let keys = 0;
+
+/**
+ * A permit taken and given back, again and again, each connection on a key of its own. A measurement ends between the two
+ * for some: the next one has other keys.
+ */
 function pairs(url) {
-  let keys = 0;
   return {
     url,
     headers: { 'x-api-key': API_KEY },
