@@ -2,6 +2,7 @@ import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Entry } from './held-permit.js';
+import { EndOfTurn } from './end-of-turn.js';
 import type { LeaseKeeperParts } from './lease-keeper.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
@@ -17,7 +18,8 @@ const ROUNDING_MS = 2;
  * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
  */
 export class UnkeptPermits {
-  /** Who waits for an earlier cancel of the same id before asking. */
+  private readonly turn = new EndOfTurn();
+  /** Who has not asked yet. */
   private readonly early = new Set<string>();
 
   constructor(
@@ -30,34 +32,22 @@ export class UnkeptPermits {
    * @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one
    * @param options of {@link asUnkept}
    */
-  acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
+  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
-    const cancellation = giveBacks.cancellation(id);
-    if (cancellation === undefined) return this.ask(key, id, options, since);
     this.early.add(id);
-    return cancellation.then(() => {
-      if (!this.early.delete(id)) throw new AcquireAbortedError(key, undefined);
-      return this.ask(key, id, options, since);
-    });
-  }
-
-  private ask(
-    key: string,
-    id: string,
-    options: ResolvedOptions,
-    since: number,
-  ): Promise<UnkeptGrant> {
-    return new Promise((resolve, reject) => {
-      if (this.parts.giveBacks.isDue(id)) {
-        throw new StoreUnavailableError('an earlier call is still being taken back', key);
-      }
-      const earlier = this.find(id);
-      const known = earlier?.fencingToken;
-      // The same permit, if it is still held: what is measured of it begins again.
-      earlier?.waiter.probe?.ended('released');
-      this.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject));
-    });
+    await (giveBacks.cancellation(id) ?? this.turn.wait());
+    if (!this.early.delete(id)) throw new AcquireAbortedError(key, undefined);
+    if (giveBacks.isDue(id)) {
+      throw new StoreUnavailableError('an earlier call is still being taken back', key);
+    }
+    const earlier = this.find(id);
+    const known = earlier?.fencingToken;
+    // The same permit, if it is still held: what is measured of it begins again.
+    earlier?.waiter.probe?.ended('released');
+    return new Promise((resolve, reject) =>
+      this.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
+    );
   }
 
   /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
@@ -81,6 +71,7 @@ export class UnkeptPermits {
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    await this.turn.wait();
     const lease = await this.parts.session.renew(key, id, leaseMs);
     const permit = this.find(id);
     if (lease === null) {
@@ -96,6 +87,7 @@ export class UnkeptPermits {
   }
 
   async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    await this.turn.wait();
     const outcome = await this.parts.session.release(key, id, holdAtLeastMs);
     this.reportReleased(id, outcome);
     return outcome;
