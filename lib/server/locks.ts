@@ -1,7 +1,7 @@
-import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { PermitUnavailableError } from '../semaphore.errors.js';
+import type { ResolvedOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { lockIdOf } from './permit-ids.js';
+import { lockPrefixOf, newLockId } from './permit-ids.js';
 
 export interface LockToken {
   key: string;
@@ -9,10 +9,10 @@ export interface LockToken {
   version: number;
 }
 
-interface HeldLock {
-  key: string;
+interface HeldLock extends LockToken {
   id: string;
-  grant: UnkeptGrant;
+  /** Not one that the uid held before. */
+  isNew: boolean;
 }
 
 /** What a call of `/lock` got. */
@@ -22,7 +22,10 @@ export interface Locked {
   undo(): void;
 }
 
-/** Locks of several keys, all or nothing: permits of semaphores with one permit, under ids that the uid tells. */
+/**
+ * Locks of several keys, all or nothing: permits of semaphores with one permit, under ids whose beginning the uid tells.
+ * What one look at the store finds is an id, that is: one version. Whatever happens next to the id happens to that version.
+ */
 export class Locks {
   /** Calls of one uid, one after the other: taking back for one must not take from the other. */
   private readonly turns = new Map<string, Promise<unknown>>();
@@ -54,11 +57,9 @@ export class Locks {
   async unlock(name: string, uid: string, tokens: readonly LockToken[]): Promise<string[]> {
     const unlocked = await Promise.all(
       tokens.map(async ({ key, version }) => {
-        const id = lockIdOf(name, key, uid);
-        const { holders } = await this.semaphores.inspect(key);
-        const isHeld = holders.some((one) => one.id === id && one.fencingToken === version);
-        if (!isHeld) return undefined;
-        const outcome = await this.semaphores.permitsById.release(key, id);
+        const own = await this.find(key, lockPrefixOf(name, key, uid));
+        if (own?.version !== version) return undefined;
+        const outcome = await this.semaphores.permitsById.release(key, own.id);
         return outcome === 'released' ? key : undefined;
       }),
     );
@@ -83,13 +84,11 @@ export class Locks {
     const options = permitsById.resolve({ ...limits, leaseMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
     const undo = (): void => {
-      for (const { key, id, grant } of held) if (!grant.again) permitsById.takeBack(key, id);
+      for (const { key, id, isNew } of held) if (isNew) permitsById.takeBack(key, id);
     };
     try {
       for (const key of [...new Set(keys)].toSorted()) {
-        const id = lockIdOf(name, key, uid);
-        const grant = await permitsById.acquire(key, id, options);
-        held.push({ key, id, grant });
+        held.push(await this.takeOne(key, lockPrefixOf(name, key, uid), options));
       }
       if (!(await this.extend(held, leaseMs))) {
         undo();
@@ -100,14 +99,41 @@ export class Locks {
       if (error instanceof PermitUnavailableError) return undefined;
       throw error;
     }
-    const versions = new Map(held.map(({ key, grant }) => [key, grant.fencingToken]));
+    const versions = new Map(held.map(({ key, version }) => [key, version]));
     const tokens = Array.from(new Set(keys), (key) => ({ key, version: versions.get(key) ?? 0 }));
     return { tokens, undo };
   }
 
+  /** @throws {PermitUnavailableError} another uid holds it */
+  private async takeOne(key: string, prefix: string, options: ResolvedOptions): Promise<HeldLock> {
+    const { permitsById } = this.semaphores;
+    const id = newLockId(prefix);
+    try {
+      const { fencingToken } = await permitsById.acquire(key, id, options);
+      return { key, id, version: fencingToken, isNew: true };
+    } catch (error) {
+      const own =
+        error instanceof PermitUnavailableError ? await this.find(key, prefix) : undefined;
+      if (own === undefined) throw error;
+      // Asked for again, so that no server takes it back whose answer reached nobody.
+      const { fencingToken } = await permitsById.acquire(key, own.id, options);
+      if (fencingToken === own.version) return own;
+      // It ended just now: what was granted is another version.
+      permitsById.takeBack(key, own.id);
+      throw error;
+    }
+  }
+
+  /** What the uid holds of the key already. */
+  private async find(key: string, prefix: string): Promise<HeldLock | undefined> {
+    const { holders } = await this.semaphores.inspect(key);
+    const own = holders.find(({ id }) => id.startsWith(prefix));
+    return own && { key, id: own.id, version: own.fencingToken, isNew: false };
+  }
+
   /** All leases begin with the last lock. @returns false when one was lost meanwhile */
   private async extend(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
-    if (held.length === 1 && held[0]?.grant.again === false) return true;
+    if (held.length === 1 && held[0]?.isNew === true) return true;
     const { permitsById } = this.semaphores;
     const leases = await Promise.all(
       held.map(({ key, id }) => permitsById.renew(key, id, leaseMs)),

@@ -1,4 +1,4 @@
-import { hash, randomUUID } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 
 /** Ends the id of a permit that stays taken for a while after its release: every server finds it there. */
 const HOLD_AT_LEAST = /-h([0-9a-z]+)$/;
@@ -24,9 +24,14 @@ export function holdAtLeastOf(id: string): number {
   return holdAtLeastMs <= 1e12 ? holdAtLeastMs : 0;
 }
 
-/** The id under which `/lock` holds a key for a uid. */
-export function lockIdOf(name: string, key: string, uid: string): string {
-  return digestOf('lock', name, key, uid);
+/** What the ids begin with under which `/lock` holds a key for a uid. */
+export function lockPrefixOf(name: string, key: string, uid: string): string {
+  return `${digestOf('lock', name, key, uid)}-`;
+}
+
+/** The id of one lock: no other lock has it, so that it means one version. */
+export function newLockId(prefix: string): string {
+  return prefix + randomBytes(8).toString('hex');
 }
 
 function digestOf(...parts: string[]): string {

@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { type Locked, Locks } from '../../lib/server/locks.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { Semaphores } from '../support/semaphores.js';
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+const stores = [
+  { store: 'memory', options: () => ({ store: new MemorySemaphoreStore() }) },
+  { store: 'Redis', options: () => ({ redis: redis.url }) },
+];
+
+describe.each(stores)('locks through two servers on $store', ({ options }) => {
+  test('who unlocks one version never unlocks the next one, that the same uid got meanwhile', async () => {
+    await using services = new Semaphores(options());
+    const [here, there] = [services.open(), services.open()];
+    const [locks, others] = [new Locks(here), new Locks(there)];
+    const first = await locks.lock('', 'uid', ['k'], 60_000);
+    const inspect = here.inspect.bind(here);
+    let second: Locked | undefined;
+    here.inspect = async (key) => {
+      const seen = await inspect(key);
+      here.inspect = inspect;
+      await here.forceRelease(key, seen.holders[0]?.id ?? '');
+      second = await others.lock('', 'uid', ['k'], 60_000);
+      return seen;
+    };
+    expect(await locks.unlock('', 'uid', first?.tokens ?? [])).toEqual([]);
+    expect(await locks.areLocked(['k'])).toBe(true);
+    expect(await locks.unlock('', 'uid', second?.tokens ?? [])).toEqual(['k']);
+    expect(await locks.areLocked(['k'])).toBe(false);
+  });
+
+  test('the same uid extends its lock at either server, and keeps the version', async () => {
+    await using services = new Semaphores(options());
+    const [locks, others] = [new Locks(services.open()), new Locks(services.open())];
+    const first = await locks.lock('', 'uid', ['a', 'b'], 60_000);
+    const second = await others.lock('', 'uid', ['b', 'a'], 60_000);
+    expect(second?.tokens).toEqual(first?.tokens.toReversed());
+    // The answer of the first reaches nobody, after the second was told.
+    first?.undo();
+    expect(await others.lock('', 'another', ['a'], 60_000)).toBeUndefined();
+    expect(await others.unlock('', 'uid', second?.tokens ?? [])).toEqual(['b', 'a']);
+  });
+});
