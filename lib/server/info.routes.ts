@@ -2,7 +2,7 @@ import type { SemaphoreService } from '../semaphore.service.js';
 import { RESERVED_PREFIX } from './api-keys.js';
 import { openApiDocument } from './openapi.js';
 import * as schemas from './schemas.js';
-import { type ServerRoute, serverRoute } from './server-route.js';
+import { type DocumentedCall, type ServerRoute, serverRoute } from './server-route.js';
 import { z } from 'zod';
 
 /** How long one look at the store serves those who ask for the health. */
@@ -11,7 +11,7 @@ const FRESH_MS = 1000;
 /** What needs no API key, and tells nothing of any semaphore. */
 export function infoRoutes(
   semaphores: SemaphoreService,
-  others: readonly ServerRoute[],
+  others: readonly DocumentedCall[],
 ): ServerRoute[] {
   let isReachable: Promise<boolean> | undefined;
 

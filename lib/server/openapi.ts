@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import * as schemas from './schemas.js';
-import type { ServerRoute } from './server-route.js';
+import type { DocumentedAnswer, DocumentedCall } from './server-route.js';
 
 type Json = Record<string, unknown>;
 
@@ -9,14 +9,18 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   401: 'No valid API key',
   403: 'The API key may not do that',
   404: 'Unknown',
+  408: 'The body did not arrive in time',
+  409: 'The session has no stream at this server: nothing was done',
   410: 'The permit is not held any more',
+  413: 'The body is too large',
+  415: 'The body is not JSON',
   423: 'Somebody else has locked one of the keys',
   429: 'No permit was free, or none became free in time, or too much is open; see Retry-After',
   503: 'The queue is full, the store cannot be reached, or the server shuts down; see Retry-After',
 };
 
 /** An OpenAPI 3.1 document of the routes, from the schemas that requests are checked with. */
-export function openApiDocument(routes: readonly ServerRoute[]): Json {
+export function openApiDocument(routes: readonly DocumentedCall[]): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = (paths[route.path] ??= {});
@@ -40,7 +44,7 @@ export function openApiDocument(routes: readonly ServerRoute[]): Json {
   };
 }
 
-function operationOf(route: ServerRoute): Json {
+function operationOf(route: DocumentedCall): Json {
   const { operationId, summary, role, body } = route;
   const parameters = [
     ...parametersOf(route.params, 'path'),
@@ -73,20 +77,26 @@ function requestBodyOf(schema: z.ZodType): Json {
   };
 }
 
-function answersOf({ answers }: ServerRoute): Json {
+function answersOf({ answers }: DocumentedCall): Json {
   return Object.fromEntries(
-    Object.entries(answers).map(([status, { description, schema }]) => {
-      const content = schema
-        ? { 'application/json': { schema: toJsonSchema(schema, 'output') } }
-        : { 'text/event-stream': { schema: { type: 'string' } } };
-      return [status, { description, content }];
+    Object.entries(answers).map(([status, answer]) => {
+      const content = contentOf(answer);
+      return [status, { description: answer.description, ...(content && { content }) }];
     }),
   );
 }
 
-function problemsOf({ role, problems = [], answers }: ServerRoute): Json {
+function contentOf({ schema, content = 'text/event-stream' }: DocumentedAnswer): Json | undefined {
+  if (schema) return { 'application/json': { schema: toJsonSchema(schema, 'output') } };
+  return content === 'none' ? undefined : { [content]: { schema: { type: 'string' } } };
+}
+
+function problemsOf({ role, body, problems = [], answers }: DocumentedCall): Json {
   const common = role === 'open' ? [] : [400, 401, 403, 503];
-  const statuses = [...common, ...problems].filter((status) => answers[status] === undefined);
+  const ofBody = body === undefined ? [] : [408, 413, 415];
+  const statuses = [...common, ...ofBody, ...problems].filter(
+    (status) => answers[status] === undefined,
+  );
   const schema = { $ref: '#/components/schemas/Problem' };
   return Object.fromEntries(
     statuses.map((status) => [

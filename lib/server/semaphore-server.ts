@@ -12,6 +12,7 @@ import { PermitWaits } from './permit-waits.js';
 import { permitRoutes, requireAdmin } from './permits.routes.js';
 import { toProblem } from './problems.js';
 import { Quota } from './quota.js';
+import { storeCalls } from './remote/remote-documentation.js';
 import { createRemoteStore } from './remote/remote.routes.js';
 import { semaphoreRoutes } from './semaphores.routes.js';
 import {
@@ -83,7 +84,7 @@ export function createSemaphoreServer({
     maxSessions: options.maxSessions,
     maxPermits: options.maxOpenWaits,
   });
-  const all = [...routes, ...infoRoutes(semaphores, routes)];
+  const all = [...routes, ...infoRoutes(semaphores, [...routes, ...storeCalls])];
   const handler = createHttpHandler({
     basePath,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],

@@ -23,8 +23,8 @@ export interface ServerCall<Params, Query, Headers, Body> {
   body: Body;
 }
 
-/** One call of the table in the README: what the OpenAPI document says of it, and what it does. */
-export interface ServerRoute {
+/** What the OpenAPI document says of a call. */
+export interface DocumentedCall {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   /** Its name in the OpenAPI document. */
@@ -36,10 +36,22 @@ export interface ServerRoute {
   /** Of the request's headers only those named here. */
   headers?: z.ZodObject;
   body?: z.ZodType;
-  /** What it answers when nothing is wrong; without a schema: a stream of events. */
-  answers: Readonly<Record<number, { description: string; schema?: z.ZodType }>>;
-  /** Which problems it answers, beside 400, 401, 403 and 503. */
+  /** What it answers when nothing is wrong. */
+  answers: Readonly<Record<number, DocumentedAnswer>>;
+  /** Which problems it answers, beside 400, 401, 403 and 503, and those of a body. */
   problems?: readonly number[];
+}
+
+export interface DocumentedAnswer {
+  description: string;
+  /** Of JSON. */
+  schema?: z.ZodType;
+  /** Of what is not JSON. @default a stream of events, without a schema */
+  content?: string;
+}
+
+/** One call of the table in the README: what the OpenAPI document says of it, and what it does. */
+export interface ServerRoute extends DocumentedCall {
   /** Answers, or keeps the response for itself and returns nothing. */
   handle(call: ServerCall<never, never, never, never>): Promise<Answer | undefined>;
 }

@@ -44,8 +44,10 @@ export class LockClient {
         ...init.headers,
       },
     });
+    const { status, headers: answered } = response;
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: JSON.parse(text) };
+    const isJson = answered.get('content-type')?.startsWith('application/json;') === true;
+    return { status, headers: answered, body: isJson ? JSON.parse(text) : {} };
   }
 
   acquire(

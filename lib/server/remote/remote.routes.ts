@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
 import { HttpProblem, sendJson } from '../../http/http-problem.js';
@@ -13,8 +14,10 @@ import {
   STORE_PATH,
 } from '../../store/remote/wire.js';
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
+import { toObject, validate } from '../validate.js';
 import type { Authenticate } from './remote-access.js';
 import { callsBody, runCalls } from './remote-calls.js';
+import { keysQuery, openHeaders, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
 
 export interface RemoteStoreOptions extends Partial<RemoteLimits> {
@@ -46,7 +49,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET');
     }
     const access = authenticate(request);
-    const wish = wishOf(request.headers);
+    const wish = wishOf(request);
     const now = store.clock.now();
     const { onBroken, stream } = sessions.attach(wish, access, () => {
       const stream = new EventStream(request, response, { heartbeatMs: HEARTBEAT_MS });
@@ -60,34 +63,23 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   async function call({ request, response }: HttpCall): Promise<void> {
     const access = authenticate(request);
     const now = store.clock.now();
-    const parsed = callsBody.safeParse(await readJsonBody(request, BODY));
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new HttpProblem(400, 'INVALID_BODY', `\`${issue?.path.join('.')}\`: ${issue?.message}`);
-    }
-    const remote = sessions.get(header(request.headers, SESSION_HEADER, SECRET), access);
-    const { calls } = parsed.data;
+    const { calls } = validate(callsBody, await readJsonBody(request, BODY));
+    const remote = sessions.get(secretOf(request), access);
     const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
     sendJson(response, 200, { server, now, results });
   }
 
   async function end({ request, response }: HttpCall): Promise<void> {
     const access = authenticate(request);
-    await sessions.end(header(request.headers, SESSION_HEADER, SECRET), access);
+    await sessions.end(secretOf(request), access);
     response.writeHead(204).end();
   }
 
-  async function keys({ request, response, query, hungUp }: HttpCall): Promise<void> {
+  async function keys({ request, response, search, hungUp }: HttpCall): Promise<void> {
     const access = authenticate(request);
-    const pattern = query.get('pattern') ?? '*';
-    if (pattern === '' || pattern.length > 1024) {
-      throw new HttpProblem(
-        400,
-        'INVALID_QUERY',
-        '`pattern` is to be a glob of 1 to 1024 characters',
-      );
-    }
+    const { pattern = '*' } = validate(keysQuery, toObject(search));
     try {
+      response.setHeader('content-type', 'application/jsonl');
       for await (const key of list(pattern)) {
         if (hungUp.aborted) return;
         if (!access.mayUse(key) || response.write(`${JSON.stringify(key)}\n`)) continue;
@@ -113,19 +105,16 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   };
 }
 
-const SECRET = /^[\w-]{43}$/;
-
-function wishOf(headers: HttpCall['request']['headers']): SessionWish {
-  const graceMs = Number(header(headers, GRACE_HEADER, /^\d{1,9}$/));
+function wishOf(request: IncomingMessage): SessionWish {
+  const headers = validate(openHeaders, request.headers);
+  const graceMs = Number(headers[GRACE_HEADER]);
   return {
-    secret: header(headers, SESSION_HEADER, SECRET),
-    name: header(headers, NAME_HEADER, /^[\w.-]{1,64}:\d{1,10}$/),
+    secret: headers[SESSION_HEADER],
+    name: headers[NAME_HEADER],
     graceMs: Math.min(Math.max(graceMs, MIN_GRACE_MS), MAX_GRACE_MS),
   };
 }
 
-function header(headers: HttpCall['request']['headers'], name: string, rule: RegExp): string {
-  const value = headers[name];
-  if (typeof value === 'string' && rule.test(value)) return value;
-  throw new HttpProblem(400, 'INVALID_HEADER', `The header ${name} is to match ${rule.source}`);
+function secretOf(request: IncomingMessage): string {
+  return validate(sessionHeaders, request.headers)[SESSION_HEADER];
 }
