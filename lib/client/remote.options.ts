@@ -1,4 +1,5 @@
 import { InvalidOptionsError } from '../semaphore.errors.js';
+import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
 
 /** TLS settings of the connections, as Node's `https` takes them. */
 export interface RemoteTlsOptions {
@@ -24,9 +25,10 @@ export interface RemoteSemaphoreStoreOptions {
   /** How long one call may take, in milliseconds, at least 1. @default 5000 */
   storeTimeoutMs?: number;
   /**
-   * How long the server keeps what this process holds when their connection breaks, in milliseconds from 1000 to 60,000: a
+   * How long the server keeps what this process holds when their connection breaks, in milliseconds from 500 to 60,000: a
    * crashed process gives its permits back within this time. When the server cannot be reached for as long, permits count
-   * as lost here too, before the server may give them to another.
+   * as lost here too, before the server may give them to another: a shorter time frees sooner what a crash left, and forgives
+   * shorter pauses of the network and of both processes.
    * @default 5000
    */
   graceMs?: number;
@@ -63,7 +65,7 @@ export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): Reso
     urls: toUrls(url),
     apiKey,
     timeoutMs: within('storeTimeoutMs', storeTimeoutMs, 1, MAX_TIMEOUT_MS),
-    graceMs: within('graceMs', graceMs, 1000, 60_000),
+    graceMs: within('graceMs', graceMs, MIN_GRACE_MS, MAX_GRACE_MS),
     tls,
   };
 }

@@ -191,6 +191,25 @@ describe('a client whose server fails', () => {
     await waiting(direct, 'k', 0);
   });
 
+  it('frees what a killed process held within a second, when its grace time is short', async () => {
+    const prefix = uniquePrefix();
+    await using direct = onRedis(prefix);
+    const { server, url } = await serve(prefix);
+    await using _ = server;
+    const script = new URL('../support/workers/remote-worker.mjs', import.meta.url);
+    const worker = fork(script, [url, '500']);
+    await once(worker, 'message');
+    const waits = direct.acquire('alone', { waitMs: 30_000 });
+    await waiting(direct, 'alone', 1);
+    const killedAt = performance.now();
+
+    worker.kill('SIGKILL');
+    const permit = await waits;
+
+    expect(performance.now() - killedAt).toBeLessThan(1000);
+    await permit.release();
+  });
+
   it('hears that the store behind the server is away, and when it is back', async () => {
     const prefix = uniquePrefix();
     const own = await startRedis();

@@ -9,6 +9,8 @@ import {
   GRACE_HEADER,
   KEYS_PATH,
   MAX_CALLS_BYTES,
+  MAX_GRACE_MS,
+  MIN_GRACE_MS,
   NAME_HEADER,
   SESSION_HEADER,
   STORE_PATH,
@@ -35,8 +37,6 @@ export interface RemoteStore {
 }
 
 const HEARTBEAT_MS = 5000;
-const MIN_GRACE_MS = 1000;
-const MAX_GRACE_MS = 60_000;
 const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {

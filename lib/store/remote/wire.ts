@@ -23,6 +23,9 @@ export const SESSION_HEADER = 'x-store-session';
 export const NAME_HEADER = 'x-store-client';
 /** How long the server keeps what the session holds without its stream, in milliseconds. */
 export const GRACE_HEADER = 'x-store-grace';
+/** Shorter, and a pause of either process would cost it what is held. */
+export const MIN_GRACE_MS = 500;
+export const MAX_GRACE_MS = 60_000;
 
 /** The server has no stream of the session: nothing was done. */
 export const NO_SESSION_STATUS = 409;
