@@ -78,7 +78,12 @@ export function createHttpHandler({
   }
 
   function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    sendProblem(request, response, error instanceof HttpProblem ? error : toProblem(error));
+    try {
+      sendProblem(request, response, error instanceof HttpProblem ? error : toProblem(error));
+    } catch (unsendable) {
+      // A header with a sign that HTTP does not have.
+      sendProblem(request, response, toProblem(unsendable));
+    }
   }
 
   return (request, response, next) => {
