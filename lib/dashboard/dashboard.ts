@@ -9,6 +9,7 @@ import {
   SemaphoreClosedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
+import { validateKey } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { AccessControl, type Visitor } from './access-control.js';
 import { AssetFiles } from './asset-files.js';
@@ -44,6 +45,7 @@ export class Dashboard {
   private readonly acts: DashboardActs;
   private readonly files = new AssetFiles();
   private readonly streams = new Set<EventStream>();
+  private isClosed = false;
 
   constructor(
     service: SemaphoreService,
@@ -71,6 +73,7 @@ export class Dashboard {
   }
 
   close(): void {
+    this.isClosed = true;
     this.collector.close();
     for (const stream of this.streams) stream.close();
   }
@@ -132,6 +135,8 @@ export class Dashboard {
       return;
     }
     const view = viewOf(query);
+    // A page that has lost its stream comes back at once: the server would wait for it to go.
+    if (this.isClosed) throw new HttpProblem(503, 'CLOSED', 'This process shuts down');
     if (this.streams.size >= MAX_STREAMS) {
       throw new HttpProblem(503, 'TOO_MANY_VIEWERS', `${MAX_STREAMS} pages are open already`);
     }
@@ -161,9 +166,12 @@ function wantsHtml({ headers }: IncomingMessage): boolean {
   return headers.accept?.includes('text/html') ?? false;
 }
 
+/** @throws {InvalidOptionsError} */
 function viewOf(query: URLSearchParams): View {
   const key = query.get('key');
-  return key === null ? overviewOf(query) : { type: 'semaphore', key };
+  if (key === null) return overviewOf(query);
+  validateKey(key);
+  return { type: 'semaphore', key };
 }
 
 function problemOf(error: unknown, logger: Pick<Logger, 'error'>): HttpProblem {

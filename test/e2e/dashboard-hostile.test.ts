@@ -1,0 +1,65 @@
+import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import { describe, expect, test } from '@jest/globals';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import {
+  SemaphoreDashboardModule,
+  type SemaphoreDashboardOptions,
+} from 'nestjs-semaphore/dashboard';
+import { adapters, TestApp } from '../support/nest-app.js';
+
+/** Does something while the application shuts down, before the server is closed. */
+@Injectable()
+class LateVisitor implements BeforeApplicationShutdown {
+  visit: () => Promise<void> = () => Promise.resolve();
+
+  beforeApplicationShutdown(): Promise<void> {
+    return this.visit();
+  }
+}
+
+describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
+  function start(options?: SemaphoreDashboardOptions): Promise<TestApp> {
+    return TestApp.start(
+      createAdapter,
+      { imports: [SemaphoreDashboardModule.forRoot(options)], providers: [LateVisitor] },
+      { store: new MemorySemaphoreStore() },
+      undefined,
+      false,
+    );
+  }
+
+  test.each(['', 'x'.repeat(513)])('a key that cannot be is a mistake of who asks', async (key) => {
+    const app = await start();
+    for (const path of ['semaphore', 'stream']) {
+      const answer = await app.fetch(`/semaphores/api/${path}?key=${key}`);
+      expect(answer.status).toBe(400);
+      await answer.body?.cancel();
+    }
+    const overview = await app.fetch('/semaphores/api/overview?limit=0');
+    expect(await overview.json()).toMatchObject({ storeDown: null });
+    await app.close();
+  });
+
+  test('a challenge that no header can say is a failure, for whatever asks', async () => {
+    const authorize = () => ({ access: 'none', challenge: 'Basic realm="Семафоры"' }) as const;
+    const app = await start({ authorize });
+    for (const accept of ['application/json', 'text/html']) {
+      const answer = await app.fetch('/semaphores/', { headers: { accept } });
+      expect(answer.status).toBe(500);
+      expect(answer.headers.get('www-authenticate')).toBeNull();
+      await answer.body?.cancel();
+    }
+    await app.close();
+  });
+
+  test('a page that comes back during the shutdown does not hold it up', async () => {
+    const app = await start();
+    app.app.get(LateVisitor).visit = async () => {
+      const answer = await app.fetch('/semaphores/api/stream');
+      expect(answer.status).toBe(503);
+      await answer.text();
+    };
+    await app.close();
+    expect.assertions(1);
+  });
+});
