@@ -29,7 +29,7 @@ export function pack(
   try {
     text = outcome.isError
       ? ERROR + superjsonSerializer.serialize(outcome.error)
-      : VALUE + String(serializer.serialize(outcome.value));
+      : VALUE + textOf(serializer.serialize(outcome.value));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     return refuse(key, `it cannot be serialized (${reason})`, error);
@@ -59,6 +59,14 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
     const detail = `it cannot be deserialized (${reason}): do all processes use the same serializer?`;
     return { isError: true, error: new ResultNotSharedError(key, detail, error) };
   }
+}
+
+/** @throws for a serializer that makes no text of some values, as JSON does of undefined, or is asynchronous */
+function textOf(text: unknown): string {
+  if (typeof text === 'string') return text;
+  throw new TypeError(
+    `its serializer made ${text === null ? 'null' : typeof text} of it, no string`,
+  );
 }
 
 function refuse(key: string, detail: string, cause?: unknown): Packed {

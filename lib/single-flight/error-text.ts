@@ -15,20 +15,33 @@ const NOT_FIELDS = new Set(['name', 'message', 'stack', 'cause', '__proto__']);
 /** A cause of a cause of a cause ... may be the error itself. */
 const MAX_CAUSES = 8;
 
+/** Errors that are being described now, each within a field of the one before: a field that leads back to them stays behind. */
+const underWay = new Set<object>();
+
 /** What cannot go to another process stays behind: sockets and functions that hang on the errors of HTTP clients. */
 export function describeError(
   error: Error,
   encode: (value: unknown) => string,
   causes = 0,
 ): ErrorText {
+  const isOutermost = !underWay.has(error);
+  underWay.add(error);
+  try {
+    return describe(error, encode, causes);
+  } finally {
+    if (isOutermost) underWay.delete(error);
+  }
+}
+
+function describe(error: Error, encode: (value: unknown) => string, causes: number): ErrorText {
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(error)) {
-    if (!NOT_FIELDS.has(name) && isShareable(value)) fields[name] = value;
+    if (!NOT_FIELDS.has(name) && isShareable(value, underWay)) fields[name] = value;
   }
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' || typeof code === 'number') fields['code'] = code;
   const { errors } = error as { errors?: unknown };
-  if (Array.isArray(errors) && isShareable(errors)) fields['errors'] = errors;
+  if (Array.isArray(errors) && isShareable(errors, underWay)) fields['errors'] = errors;
   const text = { name: String(error.name), message: String(error.message), fields: encode(fields) };
   const cause = describeCause(error, encode, causes);
   return cause === undefined ? text : { ...text, cause };
@@ -55,7 +68,7 @@ function describeCause(
 ): string | undefined {
   if (cause === undefined || causes >= MAX_CAUSES) return undefined;
   if (isError(cause)) return JSON.stringify({ error: describeError(cause, encode, causes + 1) });
-  return isShareable(cause) ? JSON.stringify({ value: encode(cause) }) : undefined;
+  return isShareable(cause, underWay) ? JSON.stringify({ value: encode(cause) }) : undefined;
 }
 
 function toCause(text: string, decode: (text: string) => unknown): unknown {

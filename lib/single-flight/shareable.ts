@@ -1,4 +1,3 @@
-import { types } from 'node:util';
 import { isBytes, isError, isPlainObject } from './plain-values.js';
 
 /** A value of which another process could not have an equal one. */
@@ -6,9 +5,12 @@ export class NotShareableError extends TypeError {
   override readonly name = 'NotShareableError';
 }
 
-/** @throws {NotShareableError} which part of the value cannot go to another process, and why */
-export function requireShareable(value: unknown): void {
-  visit(value, 'result', new Set(), new WeakSet());
+/**
+ * @param around what the value is a part of, and so must not contain
+ * @throws {NotShareableError} which part of the value cannot go to another process, and why
+ */
+export function requireShareable(value: unknown, around: Iterable<object> = []): void {
+  visit(value, 'result', new Set(around), new WeakSet());
 }
 
 const JSON_DEPTH = 32;
@@ -44,9 +46,9 @@ function isJsonObject(value: object, depth: number): boolean {
 }
 
 /** Plain fields of a value that may have others. */
-export function isShareable(value: unknown): boolean {
+export function isShareable(value: unknown, around?: Iterable<object>): boolean {
   try {
-    requireShareable(value);
+    requireShareable(value, around);
     return true;
   } catch {
     return false;
@@ -72,18 +74,19 @@ function partsOf(value: object, path: string): Iterable<[name: string, part: unk
   // Errors carry what can be carried of them.
   if (isError(value) || isBytes(value)) return [];
   if (Array.isArray(value) && name === 'Array') return named(value, (key) => `[${key}]`);
-  if (types.isMap(value) && name === 'Map') {
+  if (value instanceof Map && name === 'Map') {
     return [...value].flatMap(([key, item]): [string, unknown][] => [
       ['<key>', key],
       ['<value>', item],
     ]);
   }
-  if (types.isSet(value) && name === 'Set') {
+  if (value instanceof Set && name === 'Set') {
     return Array.from(value, (member): [string, unknown] => ['<member>', member]);
   }
+  // What is of another realm, such as a sandbox, the serializer takes for something else.
   const isScalar =
-    (types.isDate(value) && name === 'Date') ||
-    (types.isRegExp(value) && name === 'RegExp') ||
+    (value instanceof Date && name === 'Date') ||
+    (value instanceof RegExp && name === 'RegExp') ||
     (value instanceof URL && name === 'URL');
   if (isScalar) return [];
   if (isPlainObject(value) && Object.getOwnPropertySymbols(value).length > 0) {

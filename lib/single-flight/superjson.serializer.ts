@@ -63,6 +63,7 @@ superjson.registerCustom<object, { isBare: boolean; entries: Entries }>(
       typeof value === 'object' &&
       value !== null &&
       isPlainObject(value) &&
+      !isForeign(value) &&
       (Object.getPrototypeOf(value) === null || DREADED.some((name) => Object.hasOwn(value, name))),
     serialize: (object) => ({
       isBare: Object.getPrototypeOf(object) === null,
@@ -72,6 +73,17 @@ superjson.registerCustom<object, { isBare: boolean; entries: Entries }>(
       define(isBare ? (Object.create(null) as object) : {}, entries),
   },
   'object',
+);
+
+// superjson does not see what is in them.
+superjson.registerCustom<object, string>(
+  {
+    isApplicable: (value): value is object =>
+      typeof value === 'object' && value !== null && isPlainObject(value) && isForeign(value),
+    serialize: (object) => encode({ ...object }),
+    deserialize: (text) => decode(text) as object,
+  },
+  'foreign',
 );
 
 superjson.registerCustom<Date, null>(
@@ -108,8 +120,17 @@ function encode(value: unknown): string {
 }
 
 function decode(text: string): unknown {
-  const parsed = JSON.parse(text) as SuperJSONResult;
+  const parsed = JSON.parse(text) as SuperJSONResult | null;
+  if (typeof parsed !== 'object' || parsed === null || !('json' in parsed)) {
+    throw new TypeError('The text is not what superjson writes');
+  }
   return parsed.meta === undefined ? parsed.json : superjson.deserialize(parsed, { inPlace: true });
+}
+
+/** Of another realm, such as a sandbox. */
+function isForeign(object: object): boolean {
+  const proto: unknown = Object.getPrototypeOf(object);
+  return proto !== null && proto !== Object.prototype;
 }
 
 function isDense(array: readonly unknown[]): boolean {

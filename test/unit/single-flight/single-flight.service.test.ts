@@ -125,6 +125,21 @@ describe('run', () => {
     });
   });
 
+  it.each([
+    ['nothing of undefined', JSON.stringify, undefined, 'undefined'],
+    ['a promise', (value: unknown) => Promise.resolve(JSON.stringify(value)), 1, 'object'],
+    ['bytes', () => Buffer.of(1), 1, 'object'],
+  ])('shares no result of which its serializer makes %s', async (_, serialize, result, type) => {
+    const serializer = { serialize: serialize as () => string, deserialize: JSON.parse };
+    const first = flights.run('k', () => result, { serializer });
+    const second = flights.run('k', () => 'unused', { serializer });
+    await expect(second).rejects.toMatchObject({
+      code: 'SINGLE_FLIGHT_RESULT_NOT_SHARED',
+      message: expect.stringContaining(`its serializer made ${type} of it`),
+    });
+    expect(await first).toBe(result);
+  });
+
   it('does not warn of a signal that many callers share', async () => {
     const warnings: Error[] = [];
     const note = (warning: Error): number => warnings.push(warning);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { isDeepStrictEqual } from 'node:util';
+import { runInNewContext } from 'node:vm';
 import { superjsonSerializer as serializer } from '../../../lib/single-flight/superjson.serializer.js';
 
 const values = fc.anything({
@@ -92,6 +93,40 @@ describe('the serializer', () => {
     expect(copy).toMatchObject({ message: 'no answer', code: 'ECONNRESET' });
     expect(copy).not.toHaveProperty('request');
   });
+
+  it('leaves behind the fields of an error that lead back to it', () => {
+    const inner = Object.assign(new Error('inner'), { code: 'E_INNER', kept: { since: 1 } });
+    const outer = Object.assign(new Error('outer'), { inner, context: { errors: [inner] } });
+    Object.assign(inner, { outer, all: [outer], self: inner });
+    const copy = copyOf(outer) as typeof outer;
+    expect(copy).toMatchObject({ message: 'outer', context: { errors: [{ code: 'E_INNER' }] } });
+    expect(copy.inner).toMatchObject({ message: 'inner', code: 'E_INNER', kept: { since: 1 } });
+    for (const name of ['outer', 'all', 'self']) expect(copy.inner).not.toHaveProperty(name);
+    expect((copyOf(inner) as typeof inner).kept).toEqual({ since: 1 });
+  });
+
+  it('changes nothing that was made in another realm without a word', () => {
+    const made = runInNewContext('({ list: [1], deep: { when: undefined } })') as object;
+    const copy = copyOf(Object.assign(made, { day: new Date(1), seen: new Set([2n]) }));
+    const expected = {
+      list: [1],
+      deep: { when: undefined },
+      day: new Date(1),
+      seen: new Set([2n]),
+    };
+    expect(copy).toEqual(expected);
+    for (const code of ['new Date(0)', 'new Map([[1, 2]])', 'new Set([1])', '/a/g']) {
+      const foreign: unknown = runInNewContext(code);
+      expect(() => serializer.serialize({ foreign })).toThrow('result.foreign is an instance of');
+    }
+  });
+
+  it.each(['1', 'null', '"text"', '[]', '{"a":1}'])(
+    'does not take %s for a text of its own',
+    (text) => {
+      expect(() => serializer.deserialize(text)).toThrow('not what superjson writes');
+    },
+  );
 
   it('lets no text give an object another prototype', () => {
     const copy = copyOf(JSON.parse('{"__proto__":{"isAdmin":true}}')) as { isAdmin?: boolean };
