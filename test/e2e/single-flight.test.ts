@@ -18,6 +18,7 @@ import { Observable, of } from 'rxjs';
 import {
   byArgs,
   InvalidOptionsError,
+  PermitUnavailableError,
   Semaphore,
   SemaphoreModule,
   SingleFlight,
@@ -115,6 +116,18 @@ class RatesController {
   }
 
   @SingleFlight()
+  @Get('busy')
+  async busy(): Promise<never> {
+    await work('busy');
+    throw new PermitUnavailableError('upstream', 'busy', 1500, {
+      permits: 1,
+      weight: 1,
+      waitMs: 0,
+      maxWaiting: 0,
+    });
+  }
+
+  @SingleFlight()
   @Get('missing')
   async missing(): Promise<never> {
     await work('missing');
@@ -193,6 +206,16 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
       expect(await response.json()).toEqual(expected);
     }
     expect(runs).toEqual(['missing']);
+  });
+
+  it("answers every request as the leader's is answered, when it gets no permit", async () => {
+    const responses = await fetchFromBoth('/busy', 'RatesController.busy()');
+    for (const response of responses) {
+      expect(response.status).toBe(429);
+      expect(response.headers.get('retry-after')).toBe('2');
+      expect(await response.json()).toMatchObject({ code: 'SEMAPHORE_BUSY', retryAfterMs: 1500 });
+    }
+    expect(runs).toEqual(['busy']);
   });
 
   it('keeps results for later calls, tells arguments apart, and forgets', async () => {
