@@ -10,6 +10,10 @@ import { Flight, type FlightControl } from './flight.js';
 import { FlightCaller, type Work } from './flight-caller.js';
 import { permitKeyOf } from './flight-keys.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
+import { doWithin, isWithin } from './surrounding-flights.js';
+
+const NOT_ITS_OWN =
+  'another one than that of the flight whose work asks for it: it would wait for itself for ever';
 
 const all = new WeakMap<SemaphoreCore, LocalFlights>();
 
@@ -51,7 +55,9 @@ export class LocalFlights implements FlightControl {
     const { signal } = options;
     if (this.core.isClosed) throw new SemaphoreClosedError(key);
     if (signal?.aborted === true) throw new SingleFlightAbortedError(key, signal.reason);
-    const caller = new FlightCaller(key, work, options);
+    if (isWithin(this, permitKey)) throw new InvalidOptionsError('key', key, NOT_ITS_OWN);
+    const doWork: Work = (lost) => doWithin(this, permitKey, () => work(lost));
+    const caller = new FlightCaller(key, doWork, options);
     const joined = this.joinable.get(permitKey);
     const flight = joined ?? new Flight(permitKey, caller, this);
     if (joined !== undefined) caller.keepContext();

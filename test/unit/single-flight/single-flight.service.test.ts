@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionsError, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { permitKeyOf } from '../../../lib/single-flight/flight-keys.js';
 
@@ -90,6 +91,26 @@ describe('run', () => {
       throw new RangeError('at once');
     };
     await expect(flights.run('k', work)).rejects.toThrow(RangeError);
+  });
+
+  it('refuses to wait for the flight whose work it is a part of, however deep', async () => {
+    const again = (): Promise<number> => flights.run('a', () => 1);
+    const refused = { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'key', value: 'a' };
+    await expect(flights.run('a', again)).rejects.toMatchObject(refused);
+    await expect(flights.run('a', () => flights.run('b', again))).rejects.toMatchObject(refused);
+    const joined = [flights.run('a', again), flights.run('a', again)];
+    for (const call of joined) await expect(call).rejects.toMatchObject(refused);
+  });
+
+  it('lets work that is over, or another service, ask for the same key', async () => {
+    const others = new SemaphoreService({ log: 'none' });
+    const elsewhere = new SingleFlightService(others);
+    expect(await flights.run('a', () => elsewhere.run('a', () => 1))).toBe(1);
+    await others.close();
+    const { later } = await flights.run('a', () => ({
+      later: nextTurn().then(() => flights.run('a', () => 2)),
+    }));
+    expect(await later).toBe(2);
   });
 
   it('does not begin for a signal that is aborted already', async () => {
