@@ -2,6 +2,7 @@ import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
 import { Observable } from 'rxjs';
 import { KeyByArgs } from '../nest/by-args.js';
+import { isObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { resolveFlightOptions, type SingleFlightOptions } from './single-flight.options.js';
 import { SingleFlightService } from './single-flight.service.js';
@@ -63,7 +64,7 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
       const flightKey =
         key instanceof KeyByArgs
           ? keyFrom(key, args, name)
-          : flights.keyOf(key ?? nameOf(instance, property), ...args);
+          : flights.keyOf(key ?? nameOf(instance, property, target), ...args);
       return flights.run(flightKey, () => Reflect.apply(method, instance, args), rest);
     };
     // A Proxy keeps name, length and everything else that the function is asked for.
@@ -83,9 +84,12 @@ function isMethod(value: unknown): value is Method {
   return typeof value === 'function';
 }
 
-/** Where a method is inherited its results are not the same. */
-function nameOf(instance: unknown, property: string | symbol): string {
-  return `${(instance as object).constructor.name}.${String(property)}`;
+/** Where a method is inherited its results are not the same, and those of an overridden one are others again. */
+function nameOf(instance: unknown, property: string | symbol, target: object): string {
+  const name = `${(instance as object).constructor.name}.${String(property)}`;
+  let owner: unknown = Object.getPrototypeOf(instance);
+  while (isObject(owner) && !Object.hasOwn(owner, property)) owner = Object.getPrototypeOf(owner);
+  return owner === target ? name : `${name} of ${target.constructor.name}`;
 }
 
 function returnsStream(prototype: object, property: string | symbol, method: Method): boolean {

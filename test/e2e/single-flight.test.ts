@@ -73,6 +73,16 @@ class SpecialRates extends Rates {
   override readonly source: string = 'special';
 }
 
+@Injectable()
+class RoundedRates extends Rates {
+  override readonly source: string = 'rounded';
+
+  @SingleFlight({ ttlMs: 60_000 })
+  override async rateOf(currency: string): Promise<string> {
+    return `about ${await super.rateOf(currency)}`;
+  }
+}
+
 @Injectable({ scope: Scope.REQUEST })
 class RequestRates {
   @SingleFlight()
@@ -148,7 +158,7 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
     const keyPrefix = uniquePrefix('flight');
     const metadata = {
       controllers: [RatesController],
-      providers: [Rates, SpecialRates, RequestRates],
+      providers: [Rates, SpecialRates, RoundedRates, RequestRates],
     };
     const options = { redis: server.url, keyPrefix };
     apps = await Promise.all([1, 2].map(() => TestApp.start(createAdapter, metadata, options)));
@@ -248,6 +258,14 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
     const bad = rates.rateOf((() => 'EUR') as unknown as string);
     await expect(bad).rejects.toBeInstanceOf(InvalidOptionsError);
     expect(await rates.rateOf('EUR')).toBe('upstream EUR');
+  });
+
+  it('lets a method call the one that it overrides', async () => {
+    gate.pass();
+    const rounded = app.app.get(RoundedRates);
+    expect(await rounded.rateOf('EUR')).toBe('about rounded EUR');
+    expect(await app.app.get(Rates).rateOf('EUR')).toBe('upstream EUR');
+    expect(runs).toEqual(['rounded EUR', 'upstream EUR']);
   });
 
   it('shares no results between a class and one that inherits from it', async () => {
