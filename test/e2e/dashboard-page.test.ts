@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
 import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
-import type { TestApp } from '../support/nest-app.js';
+import { adapters, TestApp } from '../support/nest-app.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { aborted, queued } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
@@ -257,6 +259,31 @@ describeWithBrowser('the page of the dashboard', () => {
       expect(await dashboard.page.content()).not.toContain(key);
       expect(await dashboard.page.getByRole('button').count()).toBe(0);
       expect(permit.isHeld).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'shows keys of whatever signs, and leads to each',
+    async () => {
+      const [express] = adapters;
+      const imports = [SemaphoreDashboardModule.forRoot()];
+      const store = new MemorySemaphoreStore();
+      const local = await TestApp.start(express!.createAdapter, { imports }, { store });
+      await using _closing = { [Symbol.asyncDispose]: () => local.close() };
+      const keys = ['..', '%', '#/s/x?y=%2e', '\u202e"rtl', 'a\tb', '{x}', 'x'.repeat(512)];
+      const half = 'half \ud83d';
+      for (const odd of [...keys, half]) await local.semaphores.acquire(odd, { label: 'it' });
+      await using dashboard = await DashboardPage.open(browser, local);
+      await dashboard.show();
+      await dashboard.untilTexts('.tiles dd', ['8', '8', '0', '–', '0', '0']);
+      expect(new Set(await dashboard.texts('.rows .key'))).toEqual(new Set([...keys, half]));
+      for (const odd of keys) {
+        await dashboard.show();
+        await dashboard.page.getByTitle(odd, { exact: true }).click();
+        await dashboard.untilTexts('.holder .label', ['it']);
+      }
+      expect(dashboard.problems).toEqual([]);
     },
     TIMEOUT_MS,
   );
