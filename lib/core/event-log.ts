@@ -104,22 +104,27 @@ function describe(event: SemaphoreEvent): string {
       return `The store of the semaphores can be reached again after ${Math.round(event.downMs)} ms`;
     case 'permits-changed':
       return (
-        `Semaphore "${event.key}" has ${event.permits} permits now, before ${event.previous ?? 'none were known'}` +
+        `Semaphore ${quoted(event.key)} has ${event.permits} permits now, before ${event.previous ?? 'none were known'}` +
         (event.pinned ? '' : '. Do all callers mean the same `permits`?')
       );
     case 'lost':
       return (
-        `Permit ${event.permitId} of semaphore "${event.key}" was lost after ${Math.round(event.heldMs)} ms: ` +
+        `Permit ${event.permitId} of semaphore ${quoted(event.key)} was lost after ${Math.round(event.heldMs)} ms: ` +
         (event.reason === 'forced' ? 'released by force' : 'its lease ended, or the store lost it')
       );
     case 'rejected':
-      return `Semaphore "${event.key}" rejected ${event.permitId}: ${event.reason} after ${Math.round(event.waitedMs)} ms`;
+      return `Semaphore ${quoted(event.key)} rejected ${event.permitId}: ${event.reason} after ${Math.round(event.waitedMs)} ms`;
     case 'acquired':
-      return `Permit ${event.permitId} of semaphore "${event.key}" acquired after ${Math.round(event.waitedMs)} ms`;
+      return `Permit ${event.permitId} of semaphore ${quoted(event.key)} acquired after ${Math.round(event.waitedMs)} ms`;
     case 'released':
-      return `Permit ${event.permitId} of semaphore "${event.key}" ${event.outcome} after ${Math.round(event.heldMs)} ms`;
+      return `Permit ${event.permitId} of semaphore ${quoted(event.key)} ${event.outcome} after ${Math.round(event.heldMs)} ms`;
     case 'waiting':
     case 'renewed':
-      return `Permit ${event.permitId} of semaphore "${event.key}": ${event.type}`;
+      return `Permit ${event.permitId} of semaphore ${quoted(event.key)}: ${event.type}`;
   }
+}
+
+/** On one line, whatever it contains: keys may be made from what somebody sent. */
+function quoted(key: string): string {
+  return JSON.stringify(key);
 }

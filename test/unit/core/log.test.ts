@@ -137,4 +137,13 @@ describe('the log', () => {
     const semaphores = service('none');
     expect(() => semaphores.setLog(given)).toThrow(`Expected \`${option}\` to be`);
   });
+
+  test('keeps to one line an event, whatever a key contains', async () => {
+    const semaphores = new SemaphoreService({ log: 'all' });
+    await using permit = await semaphores.acquire('k\n[Nest] ERROR forged "line"');
+    expect(permit.isHeld).toBe(true);
+    expect(lines()).toEqual([
+      expect.stringContaining(' of semaphore "k\\n[Nest] ERROR forged \\"line\\"" acquired after '),
+    ]);
+  });
 });
