@@ -209,6 +209,8 @@ export class Flight {
     if (look?.waiting === 0) {
       this.control.leave(this);
       this.working.abort(this.deserted());
+      // Work that does not listen must not keep those waiting who come later.
+      if (this.acquiring !== undefined) release(this.acquiring);
     } else {
       this.control.core.clock.schedule(() => {
         if (this.isWorking && this.callers.size === 0) void this.stopUnlessFollowed();

@@ -7,6 +7,7 @@ import {
 } from 'nestjs-semaphore';
 import { Job, Pilots, untilFollowed } from '../../support/flights.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { aborted } from '../../support/semaphores.js';
 
 let server: RedisServer;
 
@@ -218,6 +219,23 @@ describe.each([
     await new Promise((resolve) => job.signals[0]?.addEventListener('abort', resolve));
     job.fail(job.signals[0]?.reason);
     expect(await a.flights.run(pilots.key, () => 'new work')).toBe('new work');
+  });
+
+  it('does not wait for work that goes on although nobody wants it any more', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const ttlMs = 60_000;
+    const impatient = new AbortController();
+    const led = a.flights.run(pilots.key, job.work, { signal: impatient.signal, ttlMs });
+    await job.started;
+    impatient.abort();
+    await expect(led).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    await aborted(job.signals[0]!);
+    expect(await b.flights.run(pilots.key, () => 'new work', { ttlMs })).toBe('new work');
+    job.finish('late');
+    await a.semaphores.inspect(pilots.key);
+    expect(await a.flights.run(pilots.key, () => 'other', { ttlMs })).toBe('new work');
   });
 
   it("does another caller's work when the first caller left before there was a permit", async () => {
