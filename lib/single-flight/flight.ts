@@ -173,7 +173,10 @@ export class Flight {
     this.leader = leader;
     this.isWorking = true;
     const { signal } = permit;
-    const onLost = (): void => this.working.abort(signal.reason);
+    const onLost = (): void => {
+      this.control.leave(this);
+      this.working.abort(signal.reason);
+    };
     signal.addEventListener('abort', onLost);
     const outcome = await leader.do(this.working.signal);
     signal.removeEventListener('abort', onLost);

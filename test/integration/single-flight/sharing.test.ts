@@ -282,6 +282,21 @@ describe.each([
     expect([late.runs, right.runs]).toEqual([1, 1]);
   });
 
+  it('lets nobody join a leader that lost its permit', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const led = a.flights.run(pilots.key, job.work);
+    await job.started;
+    const permitKey = `single-flight:${pilots.key}`;
+    const [holder] = (await b.semaphores.inspect(permitKey)).holders;
+    expect(await b.semaphores.forceRelease(permitKey, holder?.id ?? '')).toBe(true);
+    await aborted(job.signals[0]!);
+    expect(await a.flights.run(pilots.key, () => 'new work')).toBe('new work');
+    job.finish('late');
+    expect(await led).toBe('late');
+  });
+
   it('does the work of each caller in the context of that caller', async () => {
     const { AsyncLocalStorage } = await import('node:async_hooks');
     const storage = new AsyncLocalStorage<string>();
