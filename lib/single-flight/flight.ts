@@ -22,6 +22,9 @@ export interface FlightControl {
 /** How often a leader whose callers have all gone asks whether other processes still wait. */
 const ASK_FOR_FOLLOWERS_MS = 1000;
 
+/** Of all flights: their keys are too many. */
+const TELEMETRY_NAME = 'single-flight';
+
 // Made once: nobody gets to see it.
 const LEFT = new Error('Nobody waits for the permit any more.');
 
@@ -162,7 +165,7 @@ export class Flight {
     const { signal } = this.queueing;
     const acquiring = this.control.core.acquire(
       this.permitKey,
-      resolveOptions({ waitMs, leaseMs, signal }),
+      resolveOptions({ waitMs, leaseMs, signal, name: TELEMETRY_NAME }),
     );
     acquiring.catch(() => undefined);
     return acquiring;

@@ -28,8 +28,8 @@ export class WaitSpan {
 
   rejected(reason: RejectedReason, error: Error): void {
     this.span.setAttributes({ 'semaphore.outcome': reason });
-    // Who did not want to wait got its answer.
-    if (reason !== 'busy') {
+    // Who did not want to wait, or no longer, got its answer.
+    if (reason !== 'busy' && reason !== 'aborted') {
       this.span.recordException(error);
       this.span.setStatus({ code: this.errorCode, message: error.message });
     }

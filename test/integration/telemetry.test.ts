@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { trace } from '@opentelemetry/api';
-import { MemorySemaphoreStore, type SemaphoreModuleOptions } from 'nestjs-semaphore';
+import {
+  MemorySemaphoreStore,
+  type SemaphoreModuleOptions,
+  SingleFlightService,
+} from 'nestjs-semaphore';
+import { Job, untilFollowed } from '../support/flights.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Telemetry } from '../support/telemetry.js';
@@ -193,6 +198,29 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     expect(await value('semaphore_hold_duration_count')).toBe(
       await value('semaphore_acquired_total'),
     );
+  });
+
+  test('has no error for a single flight that gave all callers their result', async () => {
+    await using semaphores = new Semaphores(options());
+    const [one, other] = [semaphores.open(), semaphores.open()];
+    telemetry.forget();
+    const key = 'tenant-0815';
+    const job = new Job<string>();
+    const led = new SingleFlightService(one).run(key, job.work);
+    await job.started;
+    const followed = new SingleFlightService(other).run(key, job.work);
+    await untilFollowed({ semaphores: one }, key);
+    job.finish('done');
+    expect([await led, await followed]).toEqual(['done', 'done']);
+    await telemetry.ended('semaphore wait single-flight', 2);
+    const outcomes = telemetry
+      .spans()
+      .map(({ name, attributes, status }) => [name, attributes['semaphore.outcome'], status.code]);
+    expect(outcomes).toEqual([
+      ['semaphore wait single-flight', 'acquired', 0],
+      ['semaphore wait single-flight', 'aborted', 0],
+    ]);
+    expect(telemetry.spans().flatMap(({ events }) => events)).toEqual([]);
   });
 
   test('marks the span of a wait that failed, with its error', async () => {
