@@ -96,7 +96,7 @@ export class LocalPasses {
   }
 }
 
-/** Whether the store would treat both the same. */
+/** Whether the store would treat both the same, and their leases are renewed alike: that goes on where it is. */
 function isAlike(a: Waiter['options'], b: Waiter['options']): boolean {
   return (
     a === b ||
@@ -104,6 +104,8 @@ function isAlike(a: Waiter['options'], b: Waiter['options']): boolean {
       a.weight === b.weight &&
       a.priority === b.priority &&
       a.leaseMs === b.leaseMs &&
+      a.renew === b.renew &&
+      a.maxHoldMs === b.maxHoldMs &&
       a.label === b.label)
   );
 }

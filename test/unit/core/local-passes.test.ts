@@ -71,6 +71,7 @@ describe('two processes on one store', () => {
     ['of another priority', { priority: -1 }],
     ['of another lease', { leaseMs: 5000 }],
     ['whose lease is not renewed', { renew: false }],
+    ['whose lease is renewed for another time', { maxHoldMs: 100 }],
     ['of a permit that must stay taken for a while', { holdAtLeastMs: 1 }],
   ])('it does not pass to a waiter %s', async (_, options) => {
     const held = await one.acquire('k');
@@ -79,6 +80,18 @@ describe('two processes on one store', () => {
     await waiters[0]?.permit;
     expect(served).toEqual(['b1']);
   });
+
+  test.each<Options>([{ renew: false }, { maxHoldMs: 10 }])(
+    'a lease that is not renewed, by %j, is not what the next holder gets',
+    async (options) => {
+      const held = await one.acquire('k', { leaseMs: 2000, ...options });
+      const { permit } = await queue(one, 'a1', { leaseMs: 2000 });
+      await held.release();
+      const next = await permit;
+      for (let i = 0; i < 10; i++) await clock.advance(1000);
+      expect(next.isHeld).toBe(true);
+    },
+  );
 
   test('a permit that is not the only one does not pass, as tokens of others may lie in between', async () => {
     const held = await one.acquire('k', { permits: 2, weight: 2 });
