@@ -10,8 +10,8 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-/** Whoever asks is there to be told. */
-const isHere = (): boolean => false;
+/** Nobody hangs up. */
+const isGone = (): boolean => false;
 
 const stores = [
   { store: 'memory', options: () => ({ store: new MemorySemaphoreStore() }) },
@@ -23,14 +23,14 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     await using services = new Semaphores(options());
     const [here, there] = [services.open(), services.open()];
     const [locks, others] = [new Locks(here), new Locks(there)];
-    const first = await locks.lock('', 'uid', ['k'], 60_000, isHere);
+    const first = await locks.lock('', 'uid', ['k'], 60_000, isGone);
     const inspect = here.inspect.bind(here);
     let second: Locked | undefined;
     here.inspect = async (key) => {
       const seen = await inspect(key);
       here.inspect = inspect;
       await here.forceRelease(key, seen.holders[0]?.id ?? '');
-      second = await others.lock('', 'uid', ['k'], 60_000, isHere);
+      second = await others.lock('', 'uid', ['k'], 60_000, isGone);
       return seen;
     };
     expect(await locks.unlock('', 'uid', first?.tokens ?? [])).toEqual([]);
@@ -42,12 +42,12 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
   test('the same uid extends its lock at either server, and keeps the version', async () => {
     await using services = new Semaphores(options());
     const [locks, others] = [new Locks(services.open()), new Locks(services.open())];
-    const first = await locks.lock('', 'uid', ['a', 'b'], 60_000, isHere);
-    const second = await others.lock('', 'uid', ['b', 'a'], 60_000, isHere);
+    const first = await locks.lock('', 'uid', ['a', 'b'], 60_000, isGone);
+    const second = await others.lock('', 'uid', ['b', 'a'], 60_000, isGone);
     expect(second?.tokens).toEqual(first?.tokens.toReversed());
     // The answer of the first reaches nobody, after the second was told.
     first?.undo();
-    expect(await others.lock('', 'another', ['a'], 60_000, isHere)).toBeUndefined();
+    expect(await others.lock('', 'another', ['a'], 60_000, isGone)).toBeUndefined();
     expect(await others.unlock('', 'uid', second?.tokens ?? [])).toEqual(['b', 'a']);
   });
 });
