@@ -89,7 +89,7 @@ export class SemaphoreService {
     const store = createStore(resolved);
     this.store = store;
     this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
-    const reporter = new Reporter(this.log, () => store.clock.wallTime());
+    const reporter = new Reporter(this.log, store.clock);
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;

@@ -117,7 +117,8 @@ export class LeaseKeeper implements PermitKeeper {
       released = this.parts.giveBacks.release(key, id, holdAtLeastMs, lastToken);
       this.parts.onFreed(key);
     }
-    return this.parts.reporter.isVerbose ? this.reportRelease(permit, released) : released;
+    this.parts.reporter.released(permit, released);
+    return released;
   }
 
   lose(permit: HeldPermit, reason: LostReason): void {
@@ -127,12 +128,7 @@ export class LeaseKeeper implements PermitKeeper {
     // A renewal whose reply was lost may have made the lease longer.
     if (reason === 'expired') this.parts.giveBacks.cancel(permit.key, permit.id);
     this.parts.onFreed(permit.key);
-    this.parts.reporter.report({
-      type: 'lost',
-      ...facts(permit),
-      reason,
-      heldMs: this.heldMs(permit),
-    });
+    this.parts.reporter.lost(permit, reason);
   }
 
   /** Renews nothing from now on: what is held ends with its lease. */
@@ -173,9 +169,7 @@ export class LeaseKeeper implements PermitKeeper {
     permit.expiresAt = lease.expiresAt;
     permit.deadline = safely(lease.deadline, now);
     this.plan(permit, nextRenewal(permit, now));
-    if (this.parts.reporter.isVerbose && !isClaim) {
-      this.parts.reporter.report({ type: 'renewed', ...facts(permit), expiresAt: lease.expiresAt });
-    }
+    if (!isClaim) this.parts.reporter.renewed(permit, lease.expiresAt);
   }
 
   private plan(permit: HeldPermit, renewAt: number): void {
@@ -189,26 +183,8 @@ export class LeaseKeeper implements PermitKeeper {
     this.parts.entries.delete(permit.id);
     if (permit.options.localPasses > 0) this.parts.passes.end(permit.key);
   }
-
-  private async reportRelease(
-    permit: HeldPermit,
-    released: Promise<ReleaseOutcome>,
-  ): Promise<ReleaseOutcome> {
-    const heldMs = this.heldMs(permit);
-    const outcome = await released;
-    this.parts.reporter.report({ type: 'released', ...facts(permit), outcome, heldMs });
-    return outcome;
-  }
-
-  private heldMs(permit: HeldPermit): number {
-    return this.now() - permit.heldSince;
-  }
 }
 
 function isLatest(permit: HeldPermit, renewal: number): boolean {
   return permit.over === undefined && permit.renewals === renewal;
-}
-
-function facts({ key, id, weight, label }: HeldPermit) {
-  return { key, permitId: id, weight, label };
 }

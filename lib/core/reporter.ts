@@ -1,13 +1,27 @@
 import { type Observable, Subject } from 'rxjs';
-import type { SemaphoreEvent } from '../semaphore.events.js';
+import type { LostReason } from '../semaphore.errors.js';
+import type { RejectedReason, SemaphoreEvent } from '../semaphore.events.js';
+import type { Clock } from '../store/clock.js';
+import type { PermitsChange, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { Acquired } from './acquisition-probe.js';
 import type { EventLog } from './event-log.js';
 import { GuardedObservable } from './guarded-observable.js';
+import type { HeldPermit } from './held-permit.js';
+import type { Waiter } from './waiter.js';
+import type { Witness } from './witness.js';
 
-type WithoutTime<E> = E extends SemaphoreEvent ? Omit<E, 'at'> : never;
+/** Who waits. */
+type Waiting = Pick<Waiter, 'key' | 'id' | 'options' | 'since'>;
+/** Who holds, or held. */
+type Holding = Pick<HeldPermit, 'key' | 'id' | 'options' | 'heldSince'>;
 
-/** Tells subscribers and the log what happens. Whatever they throw stays here. */
+/**
+ * Tells witnesses, subscribers and the log what happens. What subscribers and the log throw stays here. An event of what
+ * happens all the time is made only when somebody wants to hear of it.
+ */
 export class Reporter {
   private readonly subject = new Subject<SemaphoreEvent>();
+  private witnesses: readonly Witness[] = [];
 
   readonly events: Observable<SemaphoreEvent> = GuardedObservable.of(this.subject, (error) =>
     this.log.complain('A subscriber of the semaphore events', error),
@@ -15,21 +29,110 @@ export class Reporter {
 
   constructor(
     private readonly log: EventLog,
-    private readonly wallTime: () => number,
+    private readonly clock: Clock,
   ) {}
 
-  /** Somebody listens to what happens all the time: otherwise such events need not be made. */
-  get isVerbose(): boolean {
-    return this.subject.observed || this.log.isVerbose;
+  /** @returns how to stop it */
+  addWitness(witness: Witness): () => void {
+    this.witnesses = [...this.witnesses, witness];
+    return () => (this.witnesses = this.witnesses.filter((other) => other !== witness));
   }
 
-  report(event: WithoutTime<SemaphoreEvent>): void {
-    const complete = { at: this.wallTime(), ...event } as SemaphoreEvent;
-    this.log.write(complete);
-    this.subject.next(complete);
+  waiting(waiter: Waiting): void {
+    if (!this.isVerbose) return;
+    const { key, id: permitId, options } = waiter;
+    const { weight, label } = options;
+    this.report({ type: 'waiting', at: this.at, key, permitId, weight, label });
+  }
+
+  acquired(waiter: Waiting, { id: permitId, fencingToken, degraded }: Acquired): void {
+    if (!this.isHeard) return;
+    const { key, options } = waiter;
+    const waitedMs = this.clock.now() - waiter.since;
+    for (const witness of this.witnesses) witness.acquired(key, waitedMs);
+    if (!this.isVerbose) return;
+    const { at } = this;
+    const { weight, label } = options;
+    const grant = { waitedMs, fencingToken, degraded };
+    this.report({ type: 'acquired', at, key, permitId, weight, label, ...grant });
+  }
+
+  rejected(waiter: Waiting, reason: RejectedReason): void {
+    if (!this.isHeard) return;
+    const { key, id: permitId, options } = waiter;
+    for (const witness of this.witnesses) witness.rejected(key, reason);
+    if (!this.isVerbose) return;
+    const { at } = this;
+    const { weight, label } = options;
+    const waitedMs = this.clock.now() - waiter.since;
+    this.report({ type: 'rejected', at, key, permitId, weight, label, reason, waitedMs });
+  }
+
+  renewed(holder: Omit<Holding, 'heldSince'>, expiresAt: number): void {
+    if (!this.isVerbose) return;
+    const { key, id: permitId, options } = holder;
+    const { weight, label } = options;
+    this.report({ type: 'renewed', at: this.at, key, permitId, weight, label, expiresAt });
+  }
+
+  /** @param outcome where it is not known yet, the event comes when it is */
+  released(holder: Holding, outcome: ReleaseOutcome | Promise<ReleaseOutcome>): void {
+    if (!this.isHeard) return;
+    const heldMs = this.clock.now() - holder.heldSince;
+    for (const witness of this.witnesses) witness.ended(holder.key, heldMs, false);
+    if (!this.isVerbose) return;
+    const { key, id: permitId, options } = holder;
+    const { weight, label } = options;
+    const report = (known: ReleaseOutcome): void => {
+      const end = { outcome: known, heldMs };
+      this.report({ type: 'released', at: this.at, key, permitId, weight, label, ...end });
+    };
+    if (typeof outcome === 'string') report(outcome);
+    else void outcome.then(report);
+  }
+
+  lost(holder: Holding, reason: LostReason): void {
+    const { key, id: permitId, options } = holder;
+    const heldMs = this.clock.now() - holder.heldSince;
+    for (const witness of this.witnesses) witness.ended(key, heldMs, true);
+    const { at } = this;
+    const { weight, label } = options;
+    this.report({ type: 'lost', at, key, permitId, weight, label, reason, heldMs });
+  }
+
+  permitsChanged(change: PermitsChange): void {
+    this.report({ type: 'permits-changed', at: this.at, ...change });
+  }
+
+  storeDown(error: Error): void {
+    for (const witness of this.witnesses) witness.storeDown(error);
+    this.report({ type: 'store-down', at: this.at, error });
+  }
+
+  storeUp(downMs: number): void {
+    for (const witness of this.witnesses) witness.storeUp();
+    this.report({ type: 'store-up', at: this.at, downMs });
   }
 
   complete(): void {
     this.subject.complete();
+  }
+
+  /** Somebody wants events of what happens all the time. */
+  private get isVerbose(): boolean {
+    return this.subject.observed || this.log.isVerbose;
+  }
+
+  private get isHeard(): boolean {
+    return this.witnesses.length > 0 || this.isVerbose;
+  }
+
+  private get at(): number {
+    return this.clock.wallTime();
+  }
+
+  private report(event: SemaphoreEvent): void {
+    this.log.write(event);
+    this.subject.next(event);
   }
 }

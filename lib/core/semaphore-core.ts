@@ -34,6 +34,7 @@ import { SignalWatch } from './signal-watch.js';
 import { UnkeptPermit, UnkeptWaiter } from './unkept-permit.js';
 import { UnkeptPermits } from './unkept-permits.js';
 import { Waiter } from './waiter.js';
+import type { Witness } from './witness.js';
 
 /** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
 const MAX_ASKED = 3;
@@ -102,6 +103,11 @@ export class SemaphoreCore implements StoreClient {
     return this.closed !== undefined;
   }
 
+  /** Tells the witness what happens from now on. @returns how to stop it */
+  addWitness(witness: Witness): () => void {
+    return this.reporter.addWitness(witness);
+  }
+
   /** @param since when the caller asked: `waitMs` counts from here */
   acquire(key: string, options: ResolvedOptions, since = this.clock.now()): Promise<Permit> {
     return new Promise((resolve, reject) => {
@@ -145,13 +151,13 @@ export class SemaphoreCore implements StoreClient {
   }
 
   permitsChanged(change: PermitsChange): void {
-    this.reporter.report({ type: 'permits-changed', ...change });
+    this.reporter.permitsChanged(change);
   }
 
   down(error: Error): void {
     this.giveBacks.pause();
     if (this.isClosed || !this.outage.begin(error)) return;
-    this.reporter.report({ type: 'store-down', error });
+    this.reporter.storeDown(error);
   }
 
   up(): void {
@@ -159,7 +165,7 @@ export class SemaphoreCore implements StoreClient {
     this.giveBacks.retry();
     this.keeper.confirm();
     if (this.isClosed || downMs === undefined) return;
-    this.reporter.report({ type: 'store-up', downMs });
+    this.reporter.storeUp(downMs);
   }
 
   /** Takes no new acquisitions, and sends everybody away who waits. */
@@ -252,7 +258,7 @@ export class SemaphoreCore implements StoreClient {
     this.alarm.expect(waiter);
     if (state === 'waiting' && waiter.options.localPasses > 0) this.passes.add(waiter);
     waiter.probe?.queued();
-    if (this.reporter.isVerbose) this.reporter.report({ type: 'waiting', ...waiter.facts() });
+    this.reporter.waiting(waiter);
   }
 
   private hold(waiter: Waiter, grant: Grant, now: number): void {
@@ -307,8 +313,8 @@ export class SemaphoreCore implements StoreClient {
     const permit = new DegradedPermit(waiter, this.clock.wallTime(), () => {
       onRelease();
       waiter.probe?.ended('released');
-      const heldMs = this.clock.now() - heldSince;
-      this.reporter.report({ type: 'released', ...waiter.facts(), outcome: 'released', heldMs });
+      const { key, id, options } = waiter;
+      this.reporter.released({ key, id, options, heldSince }, 'released');
     });
     this.entries.delete(waiter.id);
     this.settle(waiter);
@@ -329,9 +335,7 @@ export class SemaphoreCore implements StoreClient {
     this.settle(waiter);
     waiter.reject(error);
     waiter.probe?.rejected(reason, error);
-    if (!this.reporter.isVerbose) return;
-    const waitedMs = this.clock.now() - waiter.since;
-    this.reporter.report({ type: 'rejected', ...waiter.facts(), reason, waitedMs });
+    this.reporter.rejected(waiter, reason);
   }
 
   /** Its wait is over. */
@@ -342,10 +346,6 @@ export class SemaphoreCore implements StoreClient {
 
   private reportAcquired(waiter: Waiter, permit: Acquired): void {
     waiter.probe?.acquired(permit);
-    if (!this.reporter.isVerbose) return;
-    const { id, fencingToken, degraded } = permit;
-    const waitedMs = this.clock.now() - waiter.since;
-    const what = { ...waiter.facts(), permitId: id, waitedMs, fencingToken, degraded };
-    this.reporter.report({ type: 'acquired', ...what });
+    this.reporter.acquired(waiter, permit);
   }
 }

@@ -44,8 +44,7 @@ export class UnkeptPermit implements Timed {
     this.fencingToken = grant.fencingToken;
   }
 
-  /** As events tell them. */
-  facts(): ReturnType<Waiter['facts']> {
-    return this.waiter.facts();
+  get options(): Waiter['options'] {
+    return this.waiter.options;
   }
 }

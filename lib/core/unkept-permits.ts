@@ -79,9 +79,7 @@ export class UnkeptPermits {
     } else if (permit) {
       permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
       this.parts.alarm.expect(permit);
-      const { reporter } = this.parts;
-      const { expiresAt } = lease;
-      if (reporter.isVerbose) reporter.report({ type: 'renewed', ...permit.facts(), expiresAt });
+      this.parts.reporter.renewed(permit, lease.expiresAt);
     }
     return lease;
   }
@@ -107,12 +105,7 @@ export class UnkeptPermits {
   lose(permit: UnkeptPermit, reason: 'expired' | 'forced'): void {
     this.forget(permit);
     permit.waiter.probe?.ended(reason);
-    this.parts.reporter.report({
-      type: 'lost',
-      ...permit.facts(),
-      reason,
-      heldMs: this.heldMs(permit),
-    });
+    this.parts.reporter.lost(permit, reason);
   }
 
   private reportReleased(id: string, outcome: ReleaseOutcome): void {
@@ -120,9 +113,7 @@ export class UnkeptPermits {
     if (permit === undefined) return;
     this.forget(permit);
     permit.waiter.probe?.ended(outcome);
-    if (!this.parts.reporter.isVerbose) return;
-    const heldMs = this.heldMs(permit);
-    this.parts.reporter.report({ type: 'released', ...permit.facts(), outcome, heldMs });
+    this.parts.reporter.released(permit, outcome);
   }
 
   private find(id: string): UnkeptPermit | undefined {
@@ -134,19 +125,11 @@ export class UnkeptPermits {
     permit.wakeAt = Infinity;
     this.parts.entries.delete(permit.id);
   }
-
-  private heldMs(permit: UnkeptPermit): number {
-    return this.parts.clock.now() - permit.heldSince;
-  }
 }
 
-/** Without what only a holder in this process could do. Changes the options. */
+/** Without what only a holder in this process could do. */
 export function asUnkept(options: ResolvedOptions): ResolvedOptions {
-  options.renew = false;
-  options.reentrant = false;
-  options.onStoreFailure = 'reject';
-  options.localPasses = 0;
-  return options;
+  return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
 }
 
 function forgetAt(deadline: number, now: number): number {

@@ -67,10 +67,4 @@ export class Waiter implements Timed {
     const known = Number.isFinite(estimate) ? estimate : RETRY_AFTER_MS;
     return new PermitUnavailableError(this.key, reason, Math.max(1, known), this.options);
   }
-
-  /** As events tell them. */
-  facts(): { key: string; permitId: string; weight: number; label: string | undefined } {
-    const { weight, label } = this.options;
-    return { key: this.key, permitId: this.id, weight, label };
-  }
 }
