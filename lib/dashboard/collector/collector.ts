@@ -1,4 +1,4 @@
-import type { Subscription } from 'rxjs';
+import type { SemaphoreCore } from '../../core/semaphore-core.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
 import type { SemaphoreSnapshot } from '../../store/semaphore-store.js';
 import { Statistics } from '../statistics/statistics.js';
@@ -22,7 +22,7 @@ export type Send = (frame: Frame) => void;
 
 /**
  * The one place of a process that asks the store for its viewers, however many they are. It asks while somebody
- * watches; otherwise it only counts events.
+ * watches; otherwise it only counts what happens in this process.
  */
 export class Collector {
   private readonly statistics = new Statistics();
@@ -34,21 +34,35 @@ export class Collector {
     string,
     { snapshot: SemaphoreSnapshot; freshUntil: number }
   >();
-  private readonly subscription: Subscription;
+  private readonly stopCounting: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isRunning = false;
   private turn = 0;
 
-  constructor(private readonly service: Pick<SemaphoreService, 'events' | 'inspect' | 'list'>) {
+  /** @param core of the service; undefined for a service that is a mock: then nothing is counted */
+  constructor(
+    private readonly service: Pick<SemaphoreService, 'inspect' | 'list'>,
+    core: Pick<SemaphoreCore, 'addWitness'> | undefined,
+  ) {
     this.keys = new KnownKeys(service);
     this.listing = new Listing(this.keys, () => this.health.worked());
-    this.subscription = service.events.subscribe((event) => {
-      this.statistics.record(event);
-      if (this.health.hear(event)) this.tellAll();
+    const { statistics, health } = this;
+    this.stopCounting = core?.addWitness({
+      acquired: (key, waitedMs) => statistics.acquired(key, waitedMs),
+      rejected: (key, reason) => statistics.rejected(key, reason),
+      ended: (key, heldMs, isLost) => statistics.ended(key, heldMs, isLost),
+      storeDown: (error) => {
+        health.failed(error);
+        this.tellAll();
+      },
+      storeUp: () => {
+        health.worked();
+        this.tellAll();
+      },
     });
   }
 
-  /** Since when events are counted, in epoch milliseconds. */
+  /** Since when it counts, in epoch milliseconds. */
   get since(): number {
     return this.statistics.since;
   }
@@ -70,7 +84,7 @@ export class Collector {
   }
 
   close(): void {
-    this.subscription.unsubscribe();
+    this.stopCounting?.();
     this.viewers.clear();
     clearTimeout(this.timer);
   }

@@ -1,6 +1,6 @@
-import type { SemaphoreEvent } from '../../semaphore.events.js';
+import type { RejectedReason } from '../../semaphore.events.js';
 import { Durations } from './durations.js';
-import { Interval, INTERVAL_MS, isCounted } from './interval.js';
+import { Interval, INTERVAL_MS } from './interval.js';
 
 /** How far back the plots go, in intervals: 15 minutes. */
 const KEPT = 60;
@@ -34,7 +34,7 @@ export interface Timeline {
   total: { acquired: number; rejected: number; lost: number; wait: Quantiles; hold: Quantiles };
 }
 
-/** Counts and durations of the last 15 minutes by key, from the events of this process, in bounded memory. */
+/** Counts and durations of the last 15 minutes by key, of what happens in this process, in bounded memory. */
 export class Statistics {
   readonly since = Date.now();
   private readonly byKey = new Map<string, Interval[]>();
@@ -42,8 +42,21 @@ export class Statistics {
   private readonly all = new Set<Interval>();
   private latest = 0;
 
-  record(event: SemaphoreEvent): void {
-    if (isCounted(event)) this.intervalOf(event.key, event.at).record(event);
+  acquired(key: string, waitedMs: number, at = Date.now()): void {
+    const interval = this.intervalOf(key, at);
+    interval.acquired++;
+    interval.waits.add(waitedMs);
+  }
+
+  rejected(key: string, reason: RejectedReason, at = Date.now()): void {
+    // Callers that gave up by themselves were not rejected.
+    if (reason !== 'aborted' && reason !== 'closed') this.intervalOf(key, at).rejected++;
+  }
+
+  ended(key: string, heldMs: number, isLost: boolean, at = Date.now()): void {
+    const interval = this.intervalOf(key, at);
+    if (isLost) interval.lost++;
+    interval.holds.add(heldMs);
   }
 
   recent(key: string, now: number): RecentCounts {

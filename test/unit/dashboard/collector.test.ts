@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { SemaphoreService } from 'nestjs-semaphore';
+import { coreOf } from '../../../lib/core/core-of.js';
 import { Collector } from '../../../lib/dashboard/collector/collector.js';
 import type { Frame } from '../../../lib/dashboard/collector/frame.js';
 import { MAX_ROWS, overviewOf } from '../../../lib/dashboard/collector/view.js';
@@ -14,7 +15,7 @@ describe('the collector', () => {
 
   beforeEach(() => {
     service = new SemaphoreService({ log: 'none' });
-    collector = new Collector(service);
+    collector = new Collector(service, coreOf(service));
   });
 
   afterEach(async () => {
@@ -108,14 +109,14 @@ describe('the collector', () => {
   test('asks for as much, however many watch', async () => {
     await service.acquire('k');
     let asked = 0;
-    const counting = new Collector({
-      events: service.events,
+    const asking: Pick<SemaphoreService, 'inspect' | 'list'> = {
       list: (pattern) => service.list(pattern),
       inspect: (key) => {
         asked++;
         return service.inspect(key);
       },
-    });
+    };
+    const counting = new Collector(asking, coreOf(service));
     let frames = 0;
     let stops: (() => void)[] = [];
     await new Promise<void>((resolve) => {

@@ -1,42 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import type { SemaphoreEvent } from 'nestjs-semaphore';
 import { Durations } from '../../../lib/dashboard/statistics/durations.js';
 import { Statistics } from '../../../lib/dashboard/statistics/statistics.js';
 
 const NOON = Date.UTC(2026, 0, 1, 12);
 const MINUTE = 60_000;
-
-const permit = { permitId: 'p', weight: 1 };
-const acquired = (key: string, at: number, waitedMs = 0): SemaphoreEvent => ({
-  ...permit,
-  type: 'acquired',
-  key,
-  at,
-  waitedMs,
-  fencingToken: 1,
-  degraded: false,
-});
-const released = (key: string, at: number, heldMs: number): SemaphoreEvent => ({
-  ...permit,
-  type: 'released',
-  key,
-  at,
-  outcome: 'released',
-  heldMs,
-});
-const lost = (key: string, at: number): SemaphoreEvent => ({
-  ...permit,
-  type: 'lost',
-  key,
-  at,
-  reason: 'expired',
-  heldMs: 5,
-});
-const rejected = (
-  key: string,
-  at: number,
-  reason: 'busy' | 'timeout' | 'aborted' | 'closed',
-): SemaphoreEvent => ({ ...permit, type: 'rejected', key, at, reason, waitedMs: 0 });
 
 describe('durations', () => {
   test('quantiles are right to 10 % over six orders of magnitude', () => {
@@ -68,10 +35,10 @@ describe('durations', () => {
 describe('statistics', () => {
   test('count by key, and forget after five minutes what is not recent any more', () => {
     const statistics = new Statistics();
-    statistics.record(rejected('a', NOON, 'busy'));
-    statistics.record(rejected('a', NOON + 4 * MINUTE, 'timeout'));
-    statistics.record(lost('a', NOON + 4 * MINUTE));
-    statistics.record(rejected('b', NOON + 4 * MINUTE, 'busy'));
+    statistics.rejected('a', 'busy', NOON);
+    statistics.rejected('a', 'timeout', NOON + 4 * MINUTE);
+    statistics.ended('a', 5, true, NOON + 4 * MINUTE);
+    statistics.rejected('b', 'busy', NOON + 4 * MINUTE);
     expect(statistics.recent('a', NOON + 4 * MINUTE)).toEqual({ rejected: 2, lost: 1 });
     expect(statistics.recentOfAll(NOON + 4 * MINUTE)).toEqual({ rejected: 3, lost: 1 });
     expect(statistics.recent('a', NOON + 6 * MINUTE)).toEqual({ rejected: 1, lost: 1 });
@@ -81,16 +48,16 @@ describe('statistics', () => {
 
   test('callers that gave up by themselves were not rejected', () => {
     const statistics = new Statistics();
-    statistics.record(rejected('a', NOON, 'aborted'));
-    statistics.record(rejected('a', NOON, 'closed'));
+    statistics.rejected('a', 'aborted', NOON);
+    statistics.rejected('a', 'closed', NOON);
     expect(statistics.recent('a', NOON)).toEqual({ rejected: 0, lost: 0 });
   });
 
   test('the time line has each event in its interval', () => {
     const statistics = new Statistics();
-    statistics.record(acquired('a', NOON, 100));
-    statistics.record(released('a', NOON + 1_000, 1_000));
-    statistics.record(acquired('a', NOON + MINUTE, 200));
+    statistics.acquired('a', 100, NOON);
+    statistics.ended('a', 1_000, false, NOON + 1_000);
+    statistics.acquired('a', 200, NOON + MINUTE);
     const { from, intervalMs, ...timeline } = statistics.timeline('a', NOON + MINUTE);
     const first = (NOON - from) / intervalMs;
     const last = timeline.acquired.length - 1;
@@ -104,14 +71,14 @@ describe('statistics', () => {
 
   test('a wall clock that is set back loses nothing', () => {
     const statistics = new Statistics();
-    statistics.record(acquired('a', NOON));
-    statistics.record(acquired('a', NOON - 60 * MINUTE));
+    statistics.acquired('a', 0, NOON);
+    statistics.acquired('a', 0, NOON - 60 * MINUTE);
     expect(statistics.timeline('a', NOON).total.acquired).toBe(2);
   });
 
   test('memory is bounded: of too many keys the oldest are forgotten', () => {
     const statistics = new Statistics();
-    for (let i = 0; i < 25_000; i++) statistics.record(rejected(`k${i}`, NOON, 'busy'));
+    for (let i = 0; i < 25_000; i++) statistics.rejected(`k${i}`, 'busy', NOON);
     expect(statistics.recentOfAll(NOON).rejected).toBe(20_000);
     expect(statistics.recent('k0', NOON).rejected).toBe(0);
     expect(statistics.recent('k24999', NOON).rejected).toBe(1);
