@@ -1,16 +1,14 @@
-import type { Counter, Histogram, OpenTelemetry } from './open-telemetry.js';
+import type { Histogram, Meter, Observable, Observe, OpenTelemetry } from './open-telemetry.js';
+import { Tallies } from './tallies.js';
 
 /** What the instruments and spans of this package belong to. */
 export const SCOPE = 'nestjs-semaphore';
 
+/** What is measured: durations are recorded one by one, everything else is counted here and read when it is collected. */
 export interface Instruments {
   readonly waitDuration: Histogram;
   readonly holdDuration: Histogram;
-  readonly held: Counter;
-  readonly waiters: Counter;
-  readonly acquired: Counter;
-  readonly rejected: Counter;
-  readonly lost: Counter;
+  readonly tallies: Tallies;
 }
 
 /** Seconds: from a hand-over within the process to work of an hour. */
@@ -18,12 +16,50 @@ const BOUNDARIES = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600,
 ];
 
+/** All services of a process add to the same instruments: two callbacks would overwrite each other's values. */
+const byMeter = new WeakMap<Meter, Instruments>();
+
 /** Undefined when nobody has registered a metrics SDK. */
-export function createInstruments(api: OpenTelemetry): Instruments | undefined {
+export function instrumentsOf(api: OpenTelemetry): Instruments | undefined {
   const meter = api.metrics.getMeter(SCOPE);
   if (meter === api.createNoopMeter()) return undefined;
+  const known = byMeter.get(meter);
+  if (known !== undefined) return known;
+  const instruments = create(meter);
+  byMeter.set(meter, instruments);
+  return instruments;
+}
+
+function create(meter: Meter): Instruments {
   const advice = { explicitBucketBoundaries: BOUNDARIES };
+  const held = meter.createObservableUpDownCounter('semaphore.permits.held', {
+    unit: '{permit}',
+    description: 'Weights that this process holds.',
+  });
+  const waiters = meter.createObservableUpDownCounter('semaphore.waiters', {
+    unit: '{waiter}',
+    description: 'Acquisitions of this process that stand in a queue.',
+  });
+  const acquired = meter.createObservableCounter('semaphore.acquired', {
+    unit: '{acquisition}',
+    description: 'Acquisitions that got their permit.',
+  });
+  const rejected = meter.createObservableCounter('semaphore.rejected', {
+    unit: '{acquisition}',
+    description: 'Acquisitions that got none.',
+  });
+  const lost = meter.createObservableCounter('semaphore.lost', {
+    unit: '{acquisition}',
+    description: 'Permits that were lost while they were held.',
+  });
+  const observables = { held, waiters, acquired, rejected, lost };
+  const tallies = new Tallies();
+  meter.addBatchObservableCallback(
+    (result) => read(tallies, observables, result),
+    Object.values(observables),
+  );
   return {
+    tallies,
     waitDuration: meter.createHistogram('semaphore.wait.duration', {
       unit: 's',
       description: 'From the call of acquire to its permit or its rejection.',
@@ -34,25 +70,25 @@ export function createInstruments(api: OpenTelemetry): Instruments | undefined {
       description: 'From the acquisition to the release or the loss of a permit.',
       advice,
     }),
-    held: meter.createUpDownCounter('semaphore.permits.held', {
-      unit: '{permit}',
-      description: 'Weights that this process holds.',
-    }),
-    waiters: meter.createUpDownCounter('semaphore.waiters', {
-      unit: '{waiter}',
-      description: 'Acquisitions of this process that stand in a queue.',
-    }),
-    acquired: meter.createCounter('semaphore.acquired', {
-      unit: '{acquisition}',
-      description: 'Acquisitions that got their permit.',
-    }),
-    rejected: meter.createCounter('semaphore.rejected', {
-      unit: '{acquisition}',
-      description: 'Acquisitions that got none.',
-    }),
-    lost: meter.createCounter('semaphore.lost', {
-      unit: '{acquisition}',
-      description: 'Permits that were lost while they were held.',
-    }),
   };
+}
+
+type Observables = Record<'held' | 'waiters' | 'acquired' | 'rejected' | 'lost', Observable>;
+
+function read(
+  tallies: Tallies,
+  { held, waiters, acquired, rejected, lost }: Observables,
+  result: Observe,
+): void {
+  for (const tally of tallies) {
+    const { attributes } = tally;
+    result.observe(held, tally.held, attributes);
+    result.observe(waiters, tally.waiting, attributes);
+    result.observe(acquired, tally.acquired, attributes);
+    if (tally.degraded > 0) result.observe(acquired, tally.degraded, tally.degradedAttributes);
+    for (const count of tally.rejected.values()) {
+      result.observe(rejected, count.value, count.attributes);
+    }
+    for (const count of tally.lost.values()) result.observe(lost, count.value, count.attributes);
+  }
 }

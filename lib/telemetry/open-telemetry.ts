@@ -16,18 +16,24 @@ export interface InstrumentOptions {
   advice?: { explicitBucketBoundaries: number[] };
 }
 
-export interface Counter {
-  add(value: number, attributes: Attributes): void;
-}
-
 export interface Histogram {
   record(value: number, attributes: Attributes): void;
 }
 
+/** A counter that is read when metrics are collected. */
+export interface Observable {
+  addCallback(callback: (result: { observe(value: number): void }) => void): void;
+}
+
+export interface Observe {
+  observe(observable: Observable, value: number, attributes: Attributes): void;
+}
+
 export interface Meter {
-  createCounter(name: string, options: InstrumentOptions): Counter;
-  createUpDownCounter(name: string, options: InstrumentOptions): Counter;
   createHistogram(name: string, options: InstrumentOptions): Histogram;
+  createObservableCounter(name: string, options: InstrumentOptions): Observable;
+  createObservableUpDownCounter(name: string, options: InstrumentOptions): Observable;
+  addBatchObservableCallback(callback: (result: Observe) => void, observables: Observable[]): void;
 }
 
 export interface Span {

@@ -3,8 +3,9 @@ import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Clock } from '../store/clock.js';
-import { createInstruments, type Instruments, SCOPE } from './instruments.js';
-import { type Attributes, loadOpenTelemetry } from './open-telemetry.js';
+import { type Instruments, instrumentsOf, SCOPE } from './instruments.js';
+import { type Attributes, type Histogram, loadOpenTelemetry } from './open-telemetry.js';
+import type { Tally } from './tallies.js';
 import { WaitSpan } from './wait-span.js';
 
 /**
@@ -15,7 +16,7 @@ import { WaitSpan } from './wait-span.js';
 export function startTelemetry(clock: Clock): StartProbe | undefined {
   const api = loadOpenTelemetry();
   if (api === undefined) return undefined;
-  const instruments = createInstruments(api);
+  const instruments = instrumentsOf(api);
   const tracer = api.trace.getTracer(SCOPE);
   return (options) => {
     try {
@@ -28,12 +29,9 @@ export function startTelemetry(clock: Clock): StartProbe | undefined {
   };
 }
 
-/**
- * Whatever an SDK, or a processor of the user's, throws must not change what becomes of a permit. Attributes that say
- * nothing in the usual case are left out then: they cost more than all the rest.
- */
+/** Whatever an SDK, or a processor of the user's, throws must not change what becomes of a permit. */
 class MeasuredAcquisition implements AcquisitionProbe {
-  private readonly attributes: Attributes;
+  private readonly tally: Tally | undefined;
   private readonly weight: number;
   /** When it began to wait, then when it began to hold. */
   private since: number;
@@ -45,7 +43,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     private readonly instruments: Instruments | undefined,
     private span: WaitSpan | undefined,
   ) {
-    this.attributes = { 'semaphore.name': name };
+    this.tally = instruments?.tallies.of(name);
     this.weight = weight;
     this.since = clock.now();
   }
@@ -53,54 +51,48 @@ class MeasuredAcquisition implements AcquisitionProbe {
   queued(): void {
     if (this.isQueued) return;
     this.isQueued = true;
-    try {
-      this.instruments?.waiters.add(1, this.attributes);
-    } catch {}
+    if (this.tally !== undefined) this.tally.waiting++;
   }
 
   acquired(permit: Acquired): void {
-    try {
-      this.endWait(this.attributes);
-      this.instruments?.held.add(this.weight, this.attributes);
-      this.instruments?.acquired.add(
-        1,
-        permit.degraded ? { ...this.attributes, 'semaphore.degraded': true } : this.attributes,
-      );
-      this.span?.acquired(permit);
-    } catch {}
+    const { tally } = this;
+    if (tally !== undefined) {
+      this.endWait(tally, tally.attributes);
+      tally.held += this.weight;
+      if (permit.degraded) tally.degraded++;
+      else tally.acquired++;
+    }
+    this.span?.acquired(permit);
     this.span = undefined;
   }
 
   rejected(reason: RejectedReason, error: Error): void {
-    const attributes = { ...this.attributes, 'semaphore.reason': reason };
-    try {
-      this.endWait(attributes);
-      this.instruments?.rejected.add(1, attributes);
-      this.span?.rejected(reason, error);
-    } catch {}
+    const { tally } = this;
+    if (tally !== undefined) this.endWait(tally, tally.count(tally.rejected, reason));
+    this.span?.rejected(reason, error);
     this.span = undefined;
   }
 
   ended(how: 'released' | LostReason): void {
-    const isLost = how !== 'released';
-    const attributes = isLost ? { ...this.attributes, 'semaphore.reason': how } : this.attributes;
-    try {
-      this.instruments?.held.add(-this.weight, this.attributes);
-      this.instruments?.holdDuration.record(this.lap(), attributes);
-      if (isLost) this.instruments?.lost.add(1, attributes);
-    } catch {}
+    const { tally } = this;
+    if (tally === undefined) return;
+    tally.held -= this.weight;
+    const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
+    this.lap(this.instruments?.holdDuration, attributes);
   }
 
-  private endWait(attributes: Attributes): void {
-    if (this.isQueued) this.instruments?.waiters.add(-1, this.attributes);
-    this.instruments?.waitDuration.record(this.lap(), attributes);
+  private endWait(tally: Tally, attributes: Attributes): void {
+    if (this.isQueued) tally.waiting--;
+    this.lap(this.instruments?.waitDuration, attributes);
   }
 
-  /** Seconds since the last call. */
-  private lap(): number {
+  /** Records the seconds since the last call. */
+  private lap(duration: Histogram | undefined, attributes: Attributes): void {
     const now = this.clock.now();
     const seconds = (now - this.since) / 1000;
     this.since = now;
-    return seconds;
+    try {
+      duration?.record(seconds, attributes);
+    } catch {}
   }
 }

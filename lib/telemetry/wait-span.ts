@@ -17,22 +17,26 @@ export class WaitSpan {
   }
 
   acquired({ id, fencingToken, degraded }: Acquired): void {
-    this.span.setAttributes({
-      'semaphore.outcome': 'acquired',
-      'semaphore.permit.id': id,
-      'semaphore.fencing_token': fencingToken,
-      'semaphore.degraded': degraded,
-    });
-    this.span.end();
+    try {
+      this.span.setAttributes({
+        'semaphore.outcome': 'acquired',
+        'semaphore.permit.id': id,
+        'semaphore.fencing_token': fencingToken,
+        'semaphore.degraded': degraded,
+      });
+      this.span.end();
+    } catch {}
   }
 
   rejected(reason: RejectedReason, error: Error): void {
-    this.span.setAttributes({ 'semaphore.outcome': reason });
-    // Who did not want to wait, or no longer, got its answer.
-    if (reason !== 'busy' && reason !== 'aborted') {
-      this.span.recordException(error);
-      this.span.setStatus({ code: this.errorCode, message: error.message });
-    }
-    this.span.end();
+    try {
+      this.span.setAttributes({ 'semaphore.outcome': reason });
+      // Who did not want to wait, or no longer, got its answer.
+      if (reason !== 'busy' && reason !== 'aborted') {
+        this.span.recordException(error);
+        this.span.setStatus({ code: this.errorCode, message: error.message });
+      }
+      this.span.end();
+    } catch {}
   }
 }
