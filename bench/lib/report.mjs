@@ -12,6 +12,7 @@ const columns = {
   overAdmitted: ['over-admitted', count],
   wallToIdeal: ['wall/ideal', ratio],
   commandsPerSection: ['commands/section', ratio],
+  ownCpuUsPerSection: ['own CPU us/section', ratio],
   cpuUsPerSection: ['Redis CPU us/section', ratio],
   pingUs: ['PING us', count],
   evalshaUs: ['EVALSHA us', count],

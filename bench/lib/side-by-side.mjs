@@ -57,7 +57,8 @@ async function measure(contestant, load, options, problems) {
     if (error !== undefined) problems.set(error, (problems.get(error) ?? 0) + failed);
   }
   const figures = figuresOf(results, { permits: 1, ...options });
-  return { ...figures, ...costs(before, after, figures.sections), failed: failures(results) };
+  const spent = costs(results, before, after, figures.sections);
+  return { ...figures, ...spent, failed: failures(results) };
 }
 
 function figuresOf(results, options) {
@@ -74,10 +75,14 @@ function figuresOf(results, options) {
   return { ...figures, wallToIdeal: wallMs / ((sections * workMs) / permits) };
 }
 
-/** What the contender's own Redis had to do for one section. */
-function costs(before, after, sections) {
-  if (!(sections > 0) || before.commands === undefined) return {};
+/** What the contender's processes and its own Redis had to do for one section. */
+function costs(results, before, after, sections) {
+  if (!(sections > 0)) return {};
+  const ownCpuUs = results.reduce((total, result) => total + result.ownCpuUs, 0);
+  const ownCpuUsPerSection = ownCpuUs / sections;
+  if (before.commands === undefined) return { ownCpuUsPerSection };
   return {
+    ownCpuUsPerSection,
     commandsPerSection: (after.commands - before.commands) / sections,
     cpuUsPerSection: (after.cpuUs - before.cpuUs) / sections,
     redisMb: after.bytes / 1e6,

@@ -31,13 +31,17 @@ export const peers = {
     settings: `${plain.settings}; OpenTelemetry metrics, collected every second, and a span of every wait`,
     open: (target) => {
       measure();
-      new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(nowhere)] }).register();
+      trace();
       return plain.open(target);
     },
   },
 };
 
-function measure() {
+export function trace() {
+  new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(nowhere)] }).register();
+}
+
+export function measure() {
   const exporter = new PrometheusExporter({ preventServerStart: true });
   metrics.setGlobalMeterProvider(new MeterProvider({ readers: [exporter] }));
   setInterval(() => void exporter.collect(), SCRAPE_MS).unref();

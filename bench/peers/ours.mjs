@@ -25,11 +25,11 @@ export const peers = {
   },
 };
 
-function withLease({ leaseMs = 30_000 }, more) {
+export function withLease({ leaseMs = 30_000 }, more) {
   return { defaults: { ...defaults, leaseMs, ...more } };
 }
 
-function redisAt({ port, ports }) {
+export function redisAt({ port, ports }) {
   if (ports === undefined) return `redis://127.0.0.1:${port}`;
   return new Cluster(
     ports.map((node) => ({ host: '127.0.0.1', port: node })),
@@ -40,6 +40,10 @@ function redisAt({ port, ports }) {
 async function client(options) {
   const service = new SemaphoreService(options);
   await service.inspect('connected');
+  return lockersOf(service, () => service.close());
+}
+
+export function lockersOf(service, close) {
   return {
     locker(key, { permits }) {
       const perCall = { permits };
@@ -51,6 +55,6 @@ async function client(options) {
         release: () => permit.release(),
       };
     },
-    close: () => service.close(),
+    close,
   };
 }

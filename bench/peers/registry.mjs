@@ -21,6 +21,7 @@ const files = {
   'live-mutex.mjs': ['live-mutex', 'live-mutex-fast'],
   'ours.mjs': ['ours', 'ours-memory', 'ours-local-passes'],
   'ours-telemetry.mjs': ['ours-metrics', 'ours-telemetry'],
+  'ours-dashboard.mjs': ['ours-dashboard', 'ours-observed'],
   'ours-flights.mjs': ['ours-flights'],
   'p-limit.mjs': ['p-limit'],
   'raw.mjs': ['raw-set', 'raw-evalsha', 'raw-set-auto', 'raw-evalsha-auto', 'raw-batch'],

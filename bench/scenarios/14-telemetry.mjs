@@ -1,7 +1,13 @@
 import { atLeast, neverOverAdmitted, times } from '../lib/goals.mjs';
 import { sideBySide } from '../lib/side-by-side.mjs';
 
-const PEERS = ['ours', 'ours-metrics', 'ours-telemetry'];
+const OBSERVED = {
+  'ours-metrics': 'metrics',
+  'ours-telemetry': 'metrics and spans',
+  'ours-dashboard': 'metrics, open dashboard',
+  'ours-observed': 'metrics and spans, open dashboard',
+};
+const PEERS = ['ours', ...Object.keys(OBSERVED)];
 
 /** What is compared differs by little: short repeats would not show it. */
 const ROUNDS = 2;
@@ -12,7 +18,7 @@ export const scenario = {
     const seconds = ROUNDS * run.seconds;
     const group = (title, load, options, processes = 1) =>
       sideBySide(run, {
-        title: `14  With OpenTelemetry: ${title}`,
+        title: `14  With OpenTelemetry and an open dashboard: ${title}`,
         contenders: PEERS.map((peer) => ({
           peer,
           load,
@@ -27,10 +33,11 @@ export const scenario = {
     ];
   },
   goals: (groups) => [
-    ...['one caller', '50 waiters', '4 processes'].flatMap((what, index) => [
-      share(groups[index], `${what}: metrics`, 'ours-metrics'),
-      share(groups[index], `${what}: metrics and spans`, 'ours-telemetry'),
-    ]),
+    ...['one caller', '50 waiters', '4 processes'].flatMap((where, index) =>
+      Object.entries(OBSERVED).map(([peer, what]) =>
+        share(groups[index], `${where}: ${what}`, peer),
+      ),
+    ),
     neverOverAdmitted(groups),
   ],
 };
