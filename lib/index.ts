@@ -84,6 +84,7 @@ export {
   type StoreClient,
   type StoreHealth,
   type StoreSession,
+  type StoreSnapshot,
   type WaiterSnapshot,
 } from './store/semaphore-store.js';
 export type {

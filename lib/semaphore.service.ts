@@ -39,6 +39,7 @@ import type {
   SemaphoreStore,
   StoreHealth,
   StoreSession,
+  StoreSnapshot,
 } from './store/semaphore-store.js';
 import { startTelemetry } from './telemetry/telemetry.js';
 
@@ -248,6 +249,12 @@ export class SemaphoreService {
    * @throws {StoreUnavailableError}
    */
   async inspect(key: string): Promise<SemaphoreSnapshot> {
+    const { now: _, pinned: __, ...snapshot } = await this.look(key);
+    return snapshot;
+  }
+
+  /** As {@link inspect}, with what only the store knows: for those who show it. @internal */
+  async look(key: string): Promise<StoreSnapshot> {
     validateKey(key);
     return this.session(key).inspect(key);
   }

@@ -19,7 +19,7 @@ import type {
   AcquireRequest,
   Lease,
   ReleaseOutcome,
-  SemaphoreSnapshot,
+  StoreSnapshot,
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
@@ -114,7 +114,7 @@ export class RemoteSession implements StoreSession {
     return this.renewed(call, await this.calls.send<WireLease | null>(call));
   }
 
-  async inspect(key: string): Promise<SemaphoreSnapshot> {
+  async inspect(key: string): Promise<StoreSnapshot> {
     const { value } = await this.calls.send<unknown>({ op: 'inspect', key });
     return snapshotFromWire(value);
   }

@@ -66,7 +66,7 @@ export interface StoreSession {
   renew(key: string, id: string, leaseMs: number): Promise<Lease | null>;
 
   /** What holds and waits now. */
-  inspect(key: string): Promise<SemaphoreSnapshot>;
+  inspect(key: string): Promise<StoreSnapshot>;
 
   /** Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`. */
   list(pattern: string): AsyncIterable<string>;
@@ -190,6 +190,14 @@ export interface SemaphoreSnapshot {
   holders: HolderSnapshot[];
   /** In the order in which they will be served. */
   waiters: WaiterSnapshot[];
+}
+
+/** What a store tells of a semaphore: besides what users are shown, what makes it readable elsewhere. */
+export interface StoreSnapshot extends SemaphoreSnapshot {
+  /** The store's clock at that moment, in epoch milliseconds: what the times of the others are to be compared with. */
+  now: number;
+  /** The limit was set by {@link StoreSession.setPermits}, and not by a caller. */
+  pinned: boolean;
 }
 
 export interface HolderSnapshot {

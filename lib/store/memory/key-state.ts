@@ -5,7 +5,7 @@ import {
   type Grant,
   type Lease,
   type ReleaseOutcome,
-  type SemaphoreSnapshot,
+  type StoreSnapshot,
   type StoreClient,
   TOKENS_A_GRANT,
 } from '../semaphore-store.js';
@@ -198,7 +198,7 @@ export class KeyState {
     this.admit(now);
   }
 
-  snapshot(): SemaphoreSnapshot {
+  snapshot(now: number): StoreSnapshot {
     const permits = this.limit ?? 0;
     return {
       key: this.key,
@@ -222,6 +222,8 @@ export class KeyState {
         client: waiter.owner.clientId,
         enqueuedAt: this.host.toEpoch(waiter.since),
       })),
+      now: this.host.toEpoch(now),
+      pinned: this.isPinned,
     };
   }
 

@@ -4,9 +4,9 @@ import type {
   AcquireRequest,
   Lease,
   ReleaseOutcome,
-  SemaphoreSnapshot,
   StoreClient,
   StoreHealth,
+  StoreSnapshot,
   StoreSession,
 } from '../semaphore-store.js';
 import type { KeyState, Owner } from './key-state.js';
@@ -62,8 +62,8 @@ export class MemorySession implements StoreSession, Owner {
     return this.run(key, (state, now) => state.renew(id, leaseMs, now));
   }
 
-  async inspect(key: string): Promise<SemaphoreSnapshot> {
-    return this.run(key, (state) => state.snapshot());
+  async inspect(key: string): Promise<StoreSnapshot> {
+    return this.run(key, (state, now) => state.snapshot(now));
   }
 
   async *list(pattern: string): AsyncGenerator<string> {

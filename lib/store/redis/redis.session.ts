@@ -6,7 +6,7 @@ import type {
   Grant,
   Lease,
   ReleaseOutcome,
-  SemaphoreSnapshot,
+  StoreSnapshot,
   StoreClient,
   StoreHealth,
   StoreSession,
@@ -242,7 +242,7 @@ export class RedisSession implements StoreSession {
     return value === 0 ? null : toLease(value, sample);
   }
 
-  async inspect(key: string): Promise<SemaphoreSnapshot> {
+  async inspect(key: string): Promise<StoreSnapshot> {
     const state = this.keys.state(key);
     return readSnapshot(key, (...page) => this.calls.read(inspectScript, state, page));
   }

@@ -1,4 +1,4 @@
-import type { HolderSnapshot, SemaphoreSnapshot, WaiterSnapshot } from '../semaphore-store.js';
+import type { HolderSnapshot, StoreSnapshot, WaiterSnapshot } from '../semaphore-store.js';
 import { ENDLESS } from './redis.waiting.js';
 
 /** What inspect.lua returns. */
@@ -8,6 +8,7 @@ type InspectReply = [
   holders: Field[],
   members: string[],
   cursor: string,
+  pinned: number,
 ];
 type Field = string | number;
 
@@ -29,7 +30,7 @@ const PLACES_PER_PRIORITY = 2 ** 34;
  * One call, and so one moment, for up to 500 holders and 500 waiters. More are read page by page, waiters first: who
  * becomes a holder meanwhile is met again among the holders, and nobody is missed who is there all the time.
  */
-export async function readSnapshot(key: string, read: ReadPage): Promise<SemaphoreSnapshot> {
+export async function readSnapshot(key: string, read: ReadPage): Promise<StoreSnapshot> {
   const pages = new Pages(key);
   let { score, cursor } = pages.add(await read(FIRST_WAITER, FIRST_HOLDER, PAGE));
   if (score === NONE && cursor === FIRST_HOLDER) return pages.toSnapshot();
@@ -43,7 +44,9 @@ export async function readSnapshot(key: string, read: ReadPage): Promise<Semapho
 }
 
 class Pages {
+  private now = 0;
   private permits = 0;
+  private pinned = false;
   private readonly holders = new Map<string, HolderSnapshot>();
   private readonly waiters = new Map<string, WaiterSnapshot>();
 
@@ -51,8 +54,10 @@ class Pages {
 
   /** @returns where the next page begins */
   add(page: unknown): { score: string; cursor: string } {
-    const [now, permits, fields, members, cursor] = page as InspectReply;
+    const [now, permits, fields, members, cursor, pinned] = page as InspectReply;
+    this.now = now;
     this.permits = permits;
+    this.pinned = pinned === 1;
     for (let i = 0; i < fields.length; i += HOLDER_FIELDS) {
       const holder = toHolder(fields.slice(i, i + HOLDER_FIELDS));
       if (holder.expiresAt > now) this.holders.set(holder.id, holder);
@@ -71,13 +76,14 @@ class Pages {
     this.holders.clear();
   }
 
-  toSnapshot(): SemaphoreSnapshot {
-    const { key, permits } = this;
+  toSnapshot(): StoreSnapshot {
+    const { key, permits, now, pinned } = this;
     const holders = [...this.holders.values()];
     holders.sort((a, b) => a.fencingToken - b.fencingToken);
     const waiters = [...this.waiters.values()].filter(({ id }) => !this.holders.has(id));
     const held = holders.reduce((sum, { weight }) => sum + weight, 0);
-    return { key, permits, held, available: Math.max(0, permits - held), holders, waiters };
+    const available = Math.max(0, permits - held);
+    return { key, permits, held, available, holders, waiters, now, pinned };
   }
 }
 

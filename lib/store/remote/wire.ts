@@ -5,7 +5,7 @@ import type {
   Grant,
   Lease,
   PermitsChange,
-  SemaphoreSnapshot,
+  StoreSnapshot,
 } from '../semaphore-store.js';
 
 /**
@@ -123,7 +123,7 @@ export function acquireReplyToWire(reply: AcquireReply): WireAcquireReply {
   return { status: reply.status, retryAfterMs: toWire(reply.retryAfterMs) };
 }
 
-export function snapshotToWire(snapshot: SemaphoreSnapshot): object {
+export function snapshotToWire(snapshot: StoreSnapshot): object {
   const holders = snapshot.holders.map((holder) => ({
     ...holder,
     expiresAt: toWire(holder.expiresAt),
@@ -131,8 +131,8 @@ export function snapshotToWire(snapshot: SemaphoreSnapshot): object {
   return { ...snapshot, holders };
 }
 
-export function snapshotFromWire(value: unknown): SemaphoreSnapshot {
-  const snapshot = value as SemaphoreSnapshot;
+export function snapshotFromWire(value: unknown): StoreSnapshot {
+  const snapshot = value as StoreSnapshot;
   const holders = snapshot.holders.map((holder) => ({
     ...holder,
     expiresAt: fromWire(holder.expiresAt as Endless),

@@ -18,13 +18,16 @@ const ODD_LABELS = [
 
 export const snapshotBehaviours: Behaviours = {
   'shows an empty semaphore for a key that was never used': async ({ key, join }) => {
-    assert.deepEqual(await join().session.inspect(key), {
+    const { now, ...snapshot } = await join().session.inspect(key);
+    assert.ok(Number.isInteger(now));
+    assert.deepEqual(snapshot, {
       key,
       permits: 0,
       held: 0,
       available: 0,
       holders: [],
       waiters: [],
+      pinned: false,
     });
   },
 
@@ -33,8 +36,9 @@ export const snapshotBehaviours: Behaviours = {
     const wish = { permits: 4, weight: 2, label: 'import' };
     const first = await one.hold(key, { ...wish, leaseMs: 40_000 });
     const second = await other.hold(key, { permits: 4, leaseMs: Infinity });
-    const { holders, ...rest } = await other.session.inspect(key);
-    assert.deepEqual(rest, { key, permits: 4, held: 3, available: 1, waiters: [] });
+    const { holders, now, ...rest } = await other.session.inspect(key);
+    assert.deepEqual(rest, { key, permits: 4, held: 3, available: 1, waiters: [], pinned: false });
+    assert.ok(now >= second.grant.acquiredAt);
     const [a, b] = holders.toSorted((x, y) => x.fencingToken - y.fencingToken);
     assert.deepEqual(a, {
       id: first.id,
@@ -67,6 +71,41 @@ export const snapshotBehaviours: Behaviours = {
     assertNear(enqueuedAt, grant.acquiredAt + 20, 500);
     assert.ok(enqueuedAt >= grant.acquiredAt + 18);
     assert.deepEqual({ held, available }, { held: 3, available: 0 });
+  },
+
+  'tells its own time, which ages and what is left of leases are counted by': async ({
+    key,
+    join,
+    advance,
+  }) => {
+    const peer = join();
+    const { grant } = await peer.hold(key, { leaseMs: 40_000 });
+    await advance(30);
+    const { now, holders } = await peer.session.inspect(key);
+    assertNear(now, grant.acquiredAt + 30, 1_000);
+    assert.ok(now >= grant.acquiredAt + 28);
+    const left = at(holders, 0).expiresAt - now;
+    assert.ok(left <= 39_975 && left > 38_000, `${left} ms are left of the lease`);
+  },
+
+  'tells whether the limit is pinned': async ({ key, join }) => {
+    const [one, other] = [join(), join()];
+    const pinned = async (): Promise<boolean> => (await other.session.inspect(key)).pinned;
+    await one.hold(key, { permits: 3 });
+    assert.equal(await pinned(), false);
+    await one.session.setPermits(key, 3);
+    assert.equal(await pinned(), true);
+    await one.wait(key, { permits: 9, weight: 3 });
+    assert.equal(await pinned(), true);
+    await other.session.setPermits(key, null);
+    assert.equal(await pinned(), false);
+  },
+
+  'tells that the limit of an idle key is pinned': async ({ key, join }) => {
+    const peer = join();
+    await peer.session.setPermits(key, 7);
+    const { permits, pinned } = await peer.session.inspect(key);
+    assert.deepEqual({ permits, pinned }, { permits: 7, pinned: true });
   },
 
   'shows the label of a waiter when it holds': async ({ key, join }) => {

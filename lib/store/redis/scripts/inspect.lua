@@ -1,13 +1,13 @@
 -- A page of what there is to know about one semaphore: what it costs does not grow with those who hold and wait.
 -- KEYS  K, H, Q
 -- ARGV  the score of the first waiter, the cursor of the first holders in H, either empty for none of them; how many of each
--- returns { now, limit, holders, members and scores of Q, the next cursor }
+-- returns { now, limit, holders, members and scores of Q, the next cursor, 1 when the limit is pinned }
 --   holders  id, expiry, weight, token, acquired, client, label of each; of those in K with every page
 -- K and H are packed as the semaphore script says.
 local parse = struct.unpack
 local time = redis.call('TIME')
 local text = redis.call('GET', KEYS[1])
-local limit, holders = 0, {}
+local limit, flags, holders = 0, 0, {}
 
 local function add(id, expiry, weight, token, acquired, client, label)
   for _, value in ipairs({ id, expiry, weight, token, acquired, client, label }) do holders[#holders + 1] = value end
@@ -27,7 +27,7 @@ if text then
     add(id, expiry, weight, token, math.floor(token / 1000), client, label)
   elseif form == 3 then
     local _
-    form, limit, _, _, _, _, _, _, _, at = parse('<BI7I7I7I7I4I7I7B', text)
+    form, limit, _, _, _, _, _, _, flags, at = parse('<BI7I7I7I7I4I7I7B', text)
     while at <= #text do
       local id, record
       id, record, at = parse('<Bc0Hc0', text, at)
@@ -55,4 +55,5 @@ return {
   holders,
   members,
   cursor,
+  flags % 2,
 }
