@@ -5,6 +5,7 @@ import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
 import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
 import { adapters, TestApp } from '../support/nest-app.js';
+import { canFakeTime } from '../support/redis-clock.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { aborted, queued } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
@@ -130,6 +131,32 @@ describeWithBrowser('the page of the dashboard', () => {
     TIMEOUT_MS,
   );
 
+  (canFakeTime ? test : test.skip)(
+    'ages and leases are counted by the clock of Redis, however far off it is',
+    async () => {
+      await using late = await startRedis({ faketime: '-7200' });
+      const elsewhere = await startDashboardApp(late.url, uniquePrefix());
+      try {
+        await elsewhere.semaphores.acquire(key, { leaseMs: 3_600_000 });
+        await queued(elsewhere.semaphores, () =>
+          elsewhere.semaphores.acquire(key, { waitMs: Infinity }),
+        );
+        await using dashboard = await DashboardPage.open(browser, elsewhere);
+        const matches = (selector: string, pattern: RegExp): Promise<void> =>
+          dashboard.until(`${pattern}.test(document.querySelector('${selector}')?.textContent)`);
+        await dashboard.show();
+        await matches('.rows .is-oldest', /^\d{1,2} s$/);
+        await dashboard.show(key);
+        await matches('.holder .left', /^lease 5\d m/);
+        await matches('.holder .held', /^held \d{1,2} s$/);
+        await matches('.queue tbody td:nth-child(6)', /^\d{1,2} s$/);
+      } finally {
+        await elsewhere.close();
+      }
+    },
+    TIMEOUT_MS,
+  );
+
   test(
     'a force release frees the permit and aborts the signal of its holder',
     async () => {
@@ -179,7 +206,9 @@ describeWithBrowser('the page of the dashboard', () => {
       const permits = await Promise.all([second.outcome, third.outcome]);
       await dashboard.untilTexts('.is-detail .meter-text', ['3 / 3']);
       await dashboard.page.getByText('The limit is 3 permits now.').waitFor();
+      await dashboard.page.getByText('limit pinned').waitFor();
       await dashboard.confirm('Change the limit…', 'Clear it');
+      await dashboard.page.getByText('limit pinned').waitFor({ state: 'hidden' });
       await Promise.all(permits.map((permit) => permit.release()));
       await dashboard.untilTexts('.holder .label', ['first']);
       expect(first.isHeld).toBe(true);

@@ -1,4 +1,4 @@
-import { hearTime, now } from './clock.js';
+import { server, store } from './clock.js';
 import { setText } from './dom.js';
 import { Detail } from './detail.js';
 import { age, timeOfDay } from './format.js';
@@ -19,7 +19,8 @@ let view;
 
 const stream = new Stream({
   onFrame(frame) {
-    hearTime(frame.now);
+    server.hear(frame.now);
+    store.hear(frame.storeNow);
     storeDown = frame.storeDown;
     showOutage();
     view.show(frame);
@@ -30,7 +31,7 @@ const stream = new Stream({
     showSession();
   },
   onState(state, reason) {
-    lost = state === 'lost' ? { since: lost?.since ?? now(), reason } : null;
+    lost = state === 'lost' ? { since: lost?.since ?? server.now(), reason } : null;
     live.dataset.state = state;
     setText(live, STATES[state]);
     showOutage();
@@ -76,7 +77,7 @@ function showOutage() {
   setText(problem, text);
   // Outside of the alert: what ticks would be read out again and again.
   const since = lost?.since ?? storeDown?.since;
-  setText(lasted, text && since ? `(${age(now() - since)})` : '');
+  setText(lasted, text && since ? `(${age(server.now() - since)})` : '');
 }
 
 function outageText() {

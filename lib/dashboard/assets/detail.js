@@ -1,5 +1,5 @@
 import { Acts } from './acts.js';
-import { now } from './clock.js';
+import { store } from './clock.js';
 import { h, setText } from './dom.js';
 import { age, count, maybeDuration } from './format.js';
 import { HoldersPanel } from './holders.js';
@@ -19,6 +19,7 @@ export class Detail {
   #oldest = h('dd', {}, '–');
   #wait = h('dd', { class: 'quantiles' }, '–');
   #hold = h('dd', { class: 'quantiles' }, '–');
+  #pinned = h('span', { class: 'tag is-pinned', hidden: '' }, 'limit pinned');
   #limitButton = h('button', { type: 'button', hidden: '', onclick: () => this.#setLimit() });
   #holders;
   #queue;
@@ -36,7 +37,7 @@ export class Detail {
       'div',
       { class: 'detail' },
       h('nav', { 'aria-label': 'Back' }, h('a', { class: 'back', href: '#/' }, 'All semaphores')),
-      h('div', { class: 'title' }, h('h1', { class: 'key' }, key), this.#limitButton),
+      h('div', { class: 'title' }, h('h1', { class: 'key' }, key), this.#pinned, this.#limitButton),
       h(
         'dl',
         { class: 'tiles is-detail' },
@@ -71,7 +72,8 @@ export class Detail {
   show({ semaphore }) {
     if (semaphore === undefined || semaphore.key !== this.#key) return;
     this.#semaphore = semaphore;
-    const { held, permits, waiting, timeline } = semaphore;
+    const { held, permits, pinned, waiting, timeline } = semaphore;
+    this.#pinned.hidden = !pinned;
     this.#meter.show(held, permits, waiting);
     setText(this.#waiting, count(waiting));
     this.#waiting.classList.toggle('is-waiting', waiting > 0);
@@ -86,7 +88,7 @@ export class Detail {
   tick() {
     if (this.#semaphore === undefined) return;
     const { oldestWaitSince } = this.#semaphore;
-    setText(this.#oldest, oldestWaitSince === null ? '–' : age(now() - oldestWaitSince));
+    setText(this.#oldest, oldestWaitSince === null ? '–' : age(store.now() - oldestWaitSince));
     this.#holders.tick();
     this.#queue.tick();
   }

@@ -1,4 +1,4 @@
-import { now } from './clock.js';
+import { store } from './clock.js';
 import { h, keyedList, setAttribute, setShare, setText } from './dom.js';
 import { age, count, duration, timeOfDay } from './format.js';
 
@@ -61,7 +61,7 @@ export class HoldersPanel {
   }
 
   tick() {
-    const at = now();
+    const at = store.now();
     const { holders } = this.#semaphore;
     const left = holders.flatMap(({ expiresAt }) => (expiresAt === null ? [] : expiresAt - at));
     this.#spans = {

@@ -1,6 +1,6 @@
 import { h, setText } from './dom.js';
 import { age, count, plural } from './format.js';
-import { now } from './clock.js';
+import { store } from './clock.js';
 import { RowView } from './row.js';
 import { WindowedList } from './windowed-list.js';
 
@@ -214,7 +214,7 @@ class Totals {
 
   tick() {
     const since = this.#oldestWaitSince;
-    setText(this.#values.oldest, since === null ? '–' : age(now() - since));
+    setText(this.#values.oldest, since === null ? '–' : age(store.now() - since));
   }
 
   #add(id, title) {

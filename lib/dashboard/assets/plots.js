@@ -1,4 +1,4 @@
-import { now } from './clock.js';
+import { server } from './clock.js';
 import { h, setText } from './dom.js';
 import { count, duration, maybeDuration } from './format.js';
 
@@ -167,7 +167,7 @@ class Figure {
 function ratesOf({ from, since, intervalMs }, counts) {
   return counts.map((number, i) => {
     const begin = Math.max(from + i * intervalMs, since);
-    const lasted = Math.min(from + (i + 1) * intervalMs, now()) - begin;
+    const lasted = Math.min(from + (i + 1) * intervalMs, server.now()) - begin;
     return lasted < intervalMs / 3 ? null : number / (lasted / 1_000);
   });
 }

@@ -1,4 +1,4 @@
-import { now } from './clock.js';
+import { store } from './clock.js';
 import { h, keyedList, setAttribute, setText } from './dom.js';
 import { age, count } from './format.js';
 import { moreText } from './holders.js';
@@ -61,7 +61,7 @@ export class QueuePanel {
   }
 
   tick() {
-    const at = now();
+    const at = store.now();
     for (const part of this.#parts) part.tick(at);
   }
 }

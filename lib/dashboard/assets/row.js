@@ -1,4 +1,4 @@
-import { now } from './clock.js';
+import { store } from './clock.js';
 import { h, setAttribute, setText } from './dom.js';
 import { age, count } from './format.js';
 import { meter } from './meter.js';
@@ -44,7 +44,7 @@ export class RowView {
   }
 
   tick() {
-    setText(this.#oldest, this.#since === null ? '' : age(now() - this.#since));
+    setText(this.#oldest, this.#since === null ? '' : age(store.now() - this.#since));
   }
 }
 

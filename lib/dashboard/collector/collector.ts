@@ -1,11 +1,12 @@
 import type { SemaphoreCore } from '../../core/semaphore-core.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
-import type { SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import type { StoreSnapshot } from '../../store/semaphore-store.js';
 import { Statistics } from '../statistics/statistics.js';
 import { type Frame, overviewPart, semaphorePart } from './frame.js';
 import { type KnownKey, KnownKeys, stateOf } from './known-keys.js';
 import { Listing } from './listing.js';
 import { selectKeys } from './select-keys.js';
+import { StoreClock } from './store-clock.js';
 import { StoreHealth } from './store-health.js';
 import type { OverviewView, View } from './view.js';
 
@@ -27,13 +28,11 @@ export type Send = (frame: Frame) => void;
 export class Collector {
   private readonly statistics = new Statistics();
   private readonly health = new StoreHealth();
+  private readonly storeClock = new StoreClock();
   private readonly keys: KnownKeys;
   private readonly listing: Listing;
   private readonly viewers = new Map<Send, View>();
-  private readonly snapshots = new Map<
-    string,
-    { snapshot: SemaphoreSnapshot; freshUntil: number }
-  >();
+  private readonly snapshots = new Map<string, { snapshot: StoreSnapshot; freshUntil: number }>();
   private readonly stopCounting: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isRunning = false;
@@ -41,10 +40,10 @@ export class Collector {
 
   /** @param core of the service; undefined for a service that is a mock: then nothing is counted */
   constructor(
-    private readonly service: Pick<SemaphoreService, 'inspect' | 'list'>,
+    private readonly service: Pick<SemaphoreService, 'look' | 'list'>,
     core: Pick<SemaphoreCore, 'addWitness'> | undefined,
   ) {
-    this.keys = new KnownKeys(service);
+    this.keys = new KnownKeys(service, ({ now }) => this.storeClock.hear(now));
     this.listing = new Listing(this.keys, () => this.health.worked());
     const { statistics, health } = this;
     this.stopCounting = core?.addWitness({
@@ -149,7 +148,8 @@ export class Collector {
   private async inspect(key: string): Promise<void> {
     const begun = performance.now();
     if (begun < (this.snapshots.get(key)?.freshUntil ?? 0)) return;
-    const snapshot = await this.service.inspect(key);
+    const snapshot = await this.service.look(key);
+    this.storeClock.hear(snapshot.now);
     const state = stateOf(snapshot);
     const freshUntil = begun + state.size * MIN_AGE_FOR_EACH_IF_WATCHED_MS;
     this.snapshots.set(key, { snapshot, freshUntil });
@@ -159,7 +159,8 @@ export class Collector {
 
   private frameOf(view: View): Frame {
     const now = Date.now();
-    const frame: Frame = { now, storeDown: this.health.outage };
+    const storeNow = this.storeClock.now();
+    const frame: Frame = { now, storeNow, storeDown: this.health.outage };
     if (view.type === 'overview') {
       const { matching, page } = this.select(view, now);
       const overview = overviewPart(view, matching, page, this.keys, this.statistics, now);

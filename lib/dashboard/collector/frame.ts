@@ -1,4 +1,8 @@
-import type { HolderSnapshot, SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import type {
+  HolderSnapshot,
+  SemaphoreSnapshot,
+  StoreSnapshot,
+} from '../../store/semaphore-store.js';
 import type { RecentCounts, Statistics, Timeline } from '../statistics/statistics.js';
 import type { KeyState, KnownKey, KnownKeys } from './known-keys.js';
 import type { StoreOutage } from './store-health.js';
@@ -9,8 +13,10 @@ const MAX_LISTED = 100;
 
 /** What a viewer is told. Times are epoch milliseconds. */
 export interface Frame {
-  /** What the countdowns of the page count from. */
+  /** By the clock of this process, as what it counted itself. */
   now: number;
+  /** By the store's clock, as the times of holders and waiters. */
+  storeNow: number;
   /** null while the store answers. */
   storeDown: StoreOutage | null;
   overview?: OverviewPart;
@@ -48,6 +54,8 @@ export interface SemaphorePart {
   permits: number;
   held: number;
   available: number;
+  /** The limit was set here or by `setPermits`, whatever callers pass. */
+  pinned: boolean;
   holding: number;
   waiting: number;
   oldestWaitSince: number | null;
@@ -94,13 +102,14 @@ function totalsOf(keys: readonly KnownKey[], statistics: Statistics, now: number
   return { ...totals, oldestWaitSince: oldest === Infinity ? null : oldest };
 }
 
-export function semaphorePart(snapshot: SemaphoreSnapshot, timeline: Timeline): SemaphorePart {
-  const { key, permits, held, available, holders, waiters } = snapshot;
+export function semaphorePart(snapshot: StoreSnapshot, timeline: Timeline): SemaphorePart {
+  const { key, permits, held, available, pinned, holders, waiters } = snapshot;
   return {
     key,
     permits,
     held,
     available,
+    pinned,
     holding: holders.length,
     waiting: waiters.length,
     oldestWaitSince: waiters.length === 0 ? null : oldestOf(waiters),

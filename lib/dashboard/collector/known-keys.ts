@@ -1,5 +1,5 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
-import type { SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import type { SemaphoreSnapshot, StoreSnapshot } from '../../store/semaphore-store.js';
 
 /** More are not kept in memory; a page with more would help nobody. */
 export const MAX_KEYS = 20_000;
@@ -31,7 +31,10 @@ export class KnownKeys {
   private overflows = false;
   private listed = false;
 
-  constructor(private readonly service: Pick<SemaphoreService, 'inspect' | 'list'>) {}
+  constructor(
+    private readonly service: Pick<SemaphoreService, 'look' | 'list'>,
+    private readonly onLook: (snapshot: StoreSnapshot) => void,
+  ) {}
 
   get all(): readonly KnownKey[] {
     return this.sorted;
@@ -80,7 +83,9 @@ export class KnownKeys {
     await Promise.all(
       keys.map(async (known) => {
         known.lookedAt = performance.now();
-        known.state = stateOf(await this.service.inspect(known.key));
+        const snapshot = await this.service.look(known.key);
+        known.state = stateOf(snapshot);
+        this.onLook(snapshot);
       }),
     );
   }

@@ -29,7 +29,7 @@ function rankOf(
     case 'waiting':
       return state?.waiting ?? 0;
     case 'oldest':
-      return now - (state?.oldestWaitSince ?? now);
+      return -(state?.oldestWaitSince ?? Infinity);
     case 'rejected':
       return statistics.recent(key, now).rejected;
     case 'lost':

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { SemaphoreService } from 'nestjs-semaphore';
+import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
+import { VirtualClock } from 'nestjs-semaphore/testing';
 import { coreOf } from '../../../lib/core/core-of.js';
 import { Collector } from '../../../lib/dashboard/collector/collector.js';
 import type { Frame } from '../../../lib/dashboard/collector/frame.js';
@@ -106,14 +107,46 @@ describe('the collector', () => {
     expect(semaphore?.timeline.total).toMatchObject({ acquired: 2 });
   });
 
+  test('tells the time of the store, by which its leases and waits are counted', async () => {
+    const clock = new VirtualClock(Date.now() - 3_600_000);
+    const elsewhere = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+    const late = new Collector(elsewhere, coreOf(elsewhere));
+    await elsewhere.acquire('k', { leaseMs: 20_000, renew: false });
+    await clock.advance(5_000);
+    for (const view of [overview(), { type: 'semaphore', key: 'k' } as const]) {
+      const { now, storeNow } = await late.read(view);
+      expect(Math.abs(now - Date.now())).toBeLessThan(5_000);
+      expect(Math.abs(storeNow - clock.wallTime())).toBeLessThan(1_000);
+    }
+    await clock.advance(600_000);
+    const { storeNow } = await late.read({ type: 'semaphore', key: 'k' });
+    expect(Math.abs(storeNow - clock.wallTime())).toBeLessThan(1_000);
+    late.close();
+    await elsewhere.close();
+  });
+
+  test('tells whether the limit is pinned', async () => {
+    await service.acquire('k', { permits: 2 });
+    const shown = (expected: boolean): Promise<Frame> =>
+      watchUntil(({ semaphore }) => semaphore?.pinned === expected, {
+        type: 'semaphore',
+        key: 'k',
+      });
+    await shown(false);
+    await service.setPermits('k', 2);
+    await shown(true);
+    await service.setPermits('k', null);
+    await shown(false);
+  });
+
   test('asks for as much, however many watch', async () => {
     await service.acquire('k');
     let asked = 0;
-    const asking: Pick<SemaphoreService, 'inspect' | 'list'> = {
+    const asking: Pick<SemaphoreService, 'look' | 'list'> = {
       list: (pattern) => service.list(pattern),
-      inspect: (key) => {
+      look: (key) => {
         asked++;
-        return service.inspect(key);
+        return service.look(key);
       },
     };
     const counting = new Collector(asking, coreOf(service));
@@ -136,10 +169,10 @@ describe('the collector', () => {
     await service.acquire('k');
     await watchUntil(({ overview: part }) => part?.matching === 1);
     let asked = 0;
-    const inspect = service.inspect.bind(service);
-    service.inspect = (key) => {
+    const look = service.look.bind(service);
+    service.look = (key) => {
       asked++;
-      return inspect(key);
+      return look(key);
     };
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(asked).toBe(0);
