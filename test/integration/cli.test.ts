@@ -90,7 +90,12 @@ describe('the command line', () => {
       expect(inspected.stdout).toMatch(new RegExp(`${permit.id} +\\d+s +2\\ds +1 .*nightly`));
       expect(limited.code).toBe(0);
       expect((await semaphores.inspect(key)).permits).toBe(5);
+      const pinned = await on(place, 'inspect', key).exited;
+      expect(pinned.stdout).toContain(`${key}: 1 of 5 permits (pinned) held, 0 waiting`);
+      const json = await on(place, 'inspect', key, '--json').exited;
+      expect(JSON.parse(json.stdout)).toEqual(await semaphores.inspect(key));
       await on(place, 'set-permits', key, 'none').exited;
+      expect((await on(place, 'inspect', key).exited).stdout).not.toContain('pinned');
       await permit.release();
     });
   });

@@ -1,9 +1,5 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
-import type {
-  HolderSnapshot,
-  SemaphoreSnapshot,
-  WaiterSnapshot,
-} from '../../store/semaphore-store.js';
+import type { HolderSnapshot, StoreSnapshot, WaiterSnapshot } from '../../store/semaphore-store.js';
 import type { Output } from '../output.js';
 import { type Column, tableOf } from '../table.js';
 import { counted, duration, printable, shortened, widthOf } from '../text.js';
@@ -14,12 +10,12 @@ export async function inspect(
   output: Output,
   key: string,
 ): Promise<void> {
-  const snapshot = await semaphores.inspect(key);
+  const snapshot = await semaphores.look(key);
   output.result(toJson(snapshot), toLines(snapshot, output));
 }
 
-/** JSON has no Infinity: a lease without an end is null. */
-function toJson(snapshot: SemaphoreSnapshot): object {
+/** A SemaphoreSnapshot. JSON has no Infinity: a lease without an end is null. */
+function toJson({ now: _, pinned: __, ...snapshot }: StoreSnapshot): object {
   const holders = snapshot.holders.map((holder) => ({
     ...holder,
     expiresAt: Number.isFinite(holder.expiresAt) ? holder.expiresAt : null,
@@ -27,10 +23,10 @@ function toJson(snapshot: SemaphoreSnapshot): object {
   return { ...snapshot, holders };
 }
 
-function toLines(snapshot: SemaphoreSnapshot, output: Output): string[] {
-  const { key, permits, held, holders, waiters } = snapshot;
-  const now = Date.now();
-  const facts = `${held} of ${counted(permits, 'permit')} held, ${waiters.length} waiting`;
+function toLines(snapshot: StoreSnapshot, output: Output): string[] {
+  const { key, permits, pinned, held, holders, waiters, now } = snapshot;
+  const limit = `${counted(permits, 'permit')}${pinned ? ' (pinned)' : ''}`;
+  const facts = `${held} of ${limit} held, ${waiters.length} waiting`;
   const name = shortened(printable(key), Math.max(8, output.columns - widthOf(facts) - 2));
   return [
     `${output.heading(name)}: ${facts}`,
