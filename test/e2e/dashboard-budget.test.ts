@@ -39,7 +39,8 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       await queued(app.semaphores, () => app.semaphores.acquire(HOSTILE, waiting));
     }
     await app.semaphores.tryAcquire(HOSTILE);
-    await app.semaphores.acquire('k'.repeat(500), { permits: 1_000_000, weight: 999_999 });
+    const long = { permits: 1_000_000, weight: 999_999, leaseMs: 3_599_000 };
+    await app.semaphores.acquire('k'.repeat(500), long);
   }, TIMEOUT_MS);
 
   afterAll(async () => {
@@ -78,6 +79,8 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
         await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
         expect(await seriousProblems(dashboard)).toEqual([]);
         await expectNoSidewaysScroll(dashboard, viewport.width);
+        const cut = `[...document.querySelectorAll('.times')].filter((e) => e.scrollWidth > e.clientWidth).length`;
+        expect(await dashboard.evaluate(cut)).toBe(0);
       }
       await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
       expect(await seriousProblems(dashboard)).toEqual([]);

@@ -4,6 +4,10 @@ import { count, duration, maybeDuration } from './format.js';
 
 const HEIGHT_PX = 150;
 
+/** What a scale shows at least, so that the steps on it can be told apart: 10 ms, and one a second. */
+const LEAST_MS = 10;
+const LEAST_RATE = 1;
+
 const QUANTILES = [
   { title: 'p50', color: '--plot-1' },
   { title: 'p95', color: '--plot-2' },
@@ -14,6 +18,7 @@ const PLOTS = [
     title: 'Wait time',
     series: QUANTILES,
     format: duration,
+    least: LEAST_MS,
     data: ({ wait }) => quantileColumns(wait),
     summary: ({ total }) => quantileText(total.wait),
   },
@@ -21,6 +26,7 @@ const PLOTS = [
     title: 'Hold time',
     series: QUANTILES,
     format: duration,
+    least: LEAST_MS,
     data: ({ hold }) => quantileColumns(hold),
     summary: ({ total }) => quantileText(total.hold),
   },
@@ -31,6 +37,7 @@ const PLOTS = [
       { title: 'rejected', color: '--plot-3' },
     ],
     format: (rate) => `${+rate.toFixed(2)}`,
+    least: LEAST_RATE,
     data: (timeline) => [
       ratesOf(timeline, timeline.acquired),
       ratesOf(timeline, timeline.rejected),
@@ -132,7 +139,7 @@ class Figure {
   #options() {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name).trim();
-    const { series, format } = this.#plot;
+    const { series, format, least } = this.#plot;
     const axis = {
       stroke: color('--soft'),
       grid: { stroke: color('--grid'), width: 1 },
@@ -145,7 +152,7 @@ class Figure {
       legend: { show: false },
       cursor: { show: false },
       padding: [8, 8, 0, 0],
-      scales: { y: { range: (_, _min, max) => [0, (max || 1) * 1.1] } },
+      scales: { y: { range: (_, _min, max) => [0, Math.max(max, least) * 1.1] } },
       axes: [
         { ...axis, size: 28, space: 60, values: (_, ticks) => ticks.map(clockTime) },
         { ...axis, size: 58, space: 28, values: (_, ticks) => ticks.map(format) },
