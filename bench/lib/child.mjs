@@ -3,7 +3,7 @@ import { openPeer } from '../peers/registry.mjs';
 import { contended, pool } from '../loads/contended.mjs';
 import { enter, free, hold, wait } from '../loads/held.mjs';
 import { ownKeys, sequential } from '../loads/free.mjs';
-import { distinctKeys, landing } from '../loads/flights.mjs';
+import * as flights from '../loads/flights.mjs';
 import { floors } from '../loads/floors.mjs';
 import { serve } from '../loads/http.mjs';
 import { serveLocks } from '../loads/lock-server.mjs';
@@ -20,8 +20,7 @@ const loads = {
   floors,
   serve,
   serveLocks,
-  landing,
-  distinctKeys,
+  ...flights,
 };
 let client;
 

@@ -1,51 +1,60 @@
 import { now } from '../lib/clock.mjs';
-import { percentile } from '../lib/measure.mjs';
 
-/**
- * From a publication to its follower's result, in another "process"; and, in turns with it, what a message takes that a
- * script publishes.
- */
-export async function landing({ leader, follower, hop }, { key, seconds }) {
-  const landings = [];
-  const hops = [];
-  const endsAt = now() + seconds * 1000;
-  for (let round = 0; now() < endsAt; round++) {
-    landings.push(await landOnce(leader, follower, `${key}:${round}`));
-    hops.push(await hop());
-  }
-  const handOffP50 = percentile(landings, 0.5);
-  const hopP50 = percentile(hops, 0.5);
-  return {
-    handOffP50,
-    handOffP99: percentile(landings, 0.99),
-    hopP50,
-    timesHop: handOffP50 / hopP50,
-  };
+const RESULT = { rate: 1.08, at: 1_700_000_000_000 };
+
+/** Begins work that goes on until {@link finish}. */
+export async function lead(client, { key }) {
+  await new Promise((begin) => {
+    const work = () =>
+      new Promise((finish) => {
+        client.finishWork = finish;
+        begin();
+      });
+    client.led = client.flights.run(key, work);
+  });
 }
 
-async function landOnce(leader, follower, key) {
-  let finish;
-  let begin;
-  const begun = new Promise((resolve) => (begin = resolve));
-  const work = () => {
-    begin();
-    return new Promise((resolve) => (finish = resolve));
-  };
-  // A leader's caller has its result in the turn in which it is published.
-  const published = leader.flights.run(key, work).then(() => now());
-  await begun;
-  const landed = follower.flights.run(key, work).then(() => now());
-  await follower.queued(key);
-  finish({ rate: 1.08, at: 1_700_000_000_000 });
-  return ((await landed) - (await published)) * 1000;
+/** Asks for what another process works on, and is back when it stands in the queue. */
+export async function follow(client, { key }) {
+  const work = () => Promise.reject(new Error(`"${key}" has no leader`));
+  client.landed = client.flights.run(key, work).then(() => now());
+  client.landed.catch(() => undefined);
+  await client.queued(key);
 }
+
+/** When the work was done: all that the publication takes comes after it. */
+export async function finish(client) {
+  const doneAt = now();
+  client.finishWork(RESULT);
+  await client.led;
+  return doneAt;
+}
+
+/** When the follower had its result. */
+export const landedAt = (client) => client.landed;
+
+/** Hears the next message that {@link say} sends. */
+export async function hear(client, { key }) {
+  client.heard = client.nextMessage().then(() => now());
+  if (key !== undefined) await client.queue(key);
+}
+
+/** One pub/sub hop. @param load `key` for a script that does all that a publication does */
+export async function say(client, { bytes, key }) {
+  const text = 'x'.repeat(bytes);
+  const saidAt = now();
+  await (key === undefined ? client.say(text) : client.sayByScript(text, key));
+  return saidAt;
+}
+
+export const heardAt = (client) => client.heard;
 
 /** So many keys at once that nobody else asks for, again and again: each is one flight, or one permit. */
-export async function distinctKeys({ leader }, { key, callers, seconds, asPermits = false }) {
+export async function distinctKeys(client, { key, callers, seconds, asPermits = false }) {
   const work = () => 1;
   const call = asPermits
-    ? (name) => leader.semaphores.withPermit(name, work)
-    : (name) => leader.flights.run(name, work);
+    ? (name) => client.semaphores.withPermit(name, work)
+    : (name) => client.flights.run(name, work);
   const startedAt = now();
   const endsAt = startedAt + seconds * 1000;
   let sections = 0;
