@@ -1,3 +1,5 @@
+-- Defines the rest, when it is needed.
+local function prepare()
 
 local CHUNK = 1000
 local CLAIM_MS = 2000
@@ -10,12 +12,10 @@ local PLACES_PER_MS = 16
 local PLACES_PER_PRIORITY = 2 ^ 34
 local TOKENS_A_GRANT = 1000
 local WAITING_TTL_MS = 60000
-local FULL, FULL_FORM = 3, '<BI7I7I7I7I4I7I7B'
 
 -- Reads and writes what Redis keeps of one semaphore.
 
-local RECORD_FORM, HOLDER_FORM = '<I7I7I7I7c1', '<Bc0Hc0'
-local PINNED, IN_H, MANY = 1, 2, 4
+local HOLDER_FORM = '<Bc0Hc0'
 
 local function record(expiry, weight, token, acquired, state, owner)
   return pack(RECORD_FORM, expiry, weight, token, acquired, state) .. owner

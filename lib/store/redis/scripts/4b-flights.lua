@@ -4,9 +4,6 @@
 -- R  string  "token fresh stale payload": the token of the holder that published; until when it is fresh, and may be used
 --            at all; a payload of ! makes void what holders with older tokens publish
 
-local KEEP_MS = 10000
-local FORGOTTEN_MS = 86400000
-local CARRIED_BYTES = 1048576
 local VOID = '!'
 
 -- Who leads now, and the token.
@@ -17,18 +14,9 @@ local function leader(s)
   if state ~= 'k' then return id, token end
 end
 
-local function published(R)
-  local text = call('GET', R)
-  if not text then return nil, 0, 0 end
-  local token, stale, from = match(text, '^(%d+) %d+ (%d+) ()')
-  return text, tonumber(token), tonumber(stale), from
-end
-
 -- S  seen: returns { isLed, waiting, text of R }, without the payload when it cannot be used and is not after seen
 operations.S = function(s, seen)
-  local result, token, stale, from = published(s.R)
-  if result and stale <= now and token <= tonumber(seen) then result = string.sub(result, 1, from - 1) end
-  return { leader(s) and 1 or 0, s.waiting, result or '' }
+  return { leader(s) and 1 or 0, s.waiting, resultAfter(s.R, seen) }
 end
 
 -- W  "id freshMs staleMs", and the payload as an argument: publishes · returns 0 when the id does not lead any more
@@ -36,26 +24,21 @@ operations.W = function(s, text, a)
   local by, freshMs, staleMs = match(text, '^(%S+) (%S+) (%S+)$')
   local id, token = leader(s)
   if id ~= by then return 0 end
-  local fresh = now + freshMs
+  local payload, fresh = ARGV[a], now + freshMs
   local stale = fresh + staleMs
-  local payload = ARGV[a]
-  local result, last, usable, from = published(s.R)
+  local head = headOf(token, fresh, stale)
+  local before = call('GET', s.R)
+  local last, usable, from = 0, 0, nil
+  if before then last, usable, from = readResult(before) end
   local isVoid = last > token
-  if isVoid and string.sub(result, from) ~= VOID then return 0 end
-  local head = string.format('%.0f %.0f %.0f ', token, fresh, stale)
-  -- What nobody may use later does not take the place of what can still be used.
+  if isVoid and sub(before, from) ~= VOID then return 0 end
   if not isVoid and (stale > now or usable <= now) then
     -- Not when the memory is full: who waits gets it all the same.
     redis.pcall('SET', s.R, head .. payload, 'PX', string.format('%.0f', math.max(stale - now, KEEP_MS)))
   end
   local lastPlace = isVoid and string.format('%.0f', floor(last * PLACES_PER_MS / 1000)) or '+inf'
-  local message = '=' .. s.K .. head .. (#payload <= CARRIED_BYTES and '+' .. payload or '')
-  local members, told = call('ZRANGE', s.Q, '-inf', lastPlace, 'BYSCORE'), {}
-  for _, member in ipairs(members) do
-    local _, client = waiter(member)
-    if not told[client] then call('PUBLISH', prefix .. ':@' .. client, message) end
-    told[client] = true
-  end
+  local members = call('ZRANGE', s.Q, '-inf', lastPlace, 'BYSCORE')
+  tell(s.K, members, head, payload)
   if isVoid then
     leave(s, members)
   elseif #members > 0 then

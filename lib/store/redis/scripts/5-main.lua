@@ -14,7 +14,10 @@ local function perform(code, text, k, a, get)
   end
   if s.due and code ~= RELEASE then admit(s) end
   local name = string.char(code)
-  if OF_FLIGHTS[name] then s.R = KEYS[k + 1] end
+  if OF_FLIGHTS[name] then
+    s.R = KEYS[k + 1]
+    if not land then prepareFlights() end
+  end
   s.failing = true
   local answer = operations[name](s, text, a)
   s.failing = false
@@ -60,10 +63,12 @@ return function(answers, k, a, get)
 end
 end
 
-local answers, a, isUsual = { now }, 5, true
-for k = 1, #KEYS, 3 do
+local answers, k, a, isUsual, looked, get = { now }, 1, 5, true, nil, nil
+while k <= #KEYS do
   local K, text, answer = KEYS[k], ARGV[a], nil
-  local code, get = byte(text), call('GET', K)
+  local code = byte(text)
+  if K ~= looked then get = call('GET', K) end
+  looked = nil
   if code == 65 then
     answer = take(K, get, text)
     isUsual = isUsual and answer == least
@@ -71,10 +76,23 @@ for k = 1, #KEYS, 3 do
     essential = true
     answer = giveBack(K, KEYS[k + 1], get, text)
     isUsual = isUsual and answer == 1
+  elseif code == 83 or code == 87 then
+    isUsual = false
+    if not land then prepareFlights() end
+    if code == 83 then
+      answer = look(KEYS[k + 1], get, text)
+      looked = K
+    else
+      answer = land(k, a, get)
+      if answer then
+        answers[#answers + 1] = answer
+        k, a = k + 3, a + 2
+      end
+    end
   end
   if not answer then return prepare()(answers, k, a, get) end
   answers[#answers + 1] = answer
-  a = a + 1
+  k, a = k + 3, a + 1
 end
 if isUsual then return { now, least } end
 answers[#answers + 1] = {}
