@@ -49,10 +49,7 @@ export class Flight {
   private seen: number | undefined;
   /** A publication that came before that was known. */
   private early: [token: number, payload: string | undefined] | undefined;
-  private land!: (outcome: Outcome) => void;
-  private readonly landed = new Promise<Outcome>((resolve) => {
-    this.land = resolve;
-  });
+  private hasLanded = false;
 
   /** @param permitKey of the semaphore whose holder leads */
   constructor(
@@ -81,14 +78,12 @@ export class Flight {
 
   /** Gives its callers a result. Never rejects. */
   async fly(): Promise<void> {
-    const outcome = await this.getOutcome().catch((error: unknown) => this.without(error));
-    this.control.leave(this);
-    for (const caller of this.callers) {
-      const isRefused = this.refusal !== undefined && caller !== this.leader;
-      caller.settle(isRefused ? { isError: true, error: this.refusal } : outcome);
+    try {
+      const outcome = await this.getOutcome();
+      if (outcome !== undefined) this.land(outcome);
+    } catch (error) {
+      if (!this.hasLanded) this.land(await this.without(error));
     }
-    if (!this.isGranted) this.queueing.abort(LEFT);
-    if (this.acquiring !== undefined) release(this.acquiring);
   }
 
   /** Makes a new result in the background, unless somebody else does. Never rejects. */
@@ -107,8 +102,8 @@ export class Flight {
 
   /** Another process published while this one stood in the queue. */
   published(token: number, payload: string | undefined): void {
+    if (this.isGranted || (this.seen !== undefined && token <= this.seen)) return;
     if (this.seen === undefined) this.early = [token, payload];
-    else if (token <= this.seen) return;
     else if (payload !== undefined) this.land(this.unpack(payload));
     else {
       this.control.store.look(this.permitKey, this.seen).then(
@@ -121,7 +116,26 @@ export class Flight {
     }
   }
 
-  private async getOutcome(): Promise<Outcome> {
+  /** The first result counts. */
+  private land(outcome: Outcome): void {
+    if (this.hasLanded) return;
+    this.hasLanded = true;
+    this.control.leave(this);
+    for (const caller of this.callers) {
+      const isRefused = this.refusal !== undefined && caller !== this.leader;
+      caller.settle(isRefused ? { isError: true, error: this.refusal } : outcome);
+    }
+    // Callers go on with their result first: leaving the queue is in no hurry.
+    setImmediate(() => this.leaveQueue());
+  }
+
+  private leaveQueue(): void {
+    if (!this.isGranted) this.queueing.abort(LEFT);
+    if (this.acquiring !== undefined) release(this.acquiring);
+  }
+
+  /** @returns undefined when it has landed meanwhile */
+  private async getOutcome(): Promise<Outcome | undefined> {
     const { store } = this.control;
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs } = this.options;
     if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
@@ -136,11 +150,11 @@ export class Flight {
     if (stored !== undefined) return stored;
     this.seen = look.token;
     if (this.early !== undefined) this.published(...this.early);
-    const first = await Promise.race([this.landed, this.acquiring]);
-    if ('isError' in first) return first;
+    const permit = await this.acquiring;
+    if (this.hasLanded) return undefined;
     this.isGranted = true;
-    const missed = first.acquiredAt > look.at ? await this.missed(look.token) : undefined;
-    return missed ?? (await this.lead(first, this.callers.values().next().value));
+    const missed = permit.acquiredAt > look.at ? await this.missed(look.token) : undefined;
+    return missed ?? (await this.lead(permit, this.callers.values().next().value));
   }
 
   /** A permit that came later may come from a leader whose publication was not heard. */
@@ -185,6 +199,8 @@ export class Flight {
     signal.removeEventListener('abort', onLost);
     this.isWorking = false;
     this.publish(permit, outcome);
+    // On its way before callers here go on: others wait for it too.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
     return outcome;
   }
 

@@ -32,17 +32,20 @@ export function isJson(value: unknown, depth = 0): boolean {
 
 function isJsonObject(value: object, depth: number): boolean {
   const proto: unknown = Object.getPrototypeOf(value);
-  if (proto !== Object.prototype && proto !== Array.prototype) return false;
-  const names = Object.keys(value);
-  if (Array.isArray(value)) {
-    const isDense =
-      names.length === value.length && (names.at(-1) ?? '-1') === `${names.length - 1}`;
-    return isDense && value.every((item) => isJson(item, depth));
+  if (proto === Array.prototype) return Array.isArray(value) && isJsonArray(value, depth);
+  if (proto !== Object.prototype || Object.getOwnPropertySymbols(value).length > 0) return false;
+  for (const name of Object.keys(value)) {
+    if (name === '__proto__' || !isJson((value as Record<string, unknown>)[name], depth)) {
+      return false;
+    }
   }
-  if (proto === Array.prototype || Object.getOwnPropertySymbols(value).length > 0) return false;
-  return names.every(
-    (name) => name !== '__proto__' && isJson((value as Record<string, unknown>)[name], depth),
-  );
+  return true;
+}
+
+function isJsonArray(array: readonly unknown[], depth: number): boolean {
+  const names = Object.keys(array);
+  const isDense = names.length === array.length && (names.at(-1) ?? '-1') === `${names.length - 1}`;
+  return isDense && array.every((item) => isJson(item, depth));
 }
 
 /** Plain fields of a value that may have others. */

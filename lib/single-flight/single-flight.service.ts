@@ -38,13 +38,17 @@ export class SingleFlightService {
    * @throws {SemaphoreClosedError} the service shuts down
    * @throws {InvalidOptionsError}
    */
-  async run<T>(
+  run<T>(
     key: string,
     work: (signal: AbortSignal) => T | Promise<T>,
     options?: RunOptions,
   ): Promise<T> {
-    requireFunction('work', work);
-    return (await this.flights.run(key, work, resolveFlightOptions(options))) as T;
+    try {
+      requireFunction('work', work);
+      return this.flights.run(key, work, resolveFlightOptions(options)) as Promise<T>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**

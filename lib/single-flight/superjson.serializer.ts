@@ -16,6 +16,9 @@ import type { SingleFlightSerializer } from './single-flight.options.js';
 /** Names that superjson refuses, because of what others do with them. Here they are names like any other. */
 const DREADED = ['__proto__', 'constructor', 'prototype'];
 
+/** In front of JSON that superjson has nothing to do with. */
+const PLAIN = '=';
+
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
 /** superjson goes on with what is in them. */
@@ -104,11 +107,11 @@ superjson.registerCustom<Date, null>(
 export const superjsonSerializer: SingleFlightSerializer = {
   serialize(value) {
     // Most results are no more than JSON, which costs a tenth.
-    if (isJson(value)) return JSON.stringify({ json: value });
+    if (isJson(value)) return PLAIN + JSON.stringify(value);
     requireShareable(value);
     return encode(value);
   },
-  deserialize: decode,
+  deserialize: (text) => (text.startsWith(PLAIN) ? JSON.parse(text.slice(1)) : decode(text)),
 };
 
 function encode(value: unknown): string {

@@ -63,20 +63,24 @@ export class RedisFlights implements SingleFlightStore {
   onMessage(text: string): void {
     // The state ends with the brace that closes the hash tag, and has none in its key.
     const end = text.indexOf('}', this.keys.prefix.length + 1) + 1;
-    const { token, payload } = parse(text.slice(end));
-    const carried = payload.startsWith('+') ? payload.slice(1) : undefined;
+    const payload = payloadAfter(text, end);
+    const carried = payload < text.length ? text.slice(payload + 1) : undefined;
+    const token = Number(text.slice(end, text.indexOf(' ', end)));
     this.listener(this.keys.keyOf(text.slice(0, end)), token, carried);
   }
 }
 
 /** `token fresh usable payload` */
 function parse(text: string): Stored {
-  const [token, freshUntil, usableUntil] = text.split(' ', 3) as [string, string, string];
   if (text === '') return { token: 0, freshUntil: 0, usableUntil: 0, payload: '' };
-  return {
-    token: Number(token),
-    freshUntil: Number(freshUntil),
-    usableUntil: Number(usableUntil),
-    payload: text.slice(token.length + freshUntil.length + usableUntil.length + 3),
-  };
+  const payload = payloadAfter(text, 0);
+  const [token, freshUntil, usableUntil] = text.slice(0, payload).split(' ', 3).map(Number);
+  return { token, freshUntil, usableUntil, payload: text.slice(payload) } as Stored;
+}
+
+/** Where the payload begins, behind three words from `start` on. */
+function payloadAfter(text: string, start: number): number {
+  let at = start;
+  for (let word = 0; word < 3; word++) at = text.indexOf(' ', at) + 1;
+  return at;
 }
