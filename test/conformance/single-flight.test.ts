@@ -5,19 +5,21 @@ import { describeSingleFlightStore, VirtualClock } from 'nestjs-semaphore/testin
 import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
+let server: RedisServer;
 let servers: RedisCluster;
 let cluster: Cluster;
 
 beforeAll(async () => {
-  servers = await startCluster(3);
+  [server, servers] = await Promise.all([startRedis(), startCluster(3)]);
   cluster = new Cluster([...servers.nodes]);
 });
 
 afterAll(async () => {
   cluster.disconnect();
-  await servers.stop();
+  await Promise.all([server.stop(), servers.stop()]);
 });
 
 const clock = new VirtualClock();
@@ -28,6 +30,16 @@ describeSingleFlightStore(
     createStore: () => new MemorySemaphoreStore({ clock }),
     advance: (ms) => clock.advance(ms),
     slackMs: 0,
+  },
+  { describe, it },
+);
+
+describeSingleFlightStore(
+  'RedisSemaphoreStore',
+  {
+    createStore: () =>
+      new RedisSemaphoreStore({ redis: server.url, keyPrefix: uniquePrefix('conformance') }),
+    advance: (ms) => sleep(ms),
   },
   { describe, it },
 );

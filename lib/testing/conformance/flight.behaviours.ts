@@ -94,6 +94,52 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     assert.deepEqual([leader.count, one.count, other.count, stranger.count], [0, 1, 1, 0]);
   },
 
+  'publishes for a leader that keeps its permit for a while': async (scene) => {
+    const [leader, follower] = pilots(scene, 2) as [Pilot, Pilot];
+    const { id, grant } = await leader.peer.hold(scene.key);
+    await follower.peer.wait(scene.key);
+    const { flights, session } = { ...leader, ...leader.peer };
+    const publication = { permitId: id, payload: 'early', freshMs: 60_000, staleMs: 0 };
+    assert.equal(await flights.publish(scene.key, publication), true);
+    assert.equal((await follower.publication()).token, grant.fencingToken);
+    const { holders, waiters } = await session.inspect(scene.key);
+    assert.deepEqual([holders.map((holder) => holder.id), waiters], [[id], []]);
+    assert.equal(await session.release(scene.key, id, 0), 'released');
+    assert.deepEqual(seenOf(await flights.look(scene.key)), ['fresh', 'early']);
+  },
+
+  'publishes for many keys at once, each for those who wait for it': async (scene) => {
+    const [leader, follower] = pilots(scene, 2) as [Pilot, Pilot];
+    const keys = range(12).map((index) => `${scene.key}-${index}`);
+    const isFollowed = (index: number): boolean => index % 3 === 0;
+    const isForgotten = (index: number): boolean => index % 4 === 0;
+    const held = await Promise.all(keys.map((key) => leader.peer.hold(key)));
+    for (const [index, key] of keys.entries()) {
+      if (isFollowed(index)) await follower.peer.wait(key);
+    }
+    await scene.advance(5);
+    for (const [index, key] of keys.entries()) {
+      if (isForgotten(index)) await follower.flights.forget(key);
+    }
+    const landed = keys.map((key, index) => leader.land(key, at(held, index).id, key, 60_000));
+    assert.deepEqual(
+      await Promise.all(landed),
+      keys.map(() => true),
+    );
+    const heard = await Promise.all(
+      keys.filter((_, index) => isFollowed(index)).map((_, index) => follower.publication(index)),
+    );
+    assert.deepEqual(
+      new Set(heard.map(({ key, payload }) => `${key} ${payload}`)),
+      new Set(keys.filter((_, index) => isFollowed(index)).map((key) => `${key} ${key}`)),
+    );
+    for (const [index, key] of keys.entries()) {
+      const { state } = await leader.flights.look(key);
+      assert.equal(state, isForgotten(index) ? 'none' : 'fresh');
+      assert.deepEqual((await leader.peer.session.inspect(key)).holders, []);
+    }
+  },
+
   'grants the permit to the next one when a leader gives it back without a result': async (
     scene,
   ) => {
