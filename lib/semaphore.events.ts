@@ -33,6 +33,8 @@ export type SemaphoreEvent =
       previous: number | undefined;
       pinned: boolean;
     })
+  /** A single flight's work in the background (`staleWhileRevalidateMs`) threw, or its result cannot be shared. */
+  | (KeyEvent & { type: 'refresh-failed'; error: unknown })
   | (EventBase & { type: 'store-down'; key?: undefined; error: Error })
   | (EventBase & { type: 'store-up'; key?: undefined; downMs: number });
 

@@ -294,6 +294,7 @@ const LOG_EVENT_RULES: Record<SemaphoreEventType, Rule> = {
   lost: flag,
   released: flag,
   'permits-changed': flag,
+  'refresh-failed': flag,
   'store-down': flag,
   'store-up': flag,
 };

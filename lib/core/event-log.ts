@@ -87,6 +87,7 @@ function severityOf(event: SemaphoreEvent): Severity {
     case 'store-down':
       return 'error';
     case 'lost':
+    case 'refresh-failed':
     case 'store-up':
       return 'warn';
     case 'permits-changed':
@@ -102,6 +103,8 @@ function describe(event: SemaphoreEvent): string {
       return `The store of the semaphores cannot be reached: ${detailOf(event.error)}`;
     case 'store-up':
       return `The store of the semaphores can be reached again after ${Math.round(event.downMs)} ms`;
+    case 'refresh-failed':
+      return `A new result for ${quoted(event.key)} could not be made in the background: ${reasonOf(event.error)}`;
     case 'permits-changed':
       return (
         `Semaphore ${quoted(event.key)} has ${event.permits} permits now, before ${event.previous ?? 'none were known'}` +
@@ -127,4 +130,8 @@ function describe(event: SemaphoreEvent): string {
 /** On one line, whatever it contains: keys may be made from what somebody sent. */
 function quoted(key: string): string {
   return JSON.stringify(key);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? detailOf(error) : String(error);
 }

@@ -104,6 +104,10 @@ export class Reporter {
     this.report({ type: 'permits-changed', at: this.at, ...change });
   }
 
+  refreshFailed(key: string, error: unknown): void {
+    this.report({ type: 'refresh-failed', at: this.at, key, error });
+  }
+
   storeDown(error: Error): void {
     for (const witness of this.witnesses) witness.storeDown(error);
     this.report({ type: 'store-down', at: this.at, error });

@@ -154,6 +154,11 @@ export class SemaphoreCore implements StoreClient {
     this.reporter.permitsChanged(change);
   }
 
+  /** Nobody waits for work in the background: its failures are told here. */
+  refreshFailed(key: string, error: unknown): void {
+    if (!this.isClosed) this.reporter.refreshFailed(key, error);
+  }
+
   down(error: Error): void {
     this.giveBacks.pause();
     if (this.isClosed || !this.outage.begin(error)) return;
