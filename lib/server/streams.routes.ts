@@ -85,9 +85,9 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
   return [openSession, watch];
 }
 
-/** The store's own words stay inside. */
+/** The words of the store, and of the application's own errors, stay inside. */
 function withoutError(event: SemaphoreEvent): object {
-  if (event.type !== 'store-down') return event;
+  if (!('error' in event)) return event;
   const { error: _, ...told } = event;
   return told;
 }
