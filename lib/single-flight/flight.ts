@@ -1,7 +1,9 @@
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
+  PermitUnavailableError,
   type ResultNotSharedError,
+  SemaphoreClosedError,
   SingleFlightAbortedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
@@ -37,6 +39,7 @@ export class Flight {
   private readonly options: ResolvedFlightOptions;
   private readonly queueing = new AbortController();
   private readonly working = new AbortController();
+  private isRefresh = false;
   private isGranted = false;
   private isWorking = false;
   /** Whose work it was, and why nobody else gets its result. */
@@ -86,15 +89,25 @@ export class Flight {
     }
   }
 
-  /** Makes a new result in the background, unless somebody else does. Never rejects. */
+  /**
+   * Makes a new result in the background, unless somebody else does. When that fails what is stored is used until its time is
+   * over. Never rejects.
+   */
   async refresh(): Promise<void> {
-    const looking = this.control.store.look(this.permitKey);
+    this.isRefresh = true;
+    const { core, store } = this.control;
+    const looking = store.look(this.permitKey);
     const acquiring = this.acquire(0);
     try {
       const [look, permit] = await Promise.all([looking, acquiring]);
-      if (look.state !== 'fresh') await this.lead(permit, this.first);
-    } catch {
-      // Busy, or the store is away: what is stored is used until its time is over, then callers get the error.
+      if (look.state === 'fresh') return;
+      const outcome = await this.lead(permit, this.first);
+      if (outcome.isError) throw outcome.error;
+      if (this.refusal !== undefined) throw this.refusal;
+    } catch (error) {
+      const isOthers = error instanceof PermitUnavailableError;
+      const isOver = error instanceof SemaphoreClosedError;
+      if (!isOthers && !isOver) core.refreshFailed(this.permitKey, error);
     } finally {
       release(acquiring);
     }
@@ -220,7 +233,8 @@ export class Flight {
 
   private times({ isError }: Outcome): { freshMs: number; staleMs: number } {
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, jitter } = this.options;
-    if (isError) return { freshMs: cacheErrorsMs, staleMs: 0 };
+    // An error of a refresh does not take the place of a result.
+    if (isError) return { freshMs: this.isRefresh ? 0 : cacheErrorsMs, staleMs: 0 };
     const freshMs = Math.round(ttlMs * (1 - jitter * Math.random()));
     return { freshMs, staleMs: ttlMs > 0 ? staleWhileRevalidateMs : 0 };
   }

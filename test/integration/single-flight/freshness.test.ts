@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SemaphoreEvent } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
+import { filter, firstValueFrom } from 'rxjs';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 
@@ -11,6 +13,11 @@ beforeAll(async () => {
 });
 
 afterAll(() => server.stop());
+
+type RefreshFailure = SemaphoreEvent & { type: 'refresh-failed' };
+
+const isRefreshFailure = (event: SemaphoreEvent): event is RefreshFailure =>
+  event.type === 'refresh-failed';
 
 interface Scene {
   pilots: Pilots;
@@ -173,6 +180,64 @@ describe.each([
     expect(await b.flights.run(pilots.key, work, options)).toBe(1);
     await untilStored(b, pilots.key, count, 3);
     expect(await a.flights.run(pilots.key, work, options)).toBe(3);
+  });
+
+  it('stay when a refresh fails whose error is kept for others', async () => {
+    const { pilots, advance } = open();
+    await using _pilots = pilots;
+    const { flights, ...pilot } = pilots.join();
+    const options = { ttlMs: 50, staleWhileRevalidateMs: 60_000, cacheErrorsMs: 60_000 };
+    await flights.run(pilots.key, () => 'old', options);
+    await advance(350);
+    const failed = firstValueFrom(pilot.semaphores.events.pipe(filter(isRefreshFailure)));
+    const work = (): never => {
+      throw new Error('upstream is down');
+    };
+    expect(await flights.run(pilots.key, work, options)).toBe('old');
+    await failed;
+    expect(await flights.run(pilots.key, () => 'new', options)).toBe('old');
+  });
+
+  it.each([
+    ['throws an error', () => Promise.reject(new Error('upstream is down')), 'upstream is down'],
+    ['throws something else', () => Promise.reject('nothing' as never), 'nothing'],
+    ['has a result that cannot be shared', () => () => 1, 'result is a function'],
+  ])('are not renewed in silence by work that %s', async (_, work, message) => {
+    const { pilots, advance } = open();
+    await using _pilots = pilots;
+    const lines: string[] = [];
+    const log = { sink: (_event: SemaphoreEvent, line: string) => lines.push(line) };
+    const { flights, semaphores } = pilots.join({ log });
+    const told = firstValueFrom(semaphores.events.pipe(filter(isRefreshFailure)));
+    const options = { ttlMs: 50, staleWhileRevalidateMs: 60_000 };
+    await flights.run<unknown>(pilots.key, () => 'old', options);
+    await advance(350);
+    expect(await flights.run<unknown>(pilots.key, work, options)).toBe('old');
+    const event = await told;
+    expect(event).toMatchObject({ key: `single-flight:${pilots.key}`, at: expect.any(Number) });
+    expect(String(event.error)).toContain(message);
+    expect(lines).toEqual([
+      expect.stringMatching(`"single-flight:${pilots.key}" could not be made.*${message}`),
+    ]);
+  });
+
+  it('tell of no failure when another process makes a new one', async () => {
+    const { pilots, advance } = open();
+    await using _pilots = pilots;
+    const [a, b] = [pilots.join(), pilots.join()];
+    const failures: SemaphoreEvent[] = [];
+    b.semaphores.events.pipe(filter(isRefreshFailure)).subscribe((event) => failures.push(event));
+    const options = { ttlMs: 50, staleWhileRevalidateMs: 60_000 };
+    await a.flights.run(pilots.key, () => 'old', options);
+    await advance(350);
+    const job = new Job<string>();
+    const both = [a, b].map(({ flights }) => flights.run(pilots.key, job.work, options));
+    expect(await Promise.all(both)).toEqual(['old', 'old']);
+    await job.started;
+    job.finish('new');
+    await untilStored(a, pilots.key, job, 1);
+    expect(await b.flights.run(pilots.key, job.work, options)).toBe('new');
+    expect([job.runs, failures]).toEqual([1, []]);
   });
 
   it('may be errors, for as long as cacheErrorsMs says', async () => {
