@@ -19,17 +19,19 @@ export class CommandWatch implements AsyncDisposable {
     return watch;
   }
 
-  /** What was sent since the last call. */
+  /** Names of what was sent since the last call. */
   async take(): Promise<string[]> {
+    return (await this.takeAll()).map(({ name }) => name);
+  }
+
+  /** What was sent since the last call. */
+  async takeAll(): Promise<{ name: string; args: string[] }[]> {
     const mark = `mark ${Math.random()}`;
     await this.marker.echo(mark);
     while (!this.commands.some(({ args }) => args.includes(mark))) {
       await new Promise((resolve) => this.monitor.once('monitor', resolve));
     }
-    return this.commands
-      .splice(0)
-      .map(({ name }) => name)
-      .filter((name) => name !== 'echo' && name !== 'ping');
+    return this.commands.splice(0).filter(({ name }) => name !== 'echo' && name !== 'ping');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
