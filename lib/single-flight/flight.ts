@@ -115,7 +115,8 @@ export class Flight {
 
   /** Another process published while this one stood in the queue. */
   published(token: number, payload: string | undefined): void {
-    if (this.isGranted || (this.seen !== undefined && token <= this.seen)) return;
+    const isOver = this.hasLanded || this.isGranted;
+    if (isOver || (this.seen !== undefined && token <= this.seen)) return;
     if (this.seen === undefined) this.early = [token, payload];
     else if (payload !== undefined) this.land(this.unpack(payload));
     else {
