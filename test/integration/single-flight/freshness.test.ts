@@ -118,8 +118,8 @@ describe.each([
     const { pilots, advance } = open();
     await using _pilots = pilots;
     const all = [pilots.join(), pilots.join(), pilots.join()];
-    const options = { ttlMs: 50, staleWhileRevalidateMs: 60_000 };
-    await all[0]!.flights.run(pilots.key, () => 'old', options);
+    const options = { ttlMs: 60_000, staleWhileRevalidateMs: 60_000 };
+    await all[0]!.flights.run(pilots.key, () => 'old', { ...options, ttlMs: 50 });
     await advance(350);
     const job = new Job<string>();
     const ask = () =>
@@ -227,8 +227,8 @@ describe.each([
     const [a, b] = [pilots.join(), pilots.join()];
     const failures: SemaphoreEvent[] = [];
     b.semaphores.events.pipe(filter(isRefreshFailure)).subscribe((event) => failures.push(event));
-    const options = { ttlMs: 50, staleWhileRevalidateMs: 60_000 };
-    await a.flights.run(pilots.key, () => 'old', options);
+    const options = { ttlMs: 60_000, staleWhileRevalidateMs: 60_000 };
+    await a.flights.run(pilots.key, () => 'old', { ...options, ttlMs: 50 });
     await advance(350);
     const job = new Job<string>();
     const both = [a, b].map(({ flights }) => flights.run(pilots.key, job.work, options));
