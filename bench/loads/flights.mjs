@@ -1,4 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { now } from '../lib/clock.mjs';
+
+/** Until then whoever started something keeps quiet: its answer would wake another process while the message is on its way. */
+const LANDED_MS = 2;
 
 const RESULT = { rate: 1.08, at: 1_700_000_000_000 };
 
@@ -27,6 +31,7 @@ export async function finish(client) {
   const doneAt = now();
   client.finishWork(RESULT);
   await client.led;
+  await delay(LANDED_MS);
   return doneAt;
 }
 
@@ -44,6 +49,7 @@ export async function say(client, { bytes, key }) {
   const text = 'x'.repeat(bytes);
   const saidAt = now();
   await (key === undefined ? client.say(text) : client.sayByScript(text, key));
+  await delay(LANDED_MS);
   return saidAt;
 }
 
