@@ -3,8 +3,6 @@ local function prepare()
 
 local CHUNK = 1000
 local CLAIM_MS = 2000
-local DEAD_MS = 3400
-local DROPPED_MS = 10000
 local ENDLESS = 1e15
 local INLINE = 16
 local PINNED_TTL_MS = 31536000000
@@ -12,6 +10,14 @@ local PLACES_PER_MS = 16
 local PLACES_PER_PRIORITY = 2 ^ 34
 local TOKENS_A_GRANT = 1000
 local WAITING_TTL_MS = 60000
+
+local defineSeldom, defined
+
+-- What is seldom needed, by name (5-seldom.lua): defined when it is.
+local function seldom()
+  defined = defined or defineSeldom()
+  return defined
+end
 
 -- Reads and writes what Redis keeps of one semaphore.
 
@@ -110,20 +116,6 @@ local function remove(s, id)
     s.holders[id] = nil
     s.count = s.count - 1
   end
-end
-
-local function alive(s, client)
-  write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))
-  s.inH, s.moved, s.changed = true, true, true
-end
-
--- A removal of any number of things. @return how many there were
-local function send(command, key, list)
-  local count = 0
-  for i = 1, #list, CHUNK do
-    count = count + call(command, key, unpack(list, i, math.min(i + CHUNK - 1, #list)))
-  end
-  return count
 end
 
 local function encode(s)

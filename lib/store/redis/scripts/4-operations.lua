@@ -1,4 +1,4 @@
--- Each takes its text, without the code, and returns its answer.
+-- Each takes its text, without the code, and returns its answer. Others are in 5b-operations.lua and 5c-flights.lua.
 local operations = {}
 
 -- A  "permits,weight,lease,room,told,priority id", then the label: acquire for this client. room is how many may wait, -1 for
@@ -50,7 +50,7 @@ operations.A = function(s, text)
   end
   if room == -2 then return { 2, previous, s.next } end
   if room >= 0 and s.waiting >= room then
-    if s.waiting > 0 then bury(s) end
+    if s.waiting > 0 then seldom().bury(s) end
     if s.waiting >= room and not call('ZSCORE', s.Q, member) then return { 3, previous, s.next } end
   end
   local fresh = told == '1' or not s.inH
@@ -59,19 +59,17 @@ operations.A = function(s, text)
   else
     score = tonumber(call('ZSCORE', s.Q, member))
   end
-  if fresh then alive(s, me) end
+  if fresh then seldom().alive(s, me) end
   return { 0, previous, score, s.next }
 end
 
--- Takes a holder out. @return its client
-local function free(s, id, held)
-  local expiry, weight = fieldsOf(held)
+-- Takes a holder out.
+local function free(s, id, expiry, weight)
   s.changed = true
   s.used = s.used - weight
   remove(s, id)
   -- K was to stay for ever: how long it has to now, the other holders tell.
-  if expiry == ENDLESS then sweep(s) end
-  return clientOf(held)
+  if expiry == ENDLESS then seldom().sweep(s) end
 end
 
 -- A holder's record, when it has not been released.
@@ -86,7 +84,7 @@ end
 -- Gives a holder another lease end.
 local function extend(s, id, from, to, ...)
   hold(s, id, to, ...)
-  if from == ENDLESS and to < ENDLESS then sweep(s) end
+  if from == ENDLESS and to < ENDLESS then seldom().sweep(s) end
 end
 
 -- R  "id", or "id holdAtLeastMs last": release; last is the highest token that was used under the permit, 0 for its own
@@ -104,7 +102,7 @@ operations.R = function(s, text)
   if keptUntil > now then
     extend(s, id, from, keptUntil, weight, token, acquired, 'k', owner)
   else
-    free(s, id, held)
+    free(s, id, from, weight)
   end
   return 1
 end
@@ -119,94 +117,3 @@ operations.N = function(s, text)
   return expiry
 end
 
--- C  "id member": neither waits nor holds any more, unless another client has taken it over
-operations.C = function(s, text)
-  local id, member = match(text, '^(%S+) (.*)$')
-  local held = unreleased(s, id)
-  if held and clientOf(held) == me then
-    free(s, id, held)
-    s.token = s.token + TOKENS_A_GRANT
-  end
-  if member ~= '' then leave(s, { member }) end
-  return 1
-end
-
--- P  "count", then count times member, score, permits as arguments from position a: the waiters of this client are alive;
---    asks what became of them
--- returns { next, index, token, expiry, acquired, limit, ... } of those that hold, with token 0 of those that were dropped by force;
---         puts back those that are lost
-operations.P = function(s, text, a)
-  local answer = { s.next }
-  local count = tonumber(text)
-  for i = 0, count - 1 do
-    local member, score, permits = ARGV[a + 3 * i], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
-    local id = match(member, '^%S+')
-    local held = holder(s, id)
-    local stands = call('ZSCORE', s.Q, member)
-    if stands and held and unreleased(s, id) then
-      -- Another client asked for the id too, and was first. It stays that one's, which may have told somebody already:
-      -- this one must not take it from there when it gives up.
-      leave(s, { member })
-      stands = false
-    end
-    if not stands then
-      local dropped = not held and s.inH and call('HGET', s.H, '!' .. id)
-      if held or dropped then
-        local expiry, token, acquired, _ = 0, 0, 0, nil
-        if held then expiry, _, token, acquired = fieldsOf(held) end
-        for _, value in ipairs({ i, token, expiry, acquired, s.limit }) do answer[#answer + 1] = value end
-      else
-        join(s, score, member)
-        if s.limit == 0 then s.limit = tonumber(permits) end
-      end
-    elseif s.limit == 0 then
-      -- The queue outlived the rest.
-      s.limit = tonumber(permits)
-    end
-  end
-  if count > 0 and call('PEXPIRE', s.Q, WAITING_TTL_MS) == 1 then alive(s, me) end
-  bury(s)
-  local waiting = call('ZCARD', s.Q)
-  if waiting ~= s.waiting then s.waiting, s.changed = waiting, true end
-  if waiting > 0 then admit(s) end
-  answer[1] = s.next
-  return answer
-end
-
--- L  "permits", or nothing to clear: pins the limit · returns the limit before, 0 for none
-operations.L = function(s, text)
-  local previous = s.limit
-  s.pinned = text ~= ''
-  if s.pinned then s.limit = tonumber(text) end
-  s.changed = true
-  return previous
-end
-
--- F  "id": takes a permit from its holder, or a waiter out of the queue · returns 1 when there was one
-operations.F = function(s, id)
-  local owner
-  local held = holder(s, id)
-  if held then
-    owner = free(s, id, held)
-    s.token = s.token + TOKENS_A_GRANT
-  else
-    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
-      local other, client = waiter(member)
-      if other == id then
-        owner = client
-        leave(s, { member })
-        -- Its client may miss the message, and would put it back.
-        call('HSET', s.H, '!' .. id, string.format('%.0f', now))
-        s.inH, s.moved = true, true
-      end
-    end
-  end
-  if not owner then return 0 end
-  call('PUBLISH', prefix .. ':@' .. owner, '!' .. id .. ' ' .. s.K)
-  return 1
-end
-
--- I: returns 1 when it has holders or waiters
-operations.I = function(s)
-  return (s.used > 0 or s.waiting > 0) and 1 or 0
-end

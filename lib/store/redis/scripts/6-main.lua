@@ -8,7 +8,7 @@ local function perform(code, text, k, a, get)
   local s = states[K]
   if not s then
     s = load(get, K, K .. ':h', KEYS[k + 2])
-    if now >= s.next then sweep(s) end
+    if now >= s.next then seldom().sweep(s) end
     s.due = s.changed
     states[K] = s
   end
@@ -19,7 +19,8 @@ local function perform(code, text, k, a, get)
     if not land then prepareFlights() end
   end
   s.failing = true
-  local answer = operations[name](s, text, a)
+  local operation = operations[name] or seldom().operations[name]
+  local answer = operation(s, text, a)
   s.failing = false
   s.due = s.changed
   return answer

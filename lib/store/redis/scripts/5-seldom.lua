@@ -1,0 +1,99 @@
+-- To define this takes about as long as all that a usual call does.
+function defineSeldom()
+local DEAD_MS = 3400
+local DROPPED_MS = 10000
+local operations = {}
+
+local function alive(s, client)
+  write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))
+  s.inH, s.moved, s.changed = true, true, true
+end
+
+-- A removal of any number of things. @return how many there were
+local function send(command, key, list)
+  local count = 0
+  for i = 1, #list, CHUNK do
+    count = count + call(command, key, unpack(list, i, math.min(i + CHUNK - 1, #list)))
+  end
+  return count
+end
+
+local function leave(s, members)
+  if send('ZREM', s.Q, members) == 0 then return end
+  s.waiting = call('ZCARD', s.Q)
+  s.changed = true
+end
+
+local function forget(s, dead)
+  local members = {}
+  for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
+    local _, client = waiter(member)
+    if dead[client] then members[#members + 1] = member end
+  end
+  leave(s, members)
+end
+
+-- Counts a holder, unless its lease is over: then its client is dead when it let a provisional one lapse.
+-- @return whether it holds
+local function count(s, text, dead)
+  local expiry, weight, _, _, state = fieldsOf(text)
+  if expiry <= now then
+    if state == 'p' then dead[clientOf(text)] = true end
+    if state ~= 'k' then s.token = s.token + TOKENS_A_GRANT end
+    return false
+  end
+  s.used = s.used + weight
+  s.next = math.min(s.next, expiry)
+  s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
+  return true
+end
+
+-- Ends the leases that are over. All waiters of dead clients go.
+local function sweep(s)
+  local over, dead = {}, {}
+  s.used, s.next, s.ttl, s.moved, s.changed = 0, ENDLESS, 0, true, true
+  for id, held in pairs(s.holders) do
+    if not count(s, held, dead) then over[#over + 1] = id end
+  end
+  for _, id in ipairs(over) do remove(s, id) end
+  if s.inH then
+    over = {}
+    local all = call('HGETALL', s.H)
+    for i = 1, #all, 2 do
+      local kind = sub(all[i], 1, 1)
+      if kind == '@' and not count(s, all[i + 1], dead) or kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
+        over[#over + 1] = all[i]
+      end
+    end
+    send('HDEL', s.H, over)
+  end
+  if next(dead) then forget(s, dead) end
+end
+
+-- Lets nobody wait any longer whose client is dead.
+local function bury(s)
+  local first = call('ZRANGE', s.Q, 0, 0)[1]
+  if not first then return end
+  local seen, dead, over = { [me] = now }, {}, {}
+  local all = call('HGETALL', s.H)
+  for i = 1, #all, 2 do
+    local kind, name = sub(all[i], 1, 1), sub(all[i], 2)
+    if kind == '!' and all[i + 1] + DROPPED_MS < now then
+      over[#over + 1] = all[i]
+    elseif kind == '~' and name ~= me then
+      local at = tonumber(all[i + 1])
+      seen[name] = at
+      -- A sign of life from the future: the clock was set back.
+      if at > now then
+        alive(s, name)
+      elseif at + DEAD_MS <= now then
+        dead[name] = true
+        over[#over + 1] = all[i]
+      end
+    end
+  end
+  send('HDEL', s.H, over)
+  if next(dead) then forget(s, dead) end
+  local _, client = waiter(first)
+  if not seen[client] then alive(s, client) end
+end

@@ -1,0 +1,93 @@
+-- C  "id member": neither waits nor holds any more, unless another client has taken it over
+operations.C = function(s, text)
+  local id, member = match(text, '^(%S+) (.*)$')
+  local held, expiry, weight = unreleased(s, id)
+  if held and clientOf(held) == me then
+    free(s, id, expiry, weight)
+    s.token = s.token + TOKENS_A_GRANT
+  end
+  if member ~= '' then leave(s, { member }) end
+  return 1
+end
+
+-- P  "count", then count times member, score, permits as arguments from position a: the waiters of this client are alive;
+--    asks what became of them
+-- returns { next, index, token, expiry, acquired, limit, ... } of those that hold, with token 0 of those that were dropped by force;
+--         puts back those that are lost
+operations.P = function(s, text, a)
+  local answer = { s.next }
+  local count = tonumber(text)
+  for i = 0, count - 1 do
+    local member, score, permits = ARGV[a + 3 * i], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
+    local id = match(member, '^%S+')
+    local held = holder(s, id)
+    local stands = call('ZSCORE', s.Q, member)
+    if stands and held and unreleased(s, id) then
+      -- Another client asked for the id too, and was first. It stays that one's, which may have told somebody already:
+      -- this one must not take it from there when it gives up.
+      leave(s, { member })
+      stands = false
+    end
+    if not stands then
+      local dropped = not held and s.inH and call('HGET', s.H, '!' .. id)
+      if held or dropped then
+        local expiry, token, acquired, _ = 0, 0, 0, nil
+        if held then expiry, _, token, acquired = fieldsOf(held) end
+        for _, value in ipairs({ i, token, expiry, acquired, s.limit }) do answer[#answer + 1] = value end
+      else
+        join(s, score, member)
+        if s.limit == 0 then s.limit = tonumber(permits) end
+      end
+    elseif s.limit == 0 then
+      -- The queue outlived the rest.
+      s.limit = tonumber(permits)
+    end
+  end
+  if count > 0 and call('PEXPIRE', s.Q, WAITING_TTL_MS) == 1 then alive(s, me) end
+  bury(s)
+  local waiting = call('ZCARD', s.Q)
+  if waiting ~= s.waiting then s.waiting, s.changed = waiting, true end
+  if waiting > 0 then admit(s) end
+  answer[1] = s.next
+  return answer
+end
+
+-- L  "permits", or nothing to clear: pins the limit · returns the limit before, 0 for none
+operations.L = function(s, text)
+  local previous = s.limit
+  s.pinned = text ~= ''
+  if s.pinned then s.limit = tonumber(text) end
+  s.changed = true
+  return previous
+end
+
+-- F  "id": takes a permit from its holder, or a waiter out of the queue · returns 1 when there was one
+operations.F = function(s, id)
+  local owner
+  local held = holder(s, id)
+  if held then
+    local expiry, weight = fieldsOf(held)
+    owner = clientOf(held)
+    free(s, id, expiry, weight)
+    s.token = s.token + TOKENS_A_GRANT
+  else
+    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
+      local other, client = waiter(member)
+      if other == id then
+        owner = client
+        leave(s, { member })
+        -- Its client may miss the message, and would put it back.
+        call('HSET', s.H, '!' .. id, string.format('%.0f', now))
+        s.inH, s.moved = true, true
+      end
+    end
+  end
+  if not owner then return 0 end
+  call('PUBLISH', prefix .. ':@' .. owner, '!' .. id .. ' ' .. s.K)
+  return 1
+end
+
+-- I: returns 1 when it has holders or waiters
+operations.I = function(s)
+  return (s.used > 0 or s.waiting > 0) and 1 or 0
+end
