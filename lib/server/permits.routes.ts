@@ -135,7 +135,7 @@ export function permitRoutes({
       });
       const lease = await permits.renew(key, id, leaseMs);
       if (lease === null) {
-        sessions.drop(id);
+        sessions.drop(key, id);
         throw new PermitLostError(key, id, 'expired');
       }
       const expiresAt = orNull(lease.expiresAt);
@@ -156,10 +156,11 @@ export function permitRoutes({
       requireKeys(access, [key]);
       const isForced = query.force === 'true';
       if (isForced) requireAdmin(access);
+      // Its session hears of a forced release as of every loss: when the permit is to be renewed.
+      else sessions.drop(key, id);
       const outcome = isForced
         ? (await semaphores.forceRelease(key, id)) && 'released'
         : await permits.release(key, id, holdAtLeastOf(id));
-      sessions.drop(id);
       return { status: 200, body: { outcome: outcome || 'expired' } };
     },
   });

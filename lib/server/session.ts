@@ -91,11 +91,22 @@ export class Session {
     this.planRenewal(permit.leaseMs);
   }
 
-  /** The permit was released. */
+  holds(key: string, id: string): boolean {
+    return this.permits.get(id)?.key === key;
+  }
+
+  /** The permit is not to be kept any longer. */
   drop(id: string): void {
     this.parts.owners.delete(id);
     if (!this.permits.delete(id) || this.parts.graceMs === 0) return;
     void this.ignore(this.parts.permits.release(noteKey(this.id), noteId(id)));
+  }
+
+  /** The permit ended, or was released by force, while its client believes that it is held. */
+  private lose(key: string, id: string): void {
+    if (!this.permits.has(id)) return;
+    this.drop(id);
+    this.stream?.send('lost', { key, id });
   }
 
   /** The stream is gone: from now on nothing is renewed. */
@@ -154,7 +165,7 @@ export class Session {
   private renew(key: string, id: string, leaseMs: number): void {
     const { permits, graceMs } = this.parts;
     const renewed = permits.renew(key, id, leaseMs).then((lease) => {
-      if (lease === null) this.drop(id);
+      if (lease === null) this.lose(key, id);
     });
     void this.ignore(renewed);
     if (graceMs > 0) void this.ignore(permits.renew(noteKey(this.id), noteId(id), leaseMs));

@@ -49,9 +49,10 @@ export class Sessions {
     else opened.closed.addEventListener('abort', () => this.lose(session, opened), { once: true });
   }
 
-  /** The permit was released, whichever session it belonged to. */
-  drop(id: string): void {
-    this.owners.get(id)?.drop(id);
+  /** The permit is not to be kept any longer, whichever session it belongs to. */
+  drop(key: string, id: string): void {
+    const session = this.owners.get(id);
+    if (session?.holds(key, id) === true) session.drop(id);
   }
 
   /** Ends all: what they hold is given back, or ends with the grace time. */

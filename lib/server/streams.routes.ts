@@ -28,7 +28,12 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
     summary: 'Opens a session: permits acquired with its id live while this stream is open',
     role: 'use',
     headers: schemas.sessionHeaders,
-    answers: { 200: { description: 'First the event `session` with `{id}`' } },
+    answers: {
+      200: {
+        description:
+          'First the event `session` with `{id}`; `lost` with `{key, id}` when a permit of it is not held any more',
+      },
+    },
     problems: [429],
     async handle({ request, response, access, headers }) {
       const leave = openStreams.enter(access.name);

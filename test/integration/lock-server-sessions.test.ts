@@ -67,6 +67,23 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     stream.close();
   });
 
+  test('tell which permit was lost, and nothing of those that were released', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const { stream, headers } = await openSession(server);
+    const [released, forced, taken] = await Promise.all(
+      ['a', 'b', 'c'].map(async (key) => (await server.acquire(key, {}, { headers })).body['id']),
+    );
+    await server.release('a', released);
+    expect((await server.release('another', taken)).body).toEqual({ outcome: 'expired' });
+    await server.release('b', forced, '?force=true');
+    expect(await stream.until('lost')).toEqual({ key: 'b', id: forced });
+    await semaphores.forceRelease('c', String(taken));
+    expect(await stream.until('lost')).toEqual({ key: 'c', id: taken });
+    stream.close();
+  });
+
   test('cannot be used or resumed by another caller', async () => {
     await using services = new Semaphores(options());
     const other = 'other-key-0123456789';
