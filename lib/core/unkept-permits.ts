@@ -20,7 +20,7 @@ const ROUNDING_MS = 2;
 export class UnkeptPermits {
   private readonly turn = new EndOfTurn();
   /** Who has not asked yet. */
-  private readonly early = new Set<string>();
+  private readonly early = new Map<string, symbol>();
 
   constructor(
     private readonly parts: Omit<LeaseKeeperParts, 'onFreed' | 'passes' | 'onPassed'>,
@@ -35,9 +35,12 @@ export class UnkeptPermits {
   async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
-    this.early.add(id);
+    const call = Symbol(id);
+    this.early.set(id, call);
     await (giveBacks.cancellation(id) ?? this.turn.wait());
-    if (!this.early.delete(id)) throw new AcquireAbortedError(key, undefined);
+    // Given up; another call may ask under the id by now.
+    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
+    this.early.delete(id);
     if (giveBacks.isDue(id)) {
       throw new StoreUnavailableError('an earlier call is still being taken back', key);
     }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { LockServer } from '../support/lock-server.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -80,4 +81,31 @@ test('a caller that gave up its call of /lock gets the locks when it asks again'
     expect((await second).status).toBe(200);
     for (const key of keys) expect((await semaphores.inspect(key)).held).toBe(1);
   }
+});
+
+test('a requestId that was given up twice while the store was slow can be asked for again', async () => {
+  await using paused = await startRedis();
+  await using services = new Semaphores({ redis: paused.url });
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  await server.acquire('connected');
+  paused.pause();
+  for (let i = 0; i < 2; i++) {
+    const controller = new AbortController();
+    const arrived = once(server.http, 'request');
+    const call = server.acquire('k', WISH, { signal: controller.signal });
+    const [, response] = (await arrived) as [unknown, ServerResponse];
+    // What it asks of the store is on its way.
+    await sleep(50);
+    const isClosed = once(response, 'close');
+    controller.abort();
+    await expect(call).rejects.toThrow();
+    await isClosed;
+  }
+  const last = server.acquire('k', WISH);
+  await sleep(50);
+  paused.resume();
+  const { status, body } = await last;
+  expect(status).toBe(201);
+  expect((await semaphores.inspect('k')).holders).toMatchObject([{ id: body['id'] }]);
 });
