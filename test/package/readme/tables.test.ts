@@ -188,7 +188,13 @@ describe('the lock server in README.md', () => {
     const documented = Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
-    const listed = table('### The calls').map((row) => code(row['call']) ?? '');
+    // A path without a method stands for all of its methods.
+    const listed = table('### The calls')
+      .flatMap((row) => [...(row['call'] ?? '').matchAll(/`([^`]+)`/g)])
+      .flatMap(([, text]) => {
+        const methods = documented.filter((call) => call.endsWith(` ${text}`));
+        return methods.length > 0 ? methods : [String(text)];
+      });
     expect(listed.sort()).toEqual(documented.sort());
     const named = table('### Coming from …').flatMap((row) => [
       ...(row['here'] ?? '').matchAll(/`((?:GET|POST|PUT|DELETE) [^`]+)`/g),
