@@ -107,16 +107,14 @@ export class LeaseKeeper implements PermitKeeper {
     const { key, id, options } = permit;
     const isPassable = options.localPasses > 0 && holdAtLeastMs === 0 && !this.isStopped;
     const next = isPassable ? this.parts.passes.take(permit, this.now()) : undefined;
-    let released: Promise<ReleaseOutcome>;
     if (next !== undefined) {
-      released = Promise.resolve('released');
       this.pass(permit, next);
-    } else {
-      this.end(permit, 'released');
-      const lastToken = permit.passes > 0 ? permit.fencingToken : undefined;
-      released = this.parts.giveBacks.release(key, id, holdAtLeastMs, lastToken);
-      this.parts.onFreed(key);
+      return Promise.resolve('released');
     }
+    this.end(permit, 'released');
+    const lastToken = permit.passes > 0 ? permit.fencingToken : undefined;
+    const released = this.parts.giveBacks.release(key, id, holdAtLeastMs, lastToken);
+    this.parts.onFreed(key);
     this.parts.reporter.released(permit, released);
     return released;
   }
@@ -140,6 +138,8 @@ export class LeaseKeeper implements PermitKeeper {
   private pass(permit: HeldPermit, waiter: Waiter): void {
     const now = this.now();
     permit.end('released');
+    // Before the next one's acquisition: to who counts by events there are never two of them.
+    this.parts.reporter.released(permit, 'released');
     const grant = {
       fencingToken: permit.fencingToken + 1,
       acquiredAt: Math.round(permit.acquiredAt + now - permit.heldSince),

@@ -57,6 +57,15 @@ describe('two processes on one store', () => {
     expect([holders, left]).toEqual([[], []]);
   });
 
+  test('events tell of each pass as of any other release and acquisition, one after the other', async () => {
+    const told: string[] = [];
+    one.events.subscribe(({ type }) => type !== 'waiting' && told.push(type));
+    const held = await one.acquire('k');
+    await releaseInTurn(held, await queue(one, 'a1'), await queue(one, 'a2'));
+    const once = ['acquired', 'released'];
+    expect(told).toEqual([...once, ...once, ...once]);
+  });
+
   test('it passes for 20 ms at most', async () => {
     const held = await one.acquire('k');
     const waiters = [await queue(other, 'b1'), await queue(one, 'a1')];
