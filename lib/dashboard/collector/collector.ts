@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { SemaphoreCore } from '../../core/semaphore-core.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
 import type { StoreSnapshot } from '../../store/semaphore-store.js';
@@ -68,7 +69,9 @@ export class Collector {
 
   /** Sends a frame soon, and then one in every period. @returns how to stop it */
   watch(view: View, send: Send): () => void {
-    this.viewers.set(send, view);
+    // What equal views show is worked out once for all of them.
+    const same = [...this.viewers.values()].find((other) => isDeepStrictEqual(other, view));
+    this.viewers.set(send, same ?? view);
     void this.run();
     return () => {
       this.viewers.delete(send);
@@ -93,7 +96,7 @@ export class Collector {
     this.isRunning = true;
     clearTimeout(this.timer);
     const begun = performance.now();
-    const views = [...this.viewers.values()];
+    const views = [...new Set(this.viewers.values())];
     await this.refresh(views, OTHERS_A_PERIOD);
     this.isRunning = false;
     this.tellAll();
@@ -105,7 +108,12 @@ export class Collector {
   }
 
   private tellAll(): void {
-    for (const [send, view] of this.viewers) send(this.frameOf(view));
+    const frames = new Map<View, Frame>();
+    for (const [send, view] of this.viewers) {
+      const frame = frames.get(view) ?? this.frameOf(view);
+      frames.set(view, frame);
+      send(frame);
+    }
   }
 
   /** Never rejects: a store that does not answer is something to show. */

@@ -38,6 +38,7 @@ describe('the collector', () => {
     });
   }
 
+  const isListed = ({ overview: part }: Frame): boolean => part?.complete === true;
   const names = ({ overview }: Frame): string[] => overview?.rows.map(({ key }) => key) ?? [];
 
   test('lists what is in use, with who waits', async () => {
@@ -56,6 +57,15 @@ describe('the collector', () => {
         { key: 'b', state: { permits: 3, held: 2, waiting: 0, oldestWaitSince: null } },
       ],
     });
+  });
+
+  test('works out once what equal views show', async () => {
+    await service.acquire('a');
+    const frames = await Promise.all(
+      ['', '', 'search=b'].map((query) => watchUntil(isListed, overview(query))),
+    );
+    expect(frames[1]).toBe(frames[0]);
+    expect(frames.map(({ overview: part }) => part?.matching)).toEqual([1, 1, 0]);
   });
 
   test('searches, sorts and pages', async () => {
