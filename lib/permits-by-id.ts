@@ -44,9 +44,8 @@ export class PermitsById {
    * It ends with its lease, as a permit does.
    */
   async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
-    const options = this.resolve({ permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs });
-    options.label = text;
-    await this.parts.unkept.acquire(key, id, options);
+    const limits = { permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs };
+    await this.parts.unkept.acquire(key, id, { ...this.resolve(limits), label: text });
   }
 
   /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
