@@ -45,6 +45,8 @@ describe('single flight over four processes', () => {
         const { waiters } = await observer.inspect(`single-flight:${key}`);
         return waiters.length === 3;
       });
+      // The leader holds the permit before it has heard of that.
+      await Promise.race(workers.map((worker) => worker.began(key)));
       await Promise.all(workers.map((worker) => worker.finish(key)));
       const results = await calls;
       expect(totalRuns(key)).toBe(1);

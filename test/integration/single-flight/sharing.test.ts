@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   ResultNotSharedError,
   SingleFlightAbortedError,
   SingleFlightTimeoutError,
 } from 'nestjs-semaphore';
 import { Job, Pilots, untilFollowed } from '../../support/flights.js';
+import { pollUntil } from '../../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { aborted } from '../../support/semaphores.js';
 
@@ -16,6 +19,16 @@ beforeAll(async () => {
 });
 
 afterAll(() => server.stop());
+
+/** Resolves when the garbage collector has taken all of them. */
+async function untilCollected(things: readonly WeakRef<object>[]): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  await pollUntil('everything is collected', () => {
+    collect();
+    return Promise.resolve(things.every((thing) => thing.deref() === undefined));
+  });
+}
 
 describe.each([
   ['memory', () => new Pilots()],
@@ -185,6 +198,23 @@ describe.each([
     expect(job.runs).toBe(1);
   });
 
+  it('goes on with the work when its own caller gives up, for another caller of the process', async () => {
+    await using pilots = open();
+    const { flights, semaphores } = pilots.join();
+    const job = new Job<string>();
+    const impatient = new AbortController();
+    const leaves = flights.run(pilots.key, job.work, { signal: impatient.signal });
+    await job.started;
+    const stays = flights.run(pilots.key, () => 'never begun');
+    impatient.abort();
+    await expect(leaves).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    expect((await semaphores.inspect(`single-flight:${pilots.key}`)).held).toBe(1);
+    job.finish('done');
+    expect(await stays).toBe('done');
+    expect(job.signals[0]?.aborted).toBe(false);
+    expect(job.runs).toBe(1);
+  });
+
   it("goes on with the work when its own caller gives up, for another process's caller", async () => {
     await using pilots = open();
     const [a, b] = [pilots.join(), pilots.join()];
@@ -309,14 +339,33 @@ describe.each([
     expect(await storage.run('mine', () => flights.run(pilots.key, work))).toBe('mine');
   });
 
-  it('leaves nothing behind in the process', async () => {
+  it('leaves nothing behind in the process: no permits, no work, no results', async () => {
     await using pilots = open();
-    const { flights, semaphores } = pilots.join();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const things: WeakRef<object>[] = [];
+    const noted = <T extends object>(thing: T): T => {
+      things.push(new WeakRef(thing));
+      return thing;
+    };
+    const work = () => noted(async () => noted({ size: 'large' }));
+    const impatient = AbortSignal.timeout(30);
     await Promise.all(
-      Array.from({ length: 50 }, (_, i) => flights.run(`key ${i}`, () => i, { ttlMs: 50 })),
+      Array.from({ length: 50 }, async (_, i) => {
+        const key = `key ${i}`;
+        const options = { ttlMs: i % 2 };
+        await Promise.all([a, a, b].map(({ flights }) => flights.run(key, work(), options)));
+        const endless = (signal: AbortSignal): Promise<never> =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(signal.reason as Error));
+          });
+        const options2 = { signal: impatient };
+        await b.flights.run(`${key} aborted`, noted(endless), options2).catch(() => undefined);
+      }),
     );
-    const keys: string[] = [];
-    for await (const key of semaphores.list()) keys.push(key);
-    expect(keys).toEqual([]);
+    await pollUntil('nobody holds or waits', async () => {
+      const { done } = await a.semaphores.list()[Symbol.asyncIterator]().next();
+      return done === true;
+    });
+    await untilCollected(things);
   });
 });

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Job, Pilots, untilFollowed } from '../../support/flights.js';
+import { withRedis } from '../../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../../support/redis-server.js';
+
+let server: RedisServer;
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+afterAll(() => server.stop());
+
+const ROUNDS = 30;
+const PROCESSES = 4;
+
+/** Of the event loop. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('races between processes on Redis', () => {
+  it('refresh a stale result once, also when that is over before others have begun', async () => {
+    await using pilots = new Pilots({ redis: server.url });
+    const all = Array.from({ length: PROCESSES }, () => pilots.join());
+    const options = { ttlMs: 60_000, staleWhileRevalidateMs: 60_000 };
+    for (let round = 0; round < ROUNDS; round++) {
+      const key = `refreshed ${round}`;
+      let runs = 0;
+      const work = (): string => `new ${++runs}`;
+      await all[0]!.flights.run(key, () => 'old', { ...options, ttlMs: 1 });
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      await Promise.all(
+        all.map(async ({ flights }, index) => {
+          await turns((round % 3) * index);
+          await flights.run(key, work, options);
+        }),
+      );
+      while ((await all[0]!.flights.run(key, work, options)) === 'old');
+      for (const { flights } of all) expect(await flights.run(key, work, options)).toBe('new 1');
+      expect(runs).toBe(1);
+    }
+  });
+
+  it('give a result to whoever joins while it is published, and run once more for who came later', async () => {
+    await using pilots = new Pilots({ redis: server.url });
+    const [leader, ...others] = Array.from({ length: PROCESSES }, () => pilots.join());
+    for (let round = 0; round < ROUNDS; round++) {
+      const key = `joined ${round}`;
+      const job = new Job<string>();
+      let later = 0;
+      const led = leader!.flights.run(key, job.work);
+      await job.started;
+      const joined = others.map(async ({ flights }, index) => {
+        await turns((round % 5) * index);
+        return flights.run(key, async () => `later ${++later}`);
+      });
+      await turns(round % 7);
+      job.finish('first');
+      expect(await led).toBe('first');
+      const values = new Set(await Promise.all(joined));
+      // Whoever came too late for the first result shares in the work of one of them, or does it after that one.
+      for (const value of values) expect(value).toMatch(/^(first|later \d)$/);
+      expect([...values].filter((value) => value !== 'first')).toHaveLength(later);
+      expect(job.runs).toBe(1);
+    }
+  });
+
+  it('find the result whose message was lost with the connection that listens', async () => {
+    await using pilots = new Pilots({ redis: server.url });
+    const [leader, follower] = [pilots.join(), pilots.join()];
+    for (let round = 0; round < 3; round++) {
+      const key = `lost ${round}`;
+      const job = new Job<string>();
+      const led = leader.flights.run(key, job.work);
+      await job.started;
+      const followed = follower.flights.run(key, job.work);
+      await untilFollowed(leader, key);
+      await withRedis(server.port, (redis) => redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
+      job.finish('done');
+      expect(await Promise.all([led, followed])).toEqual(['done', 'done']);
+      expect(job.runs).toBe(1);
+    }
+  });
+});
