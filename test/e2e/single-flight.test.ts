@@ -61,6 +61,11 @@ class Rates {
     return work(user.id);
   }
 
+  @SingleFlight({ key: byArgs((name: string) => name) })
+  named(name: string): Promise<string> {
+    return Promise.resolve(name);
+  }
+
   @SingleFlight()
   twice(n: number): number {
     runs.push('twice');
@@ -266,6 +271,14 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
     expect(await rounded.rateOf('EUR')).toBe('about rounded EUR');
     expect(await app.app.get(Rates).rateOf('EUR')).toBe('upstream EUR');
     expect(runs).toEqual(['rounded EUR', 'upstream EUR']);
+  });
+
+  it('refuses a key from the arguments that is none, for its caller alone', async () => {
+    const rates = app.app.get(Rates);
+    for (const name of ['', undefined as unknown as string]) {
+      await expect(rates.named(name)).rejects.toThrow('byArgs(…) of Rates.named');
+    }
+    expect(await rates.named('EUR')).toBe('EUR');
   });
 
   it('shares no results between a class and one that inherits from it', async () => {

@@ -143,6 +143,22 @@ describe('the serializer', () => {
     expect(forged.isAdmin).toBeUndefined();
   });
 
+  it.each([
+    ['a class', { json: {}, meta: { values: [['class', 'Money']], v: 1 } }],
+    ['a symbol', { json: 's', meta: { values: [['symbol', 's']], v: 1 } }],
+    ['a custom thing', { json: {}, meta: { values: [['custom', 'no such']], v: 1 } }],
+    ['bytes', { json: ['Function', 'x'], meta: { values: [['custom', 'bytes']], v: 1 } }],
+    ['a path', { json: {}, meta: { values: { '__proto__.isAdmin': ['Date'] }, v: 1 } }],
+    ['another path', { json: {}, meta: { values: { 'constructor.prototype.isAdmin': ['Date'] } } }],
+    [
+      'a reference',
+      { json: { a: 1 }, meta: { referentialEqualities: { a: ['__proto__.isAdmin'] }, v: 1 } },
+    ],
+  ])('makes nothing of a text that was forged to name %s', (_, forged) => {
+    expect(() => serializer.deserialize(JSON.stringify(forged))).toThrow();
+    expect('isAdmin' in {}).toBe(false);
+  });
+
   class Money {
     constructor(readonly amount: number) {}
   }
