@@ -97,8 +97,8 @@ test('20,000 acquires that fail while Redis is away leave nothing behind and hol
   expect(codes).toEqual(new Set([UNAVAILABLE.code]));
   expect(blocked.max / 1e6).toBeLessThan(500);
   const left = Object.values(leftovers(service)).reduce((sum, size) => sum + size, 0);
-  // The one whose call may have been under way when the connection broke.
-  expect(left).toBeLessThanOrEqual(2);
+  // The one whose call may have been under way when the connection broke, and what is under way to take it back.
+  expect(left).toBeLessThanOrEqual(4);
 });
 
 test('without its replicas, acquires fail in time and no permit that was there before is lost', async () => {
