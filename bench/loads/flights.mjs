@@ -32,11 +32,11 @@ export async function finish(client) {
   client.finishWork(RESULT);
   await client.led;
   await delay(LANDED_MS);
-  return doneAt;
+  return { at: doneAt };
 }
 
 /** When the follower had its result. */
-export const landedAt = (client) => client.landed;
+export const landed = async (client) => ({ at: await client.landed });
 
 /** Hears the next message that {@link say} sends. */
 export async function hear(client, { key }) {
@@ -50,10 +50,10 @@ export async function say(client, { bytes, key }) {
   const saidAt = now();
   await (key === undefined ? client.say(text) : client.sayByScript(text, key));
   await delay(LANDED_MS);
-  return saidAt;
+  return { at: saidAt };
 }
 
-export const heardAt = (client) => client.heard;
+export const heard = async (client) => ({ at: await client.heard });
 
 /** So many keys at once that nobody else asks for, again and again: each is one flight, or one permit. */
 export async function distinctKeys(client, { key, callers, seconds, asPermits = false }) {

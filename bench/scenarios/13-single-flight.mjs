@@ -51,15 +51,15 @@ function shuffled(names) {
 async function publication(leader, follower, key) {
   await leader.call('lead', { key });
   await follower.call('follow', { key });
-  const doneAt = await leader.call('finish');
-  return (await follower.call('landedAt')) - doneAt;
+  const done = await leader.call('finish');
+  return (await follower.call('landed')).at - done.at;
 }
 
 /** Milliseconds from the call that publishes to the callback of the subscriber. */
 async function hop(publisher, subscriber, key) {
   await subscriber.call('hear', { key });
-  const saidAt = await publisher.call('say', { bytes: MESSAGE_BYTES, key });
-  return (await subscriber.call('heardAt')) - saidAt;
+  const said = await publisher.call('say', { bytes: MESSAGE_BYTES, key });
+  return (await subscriber.call('heard')).at - said.at;
 }
 
 export const scenario = {
