@@ -48,6 +48,8 @@ export function sendJson(
   headers?: OutgoingHttpHeaders,
 ): void {
   if (response.headersSent || response.destroyed) return;
+  // The client has closed its side: what is written now counts as sent, and reaches nobody.
+  if (response.socket?.writable === false) return;
   const text = JSON.stringify(body);
   const own = {
     'content-type': 'application/json; charset=utf-8',
