@@ -185,6 +185,7 @@ test('a mistake is answered with the field and the rule', async () => {
     await server.acquire('k', { leaseMS: 5 }),
     await server.call('POST', '/lock', { uid: 'u', keys: ['', 'b'] }),
     await server.call('GET', '/v1/semaphores?limit=many'),
+    await server.call('GET', '/v1/semaphores?patern=a'),
     await server.call('GET', '/v1/semaphores?pattern=a&pattern=b'),
     await server.release('k', 'not%20an%20id'),
     await server.acquire('ü'.repeat(300)),
@@ -192,6 +193,6 @@ test('a mistake is answered with the field and the rule', async () => {
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 400));
   const fields = answers.map(({ body }) => (body['details'] as { field: string }[])[0]?.field);
   expect(fields.slice(0, 3)).toEqual(['permits', 'weight', 'leaseMS']);
-  expect(fields.slice(3)).toEqual(['keys.0', 'limit', 'pattern', 'id', 'key']);
+  expect(fields.slice(3)).toEqual(['keys.0', 'limit', 'patern', 'pattern', 'id', 'key']);
   expect(answers[0]?.body['message']).toContain('`permits`');
 });
