@@ -265,5 +265,7 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     class LateModule {}
     app = await TestApp.start(createAdapter, { imports: [LateModule] });
     expect((await app.fetch('/late/')).status).toBe(200);
+    const init = { method: 'POST', headers: OWN_HEADERS, body: '{"key":"k","permits":9}' };
+    expect((await app.fetch('/late/api/limit', init)).status).toBe(403);
   });
 });

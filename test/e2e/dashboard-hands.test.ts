@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
+import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { aborted, nextEvent, rejection } from '../support/semaphores.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
+
+const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
+
+describeWithBrowser('the page of the dashboard, in the hands of an operator', () => {
+  let redis: RedisServer;
+  let browser: Browser;
+  let app: TestApp;
+  let key: string;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    app = await startDashboardApp(redis.url, uniquePrefix());
+    browser = await launchBrowser();
+  }, TIMEOUT_MS);
+
+  afterAll(async () => {
+    await browser?.close();
+    await app?.close();
+    await redis?.stop();
+  }, TIMEOUT_MS);
+
+  beforeEach(() => {
+    key = uniquePrefix('key');
+  });
+
+  test(
+    'can be worked by keyboard alone: find a semaphore, open it, think better of it, and release',
+    async () => {
+      const permit = await app.semaphores.acquire(key, { label: 'stuck' });
+      await using dashboard = await DashboardPage.open(browser, app);
+      const { keyboard } = dashboard.page;
+      const isAt = (pattern: RegExp): string =>
+        `${pattern}.test(document.activeElement.ariaLabel ?? document.activeElement.textContent)`;
+      const focused = (pattern: RegExp): Promise<void> => dashboard.until(isAt(pattern));
+      const tabTo = async (pattern: RegExp): Promise<void> => {
+        for (let i = 0; i < 20 && !(await dashboard.evaluate<boolean>(isAt(pattern))); i++) {
+          await keyboard.press('Tab');
+        }
+        await focused(pattern);
+      };
+      await dashboard.show();
+      await keyboard.press('/');
+      await focused(/^Search keys$/);
+      await keyboard.type(key);
+      await dashboard.untilTexts('.rows .key', [key]);
+      await tabTo(new RegExp(`^${key}$`));
+      await keyboard.press('Enter');
+      await dashboard.untilTexts('.holder .label', ['stuck']);
+
+      await tabTo(/^Release the permit of stuck/);
+      await keyboard.press('Enter');
+      await focused(/^Cancel$/);
+      await keyboard.press('Escape');
+      await dashboard.page.getByRole('dialog').waitFor({ state: 'detached' });
+      await focused(/^Release the permit of stuck/);
+      expect(permit.isHeld).toBe(true);
+
+      await keyboard.press('Enter');
+      await tabTo(/^Release by force$/);
+      await keyboard.press('Enter');
+      await aborted(permit.signal);
+      await dashboard.page.getByText('Nobody holds a permit.').waitFor();
+      expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'shows rejections and losses, and sorts by them, on a desktop and on a phone',
+    async () => {
+      const [calm, busy] = [`${key}-a`, `${key}-b`];
+      await app.semaphores.acquire(calm);
+      const lost = nextEvent(app.semaphores, 'lost');
+      await app.semaphores.acquire(busy, { leaseMs: 50, renew: false });
+      await lost;
+      await app.semaphores.acquire(busy);
+      for (let i = 0; i < 3; i++) await app.semaphores.tryAcquire(busy);
+
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show();
+      await dashboard.page.getByLabel('Search keys').fill(key);
+      await dashboard.untilTexts('.rows .key', [calm, busy]);
+      await dashboard.untilTexts('.rows .cell.is-rejected', ['0', '3']);
+      await dashboard.untilTexts('.rows .cell.is-lost', ['0', '1']);
+      const { page } = dashboard;
+      const sorted = (by: string): Promise<void> =>
+        dashboard.until(
+          `document.querySelector('.head .is-${by}').getAttribute('aria-sort') === 'descending'`,
+        );
+      await page.getByRole('button', { name: 'Rejected' }).click();
+      await sorted('rejected');
+      await dashboard.untilTexts('.rows .key', [busy, calm]);
+      await page.getByRole('button', { name: 'Semaphore' }).click();
+      await dashboard.untilTexts('.rows .key', [calm, busy]);
+
+      await page.setViewportSize({ width: 375, height: 812 });
+      await page.getByLabel('Sort by').selectOption('Lost');
+      await sorted('lost');
+      await dashboard.untilTexts('.rows .key', [busy, calm]);
+      expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'tells beside the plots what they show: times, throughput, rejections and losses',
+    async () => {
+      for (let i = 0; i < 4; i++) {
+        const permit = await app.semaphores.acquire(key);
+        await rejection(app.semaphores.acquire(key, { waitMs: 100 }));
+        await permit.release();
+      }
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
+      const [wait = '', hold = '', counts] = await dashboard.texts('.summary');
+      expect(counts).toBe('4 acquired, 4 rejected, 0 lost');
+      expect(wait).toMatch(/^p50 [\d.]+ ms, p95 /);
+      const [, held] = /^p50 ([\d.]+) ms/.exec(hold) ?? [];
+      expect(Number(held)).toBeGreaterThan(85);
+      const [, quantiles] = await dashboard.texts('.tiles dd.quantiles');
+      expect(quantiles?.startsWith(`${held} ms · `)).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+});
