@@ -35,9 +35,9 @@ export class Contestant {
 
   async addProcess({ peer, leaseMs }, { cpuProf }) {
     const process = new ContenderProcess({ cpuProf, name: peer });
-    this.processes.push(process);
+    const index = this.processes.push(process) - 1;
     const { port, ports } = this.backend;
-    await process.call('open', { peer, port, ports, leaseMs }, 15_000);
+    await process.call('open', { peer, port, ports, leaseMs, index }, 15_000);
     return process;
   }
 

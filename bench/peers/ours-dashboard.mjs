@@ -34,7 +34,7 @@ export const peers = {
   },
 };
 
-/** What a page asks for is asked for from a process of its own, as a browser would. */
+/** All processes have the dashboard, and a page shows that of the first. */
 async function openWithDashboard(target) {
   class AppModule {}
   Module({
@@ -45,12 +45,18 @@ async function openWithDashboard(target) {
   })(AppModule);
   const app = await NestFactory.create(AppModule, { logger: false });
   await app.listen(0, '127.0.0.1');
-  const viewer = fork(VIEWER, [`${await app.getUrl()}/semaphores/api/stream`]);
-  await Promise.race([once(viewer, 'message'), once(viewer, 'exit').then(failed)]);
+  const viewer = target.index === 0 ? await openViewer(await app.getUrl()) : undefined;
   return lockersOf(app.get(SemaphoreService), async () => {
-    viewer.kill();
+    viewer?.kill();
     await app.close();
   });
+}
+
+/** What a page asks for is asked for from a process of its own, as a browser would. */
+async function openViewer(url) {
+  const viewer = fork(VIEWER, [`${url}/semaphores/api/stream`]);
+  await Promise.race([once(viewer, 'message'), once(viewer, 'exit').then(failed)]);
+  return viewer;
 }
 
 function failed() {

@@ -11,7 +11,8 @@
  * @property {string} name as shown in tables
  * @property {string} settings what was set, in words
  * @property {'redis' | 'broker' | 'none'} backend what has to be started for it
- * @property {(target: { port?: number, ports?: number[], leaseMs?: number }) => Client | Promise<Client>} open
+ * @property {(target: { port?: number, ports?: number[], leaseMs?: number, index?: number }) => Client | Promise<Client>} open
+ *   `index` counts the processes of one contender
  */
 
 /** Which file has which contenders. The benchmark's own process loads none of them. */
