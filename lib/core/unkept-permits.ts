@@ -2,7 +2,6 @@ import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.
 import type { ResolvedOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Entry } from './held-permit.js';
-import { EndOfTurn } from './end-of-turn.js';
 import type { LeaseKeeperParts } from './lease-keeper.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
@@ -18,7 +17,6 @@ const ROUNDING_MS = 2;
  * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
  */
 export class UnkeptPermits {
-  private readonly turn = new EndOfTurn();
   /** Who has not asked yet. */
   private readonly early = new Map<string, symbol>();
 
@@ -37,7 +35,7 @@ export class UnkeptPermits {
     const since = clock.now();
     const call = Symbol(id);
     this.early.set(id, call);
-    await (giveBacks.cancellation(id) ?? this.turn.wait());
+    await giveBacks.cancellation(id);
     // Given up; another call may ask under the id by now.
     if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
     this.early.delete(id);
@@ -74,7 +72,6 @@ export class UnkeptPermits {
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    await this.turn.wait();
     const lease = await this.parts.session.renew(key, id, leaseMs);
     const permit = this.find(id);
     if (lease === null) {
@@ -88,7 +85,6 @@ export class UnkeptPermits {
   }
 
   async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    await this.turn.wait();
     const outcome = await this.parts.session.release(key, id, holdAtLeastMs);
     this.reportReleased(id, outcome);
     return outcome;
