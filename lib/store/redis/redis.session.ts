@@ -11,7 +11,7 @@ import type {
   StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
-import { type Operation, type OwnGrants, RedisCalls, type Sample } from './redis.calls.js';
+import { type OwnGrants, RedisCalls, type Sample } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
@@ -32,6 +32,7 @@ import {
   Waiting,
 } from './redis.waiting.js';
 import { AcquireTerms } from './acquire-terms.js';
+import { type AcquireAnswer, AcquireCall, ReleaseCall } from './awaited-calls.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {
@@ -41,52 +42,9 @@ export interface RedisSessionOptions {
   replicaTimeoutMs: number;
 }
 
-/** What the script answers to an acquire: a token alone for what happens most. */
-type AcquireAnswer =
-  | number
-  | [status: 0, previous: number, score: number, next: number]
-  | [status: 1, previous: number, token: number, expiry: number, acquired: number, permits: number]
-  | [status: 2 | 3, previous: number, next: number];
-
 /** How many may wait, as the script takes it. */
 const ANY_NUMBER = -1;
 const NOT_TO_WAIT = -2;
-
-/** Objects, not closures: what one takes counts where thousands acquire a second. */
-class AcquireCall implements Operation {
-  constructor(
-    private readonly waiting: Waiting,
-    readonly text: string,
-    private readonly session: RedisSession,
-    private readonly resolve: (reply: AcquireReply | Promise<AcquireReply>) => void,
-    private readonly reject: (error: unknown) => void,
-  ) {}
-
-  get state(): string {
-    return this.waiting.state;
-  }
-
-  answered(answer: AcquireAnswer, sample: Sample): void {
-    this.resolve(this.session.acquired(this.waiting, answer, sample));
-  }
-
-  failed(error: Error): void {
-    this.reject(this.session.notAcquired(this.waiting, error));
-  }
-}
-
-class ReleaseCall implements Operation {
-  constructor(
-    readonly state: string,
-    readonly text: string,
-    private readonly resolve: (outcome: ReleaseOutcome) => void,
-    readonly failed: (error: Error) => void,
-  ) {}
-
-  answered(answer: number): void {
-    this.resolve(answer === 1 ? 'released' : 'expired');
-  }
-}
 
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {

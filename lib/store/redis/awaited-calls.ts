@@ -1,0 +1,57 @@
+import type { AcquireReply, ReleaseOutcome } from '../semaphore-store.js';
+import type { Operation, Sample } from './redis.calls.js';
+import type { Waiting } from './redis.waiting.js';
+
+/** What the script answers to an acquire: a token alone for what happens most. */
+export type AcquireAnswer =
+  | number
+  | [status: 0, previous: number, score: number, next: number]
+  | [status: 1, previous: number, token: number, expiry: number, acquired: number, permits: number]
+  | [status: 2 | 3, previous: number, next: number];
+
+/** Who learns what came of an acquire, as the reply for the port. */
+interface Acquirer {
+  acquired(
+    waiting: Waiting,
+    answer: AcquireAnswer,
+    sample: Sample,
+  ): AcquireReply | Promise<AcquireReply>;
+  /** @returns the error of the acquire */
+  notAcquired(waiting: Waiting, error: unknown): unknown;
+}
+
+/** Objects, not closures: what one takes counts where thousands acquire a second. */
+export class AcquireCall implements Operation {
+  constructor(
+    private readonly waiting: Waiting,
+    readonly text: string,
+    private readonly acquirer: Acquirer,
+    private readonly resolve: (reply: AcquireReply | Promise<AcquireReply>) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {}
+
+  get state(): string {
+    return this.waiting.state;
+  }
+
+  answered(answer: AcquireAnswer, sample: Sample): void {
+    this.resolve(this.acquirer.acquired(this.waiting, answer, sample));
+  }
+
+  failed(error: Error): void {
+    this.reject(this.acquirer.notAcquired(this.waiting, error));
+  }
+}
+
+export class ReleaseCall implements Operation {
+  constructor(
+    readonly state: string,
+    readonly text: string,
+    private readonly resolve: (outcome: ReleaseOutcome) => void,
+    readonly failed: (error: Error) => void,
+  ) {}
+
+  answered(answer: number): void {
+    this.resolve(answer === 1 ? 'released' : 'expired');
+  }
+}
