@@ -1,5 +1,5 @@
 import type { AcquireReply, ReleaseOutcome } from '../semaphore-store.js';
-import type { Operation, Sample } from './redis.calls.js';
+import type { Operation, Sample } from './operations.js';
 import type { Waiting } from './redis.waiting.js';
 
 /** What the script answers to an acquire: a token alone for what happens most. */

@@ -3,34 +3,20 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
+import {
+  inParts,
+  isAcquire,
+  isOfFlight,
+  isPoll,
+  type Operation,
+  type Request,
+  type Sample,
+} from './operations.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
 import { semaphoreScript } from './scripts/embedded.js';
 import { TimeLimits } from './time-limits.js';
-
-/** What the script is asked to do: see the scripts for codes, arguments and answers. */
-export interface Request {
-  /** Name of the semaphore's state in Redis. */
-  readonly state: string;
-  /** Its code and arguments. */
-  readonly text: string;
-  /** Arguments apart from the text: of a poll, whose number is not known before. */
-  readonly list?: readonly string[] | undefined;
-}
-
-/** A request, and who wants to know what comes of it: one of the two is called, once, and must not throw. */
-export interface Operation extends Request {
-  /** @param answer as the script says for the code */
-  answered(answer: never, sample: Sample): void;
-  failed(error: Error): void;
-}
-
-/** When a call was sent by the local clock, and what the server's clock said when it ran. */
-export interface Sample {
-  sentAt: number;
-  serverNow: number;
-}
 
 export interface Answer<T> {
   value: T;
@@ -49,25 +35,11 @@ interface Batch {
   nothingDone: boolean;
 }
 
-/**
- * Larger turns travel in parts: Redis does one while the answers to the one before are read. That matters for what
- * callers wait for; renewals go four times as many a part.
- */
-const MAX_COST_A_CALL = 256;
-/** In Cluster, where a call may be sent on to another node, parts could overtake each other. */
-const MAX_COST_A_SLOT = 4096;
-const AWAITED = 'AR';
-const AWAITED_COST = 4;
-/** More would burden the stack of a call. */
-const MAX_ARGUMENTS_A_CALL = 10_000;
 const RETRY_AFTER_MS = 25;
 /** The answer to a release that released. */
 const DONE = 1;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
-
-/** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
-const OF_FLIGHTS = 'SWX';
 
 /** Answers of a server that cannot do it now, but did nothing. */
 const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;
@@ -148,9 +120,8 @@ export class RedisCalls {
     if (operations.length === 0) return;
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
-    const mostCost = this.link.isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL;
     for (const group of this.grouped(operations)) {
-      for (const part of inParts(group, mostCost)) {
+      for (const part of inParts(group, this.link.isCluster)) {
         this.dispatch({ operations: part, end, nothingDone: true });
       }
     }
@@ -216,7 +187,7 @@ export class RedisCalls {
     if (reply.length === 2) {
       const token = reply[1];
       for (const operation of operations) {
-        operation.answered((isOneOf('A', operation.text) ? token : DONE) as never, sample);
+        operation.answered((isAcquire(operation) ? token : DONE) as never, sample);
       }
       return;
     }
@@ -254,9 +225,9 @@ export class RedisCalls {
 
   private build({ operations, end }: Batch): string[] {
     const args: string[] = [];
-    for (const { state, text } of operations) {
-      const { holders, result, queue } = this.keys.namesOf(state);
-      args.push(state, isOneOf(OF_FLIGHTS, text) ? result : holders, queue);
+    for (const operation of operations) {
+      const { holders, result, queue } = this.keys.namesOf(operation.state);
+      args.push(operation.state, isOfFlight(operation) ? result : holders, queue);
     }
     const notAfter = this.notAfter(this.slotOf((operations[0] as Operation).state), end);
     args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
@@ -298,38 +269,6 @@ export class RedisCalls {
     const detail = cause instanceof Error ? cause.message : `no answer in ${this.timeoutMs} ms`;
     return new StoreUnavailableError(detail, undefined, cause);
   }
-}
-
-function isPoll({ text }: Request): boolean {
-  return text.startsWith('P');
-}
-
-function inParts(group: Operation[], mostCost: number): Operation[][] {
-  const parts: Operation[][] = [];
-  let first = 0;
-  let cost = 0;
-  let size = 0;
-  for (let i = 0; i < group.length; i++) {
-    const { text, list } = group[i] as Operation;
-    const own = isOneOf(AWAITED, text) ? AWAITED_COST : 1;
-    const length = list?.length ?? 0;
-    const isFull = cost + own > mostCost || size + length > MAX_ARGUMENTS_A_CALL;
-    if (isFull && i > first && !isOneOf(OF_FLIGHTS, (group[i - 1] as Operation).text)) {
-      parts.push(group.slice(first, i));
-      first = i;
-      cost = 0;
-      size = 0;
-    }
-    cost += own;
-    size += length + 1;
-  }
-  parts.push(first === 0 ? group : group.slice(first));
-  return parts;
-}
-
-/** Whether the text's code, its first letter, is one of these. */
-function isOneOf(codes: string, text: string): boolean {
-  return codes.includes(text.charAt(0));
 }
 
 /** Redis answered, with an error: as opposed to a broken connection. */

@@ -11,7 +11,8 @@ import type {
   StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
-import { type OwnGrants, RedisCalls, type Sample } from './redis.calls.js';
+import type { Sample } from './operations.js';
+import { type OwnGrants, RedisCalls } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';

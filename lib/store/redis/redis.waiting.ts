@@ -1,6 +1,7 @@
 import type { Clock, StopTimer } from '../clock.js';
 import type { AcquireRequest, Grant } from '../semaphore-store.js';
-import type { Answer, RedisCalls, Sample } from './redis.calls.js';
+import type { Sample } from './operations.js';
+import type { Answer, RedisCalls } from './redis.calls.js';
 
 /** An acquisition that stands in the queue, or may. */
 export class Waiting {
