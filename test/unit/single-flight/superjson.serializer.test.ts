@@ -4,9 +4,19 @@ import { isDeepStrictEqual } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { superjsonSerializer as serializer } from '../../../lib/single-flight/superjson.serializer.js';
 
+/** Without invalid dates, none of which equals another one. */
+const simple = [
+  fc.boolean(),
+  fc.maxSafeInteger(),
+  fc.double(),
+  fc.string(),
+  fc.constantFrom(null, undefined),
+  fc.date({ noInvalidDate: true }),
+];
+
 const values = fc.anything({
+  values: simple,
   withBigInt: true,
-  withDate: true,
   withMap: true,
   withSet: true,
   withSparseArray: true,
@@ -23,6 +33,12 @@ describe('the serializer', () => {
       fc.property(values, (value) => isDeepStrictEqual(copyOf(value), value)),
       { numRuns: 1000 },
     );
+  });
+
+  it('gives back a date that is none', () => {
+    const [copy] = copyOf([new Date(Number.NaN)]) as [Date];
+    expect(copy).toBeInstanceOf(Date);
+    expect(copy.getTime()).toBeNaN();
   });
 
   const shared = { a: 1 };
