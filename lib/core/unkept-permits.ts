@@ -17,7 +17,7 @@ const ROUNDING_MS = 2;
  * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
  */
 export class UnkeptPermits {
-  /** Who has not asked yet. */
+  /** Who waits for an earlier cancel of the same id before asking. */
   private readonly early = new Map<string, symbol>();
 
   constructor(
@@ -33,12 +33,8 @@ export class UnkeptPermits {
   async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
-    const call = Symbol(id);
-    this.early.set(id, call);
-    await giveBacks.cancellation(id);
-    // Given up; another call may ask under the id by now.
-    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
-    this.early.delete(id);
+    const cancellation = giveBacks.cancellation(id);
+    if (cancellation !== undefined) await this.outlast(key, id, cancellation);
     if (giveBacks.isDue(id)) {
       throw new StoreUnavailableError('an earlier call is still being taken back', key);
     }
@@ -49,6 +45,16 @@ export class UnkeptPermits {
     return new Promise((resolve, reject) =>
       this.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
     );
+  }
+
+  /** Waits for an earlier cancel of the same id. @throws {AcquireAbortedError} it was given up meanwhile */
+  private async outlast(key: string, id: string, cancellation: Promise<void>): Promise<void> {
+    const call = Symbol(id);
+    this.early.set(id, call);
+    await cancellation;
+    // Another call may ask under the id by now.
+    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
+    this.early.delete(id);
   }
 
   /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
