@@ -114,8 +114,9 @@ export class StoreUnavailableError extends SemaphoreError {
 }
 
 /** What an error says, to stand within another message. */
-export function detailOf(error: Error): string {
-  return error instanceof StoreUnavailableError ? error.detail : error.message;
+export function detailOf(error: unknown): string {
+  if (error instanceof StoreUnavailableError) return error.detail;
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** The service shuts down: it takes no new acquisitions, and its waiters get this error. */

@@ -34,12 +34,13 @@ import {
   validateTimeout,
 } from './semaphore.options.js';
 import { createStore } from './store/create-store.js';
-import type {
-  SemaphoreSnapshot,
-  SemaphoreStore,
-  StoreHealth,
-  StoreSession,
-  StoreSnapshot,
+import {
+  type SemaphoreSnapshot,
+  type SemaphoreStore,
+  type StoreHealth,
+  type StoreSession,
+  type StoreSnapshot,
+  withoutStoreFacts,
 } from './store/semaphore-store.js';
 import { startTelemetry } from './telemetry/telemetry.js';
 
@@ -249,8 +250,7 @@ export class SemaphoreService {
    * @throws {StoreUnavailableError}
    */
   async inspect(key: string): Promise<SemaphoreSnapshot> {
-    const { now: _, pinned: __, ...snapshot } = await this.look(key);
-    return snapshot;
+    return withoutStoreFacts(await this.look(key));
   }
 
   /** As {@link inspect}, with what only the store knows: for those who show it. @internal */

@@ -104,7 +104,7 @@ function describe(event: SemaphoreEvent): string {
     case 'store-up':
       return `The store of the semaphores can be reached again after ${Math.round(event.downMs)} ms`;
     case 'refresh-failed':
-      return `A new result for ${quoted(event.key)} could not be made in the background: ${reasonOf(event.error)}`;
+      return `A new result for ${quoted(event.key)} could not be made in the background: ${detailOf(event.error)}`;
     case 'permits-changed':
       return (
         `Semaphore ${quoted(event.key)} has ${event.permits} permits now, before ${event.previous ?? 'none were known'}` +
@@ -130,8 +130,4 @@ function describe(event: SemaphoreEvent): string {
 /** On one line, whatever it contains: keys may be made from what somebody sent. */
 function quoted(key: string): string {
   return JSON.stringify(key);
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? detailOf(error) : String(error);
 }

@@ -53,19 +53,19 @@ export class LeaseKeeper implements PermitKeeper {
   private readonly claim = (): void => {
     for (const permit of this.unclaimed.splice(0)) {
       const holder = this.successorOf(permit);
-      if (!holder.isHeld || !holder.provisional || holder.renewals > 0) continue;
-      // A failure has been planned for already, and was not asked for by anybody.
-      this.renew(holder, holder.options.leaseMs, true).catch(() => undefined);
+      if (holder.isHeld && holder.provisional && holder.renewals === 0) this.keepAlive(holder);
     }
   };
 
   /** The permit is due: to be renewed, or it is over. */
   attend(permit: HeldPermit, now: number): void {
     if (now >= permit.deadline) this.lose(permit, 'expired');
-    else if (now >= permit.renewAt) {
-      // A failure has been planned for already, and was not asked for by anybody.
-      this.renew(permit, permit.options.leaseMs, permit.provisional).catch(() => undefined);
-    }
+    else if (now >= permit.renewAt) this.keepAlive(permit);
+  }
+
+  /** Renews or claims it for nobody who would hear of a failure, which has been planned for already. */
+  private keepAlive(permit: HeldPermit): void {
+    this.renew(permit, permit.options.leaseMs, permit.provisional).catch(() => undefined);
   }
 
   /** The store was away and may have lost what it knew: its holders shall not learn that at the next renewal only. */

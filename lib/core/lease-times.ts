@@ -22,9 +22,8 @@ export function isKeptAlive({ renew, leaseMs }: HeldPermit['options']): boolean 
 export function nextRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, maxHoldMs } = permit.options;
   const remaining = permit.deadline - now;
-  // It is claimed within the turn of the event loop.
-  if (permit.provisional) return Infinity;
-  if (!isKeptAlive(permit.options)) return Infinity;
+  // A provisional one is claimed within the turn of the event loop.
+  if (permit.provisional || !isKeptAlive(permit.options)) return Infinity;
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
   const renewAt = onGrid(due, leaseMs / 6, now);

@@ -14,6 +14,12 @@ export function isError(value: unknown): value is Error {
   return types.isNativeError(value) || value instanceof Error;
 }
 
+/** Without holes, and without fields of its own. */
+export function isDense(array: readonly unknown[]): boolean {
+  const names = Object.keys(array);
+  return names.length === array.length && (names.at(-1) ?? '-1') === String(array.length - 1);
+}
+
 const BYTES = {
   Buffer: (bytes: Buffer) => bytes,
   ArrayBuffer: copied,

@@ -1,4 +1,4 @@
-import { isBytes, isError, isPlainObject } from './plain-values.js';
+import { isBytes, isDense, isError, isPlainObject } from './plain-values.js';
 
 /** A value of which another process could not have an equal one. */
 export class NotShareableError extends TypeError {
@@ -32,7 +32,9 @@ export function isJson(value: unknown, depth = 0): boolean {
 
 function isJsonObject(value: object, depth: number): boolean {
   const proto: unknown = Object.getPrototypeOf(value);
-  if (proto === Array.prototype) return Array.isArray(value) && isJsonArray(value, depth);
+  if (proto === Array.prototype) {
+    return Array.isArray(value) && isDense(value) && value.every((item) => isJson(item, depth));
+  }
   if (proto !== Object.prototype || Object.getOwnPropertySymbols(value).length > 0) return false;
   for (const name of Object.keys(value)) {
     if (name === '__proto__' || !isJson((value as Record<string, unknown>)[name], depth)) {
@@ -40,12 +42,6 @@ function isJsonObject(value: object, depth: number): boolean {
     }
   }
   return true;
-}
-
-function isJsonArray(array: readonly unknown[], depth: number): boolean {
-  const names = Object.keys(array);
-  const isDense = names.length === array.length && (names.at(-1) ?? '-1') === `${names.length - 1}`;
-  return isDense && array.every((item) => isJson(item, depth));
 }
 
 /** Plain fields of a value that may have others. */

@@ -7,6 +7,7 @@ import {
   type BytesType,
   fromBytes,
   isBytes,
+  isDense,
   isError,
   isPlainObject,
 } from './plain-values.js';
@@ -134,11 +135,6 @@ function decode(text: string): unknown {
 function isForeign(object: object): boolean {
   const proto: unknown = Object.getPrototypeOf(object);
   return proto !== null && proto !== Object.prototype;
-}
-
-function isDense(array: readonly unknown[]): boolean {
-  const names = Object.keys(array);
-  return names.length === array.length && (names.at(-1) ?? '-1') === String(array.length - 1);
 }
 
 /** Never through a setter: `__proto__` is one. */

@@ -200,6 +200,12 @@ export interface StoreSnapshot extends SemaphoreSnapshot {
   pinned: boolean;
 }
 
+/** What users are shown of it. */
+export function withoutStoreFacts(snapshot: StoreSnapshot): SemaphoreSnapshot {
+  const { now: _, pinned: __, ...shown } = snapshot;
+  return shown;
+}
+
 export interface HolderSnapshot {
   id: string;
   weight: number;

@@ -1,5 +1,10 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
-import type { HolderSnapshot, StoreSnapshot, WaiterSnapshot } from '../../store/semaphore-store.js';
+import {
+  type HolderSnapshot,
+  type StoreSnapshot,
+  type WaiterSnapshot,
+  withoutStoreFacts,
+} from '../../store/semaphore-store.js';
 import type { Output } from '../output.js';
 import { type Column, tableOf } from '../table.js';
 import { counted, duration, printable, shortened, widthOf } from '../text.js';
@@ -14,8 +19,9 @@ export async function inspect(
   output.result(toJson(snapshot), toLines(snapshot, output));
 }
 
-/** A SemaphoreSnapshot. JSON has no Infinity: a lease without an end is null. */
-function toJson({ now: _, pinned: __, ...snapshot }: StoreSnapshot): object {
+/** JSON has no Infinity: a lease without an end is null. */
+function toJson(looked: StoreSnapshot): object {
+  const snapshot = withoutStoreFacts(looked);
   const holders = snapshot.holders.map((holder) => ({
     ...holder,
     expiresAt: Number.isFinite(holder.expiresAt) ? holder.expiresAt : null,

@@ -16,7 +16,7 @@ export class StoreHealth {
 
   failed(error: unknown): void {
     if (error instanceof SemaphoreClosedError) this.begin(Date.now(), 'this process shuts down');
-    else this.begin(Date.now(), error instanceof Error ? detailOf(error) : String(error));
+    else this.begin(Date.now(), detailOf(error));
   }
 
   worked(): void {
