@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { COMMANDS, rules } from '../support/faults/acl.js';
-import { type EventReader, type LockClient, LockServer } from '../support/lock-server.js';
+import { LockServer } from '../support/lock-server.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { type EventOf, Semaphores } from '../support/semaphores.js';
@@ -14,22 +14,13 @@ beforeAll(async () => {
 
 afterAll(() => redis.stop());
 
-async function openSession(
-  server: LockClient,
-  headers: Record<string, string> = {},
-): Promise<{ stream: EventReader; id: string; headers: Record<string, string> }> {
-  const stream = await server.stream('/v1/sessions', headers);
-  const id = String((await stream.until('session'))['id']);
-  return { stream, id, headers: { 'x-session-id': id } };
-}
-
 describe('a session with a grace time', () => {
   test('goes on when it is resumed before the server has missed its old stream', async () => {
     await using services = new Semaphores({ redis: redis.url });
     await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
-    const { stream, id, headers } = await openSession(server);
+    const { stream, id, headers } = await server.openSession();
     const { body } = await server.acquire('k', {}, { headers });
-    const resumed = await openSession(server, headers);
+    const resumed = await server.openSession(id);
     expect(resumed.id).toBe(id);
     expect(await stream.next()).toBeUndefined();
     await sleep(2500);
@@ -46,7 +37,7 @@ describe('a session with a grace time', () => {
       if ('permitId' in event && event.key === 'k') events.push(event as EventOf<'renewed'>);
     });
     await using server = await LockServer.start(semaphores, { sessionGraceMs: 1000 });
-    const { stream, headers } = await openSession(server);
+    const { stream, headers } = await server.openSession();
     const { body } = await server.acquire('k', {}, { headers });
     await pollUntil('it is renewed', async () => events.some(({ type }) => type === 'renewed'));
     await server.release('k', body['id']);
@@ -66,7 +57,7 @@ describe('a session with a grace time', () => {
     const url = redis.url.replace('//', '//narrow:secret@');
     const semaphores = services.open({ redis: url });
     await using server = await LockServer.start(semaphores, { sessionGraceMs: 5000 });
-    const { stream, headers } = await openSession(server);
+    const { stream, headers } = await server.openSession();
     expect((await server.acquire('k', { leaseMs: 60_000 }, { headers })).status).toBe(503);
     expect((await server.acquire('k', { waitMs: 4000 })).status).toBe(201);
     stream.close();

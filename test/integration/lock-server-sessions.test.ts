@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type EventReader, type LockClient, LockServer } from '../support/lock-server.js';
+import { LockServer } from '../support/lock-server.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, nextEvents, Semaphores } from '../support/semaphores.js';
 
@@ -13,18 +13,6 @@ beforeAll(async () => {
 
 afterAll(() => redis.stop());
 
-async function openSession(
-  server: LockClient,
-  wanted?: string,
-): Promise<{ stream: EventReader; id: string; headers: Record<string, string> }> {
-  const stream = await server.stream(
-    '/v1/sessions',
-    wanted === undefined ? {} : { 'x-session-id': wanted },
-  );
-  const id = String((await stream.until('session'))['id']);
-  return { stream, id, headers: { 'x-session-id': id } };
-}
-
 const stores = [
   { store: 'memory', options: () => ({}) },
   { store: 'Redis', options: () => ({ redis: redis.url }) },
@@ -35,7 +23,7 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     await using services = new Semaphores(options());
     const semaphores = services.open();
     await using server = await LockServer.start(semaphores);
-    const { stream, headers } = await openSession(server);
+    const { stream, headers } = await server.openSession();
     for (const key of ['a', 'b']) {
       expect((await server.acquire(key, { leaseMs: null }, { headers })).status).toBe(201);
     }
@@ -58,7 +46,7 @@ describe.each(stores)('sessions on $store', ({ options }) => {
   test('keep their permits alive while the stream is open', async () => {
     await using services = new Semaphores(options());
     await using server = await LockServer.start(services.open());
-    const { stream, headers } = await openSession(server);
+    const { stream, headers } = await server.openSession();
     const { body } = await server.acquire('k', { leaseMs: 100 }, { headers });
     expect(body['leaseMs']).toBe(1000);
     await sleep(1600);
@@ -71,7 +59,7 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     await using services = new Semaphores(options());
     const semaphores = services.open();
     await using server = await LockServer.start(semaphores);
-    const { stream, headers } = await openSession(server);
+    const { stream, headers } = await server.openSession();
     const [released, forced, taken] = await Promise.all(
       ['a', 'b', 'c'].map(async (key) => (await server.acquire(key, {}, { headers })).body['id']),
     );
@@ -92,10 +80,10 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       sessionGraceMs: 5000,
     });
     const first = server.with('first-key-0123456789');
-    const { stream, id, headers } = await openSession(first);
+    const { stream, id, headers } = await first.openSession();
     await first.acquire('k', {}, { headers });
     expect((await server.with(other).acquire('l', {}, { headers })).status).toBe(404);
-    const stolen = await openSession(server.with(other), id);
+    const stolen = await server.with(other).openSession(id);
     expect(stolen.id).not.toBe(id);
     stream.close();
     stolen.stream.close();
@@ -104,19 +92,19 @@ describe.each(stores)('sessions on $store', ({ options }) => {
   test('go on when the client comes back in time, and end when it does not', async () => {
     await using services = new Semaphores(options());
     await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
-    const { stream, id, headers } = await openSession(server);
+    const { stream, id, headers } = await server.openSession();
     const { body } = await server.acquire('k', {}, { headers });
     stream.close();
     await sleep(100);
     expect((await server.inspect('k')).body['held']).toBe(1);
-    const resumed = await openSession(server, id);
+    const resumed = await server.openSession(id);
     expect(resumed.id).toBe(id);
     await sleep(1300);
     expect((await server.inspect('k')).body['holders']).toMatchObject([{ id: body['id'] }]);
     resumed.stream.close();
     const next = await server.acquire('k', { waitMs: 5000 });
     expect(next.status).toBe(201);
-    expect((await openSession(server, id)).id).not.toBe(id);
+    expect((await server.openSession(id)).id).not.toBe(id);
   });
 
   test('go on at another server', async () => {
@@ -127,11 +115,11 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     if (!('redis' in store)) return;
     await using one = await LockServer.start(open(), options2);
     await using two = await LockServer.start(open(), options2);
-    const { stream, id, headers } = await openSession(one);
+    const { stream, id, headers } = await one.openSession();
     const keys = ['k', `long ${'ü'.repeat(250)}`];
     for (const key of keys) await one.acquire(key, {}, { headers });
     expect((await one.call('GET', '/v1/semaphores')).body['keys']).toHaveLength(2);
-    const resumed = await openSession(two, id);
+    const resumed = await two.openSession(id);
     expect(resumed.id).toBe(id);
     stream.close();
     await sleep(2500);
@@ -151,7 +139,7 @@ test('a server that closes ends its streams and gives back what its sessions hol
   await using services = new Semaphores({});
   const semaphores = services.open();
   const server = await LockServer.start(semaphores);
-  const { stream, headers } = await openSession(server);
+  const { stream, headers } = await server.openSession();
   const events = await server.stream('/v1/events');
   await server.acquire('k', {}, { headers });
   const waiting = server.acquire('k', { waitMs: null });

@@ -83,6 +83,15 @@ export class LockClient {
     }
     return new EventReader(response.body, controller);
   }
+
+  /** @param wanted the session to go on with */
+  async openSession(
+    wanted?: string,
+  ): Promise<{ stream: EventReader; id: string; headers: Record<string, string> }> {
+    const stream = await this.stream('/v1/sessions', wanted ? { 'x-session-id': wanted } : {});
+    const id = String((await stream.until('session'))['id']);
+    return { stream, id, headers: { 'x-session-id': id } };
+  }
 }
 
 /** Reads server-sent events. */

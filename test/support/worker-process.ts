@@ -17,10 +17,14 @@ interface Pending {
 export abstract class WorkerProcess implements AsyncDisposable {
   private calls = 0;
   private readonly pending = new Map<number, Pending>();
-  private readonly exited: Promise<unknown>;
+  protected readonly exited: Promise<unknown[]>;
 
-  protected constructor(protected readonly child: ChildProcess) {
-    this.exited = once(child, 'exit').then(() => this.failAll());
+  protected constructor(
+    protected readonly child: ChildProcess,
+    readonly name = 'The worker',
+  ) {
+    this.exited = once(child, 'exit');
+    void this.exited.then(() => this.failAll());
   }
 
   /** Makes the first call of a new worker; kills it when that fails. */
@@ -69,7 +73,7 @@ export abstract class WorkerProcess implements AsyncDisposable {
   }
 
   private failAll(): void {
-    for (const { reject } of this.pending.values()) reject(new Error('The worker is gone'));
+    for (const { reject } of this.pending.values()) reject(new Error(`${this.name} is gone`));
     this.pending.clear();
   }
 }

@@ -1,7 +1,7 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
+import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { AcquireOptions, SemaphoreModuleOptions, SemaphoreSnapshot } from 'nestjs-semaphore';
+import { type Reply, WorkerProcess } from '../worker-process.js';
 
 export type FaultWorkerOptions = SemaphoreModuleOptions & {
   /** Nodes of a Redis Cluster, instead of `redis`. */
@@ -52,83 +52,44 @@ export interface FaultWorkerMethods {
   close(): void;
 }
 
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-}
-
 const SCRIPT = fileURLToPath(new URL('./fault-worker.mjs', import.meta.url));
 const EXIT_WITHIN_MS = 10_000;
 const ANSWER_WITHIN_MS = 40_000;
 
 /** A real process with a service of its own, made from the built package. */
-export class FaultWorker {
+export class FaultWorker extends WorkerProcess {
   isKilled = false;
-  private calls = 0;
-  private readonly pending = new Map<number, Pending>();
-  private readonly child: ChildProcess;
-  private readonly exited: Promise<unknown[]>;
 
-  constructor(
-    readonly name: string,
-    journal: string,
-    env: NodeJS.ProcessEnv = {},
-  ) {
-    this.child = fork(SCRIPT, [journal, name], {
+  constructor(name: string, journal: string, env: NodeJS.ProcessEnv = {}) {
+    const child = fork(SCRIPT, [journal, name], {
       execArgv: ['--expose-gc'],
       serialization: 'advanced',
       env: { ...process.env, ...env },
     });
-    this.exited = once(this.child, 'exit');
-    void this.exited.then(() => {
-      for (const { reject } of this.pending.values()) reject(new Error(`${name} is gone`));
-      this.pending.clear();
-    });
-    this.child.on('message', ({ call, value, error }: Reply) => {
-      const pending = this.pending.get(call);
-      this.pending.delete(call);
-      if (error === undefined) pending?.resolve(value);
-      else pending?.reject(error);
-    });
+    super(child, name);
+    child.on('message', (reply: Reply) => this.settle(reply));
   }
 
-  call<M extends keyof FaultWorkerMethods>(
+  async call<M extends keyof FaultWorkerMethods>(
     method: M,
     ...args: Parameters<FaultWorkerMethods[M]>
   ): Promise<ReturnType<FaultWorkerMethods[M]>> {
-    return new Promise((resolve, reject) => {
-      const call = ++this.calls;
-      const timer = setTimeout(
-        () => reject(new Error(`${this.name} did not answer: ${method}`)),
-        ANSWER_WITHIN_MS,
-      );
-      const settle = <T>(how: (value: T) => void): ((value: T) => void) => {
-        return (value) => {
-          clearTimeout(timer);
-          how(value);
-        };
-      };
-      this.pending.set(call, {
-        resolve: settle(resolve as (value: unknown) => void),
-        reject: settle(reject),
-      });
-      this.child.send({ call, method, args });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new Error(`${this.name} did not answer: ${method}`);
+      timer = setTimeout(() => reject(error), ANSWER_WITHIN_MS);
     });
+    try {
+      const answer = this.request(method, ...args);
+      return (await Promise.race([answer, late])) as ReturnType<FaultWorkerMethods[M]>;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
-  /** SIGKILL. Resolves when the process is gone. */
-  async kill(): Promise<void> {
+  override async kill(): Promise<void> {
     this.isKilled = true;
-    this.child.kill('SIGKILL');
-    await this.exited;
-  }
-
-  pause(): void {
-    this.child.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.child.kill('SIGCONT');
+    await super.kill();
   }
 
   /** Closes the service and waits for the process to end by itself. @returns how it ended */
@@ -139,10 +100,4 @@ export class FaultWorker {
     clearTimeout(timer);
     return `exit ${String(code ?? signal)}`;
   }
-}
-
-interface Reply {
-  call: number;
-  value?: unknown;
-  error?: Error;
 }
