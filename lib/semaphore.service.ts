@@ -10,6 +10,7 @@ import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
 import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
+import { OptionsMemo } from './options-memo.js';
 import { PermitsById } from './permits-by-id.js';
 import {
   InvalidOptionsError,
@@ -24,8 +25,6 @@ import {
   type LogOptions,
   resolveLog,
   resolveModuleOptions,
-  resolveOptions,
-  type ResolvedOptions,
   type SemaphoreModuleOptions,
   type SemaphoreOptions,
   type StatusCodes,
@@ -79,11 +78,10 @@ export class SemaphoreService {
   private readonly context = new HeldContext();
   private readonly scopeHost: ScopeHost = {
     context: this.context,
-    resolve: (options) => this.resolve(options),
+    resolve: (options) => this.memo.resolve(options),
     acquire: (key, options) => acquireAll(this.core, this.context, [key], options),
   };
-  private resolvedDefaults: ResolvedOptions | undefined;
-  private readonly resolvedFrozen = new WeakMap<AcquireOptions, ResolvedOptions>();
+  private readonly memo: OptionsMemo;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: SemaphoreModuleOptions = {}) {
@@ -93,13 +91,14 @@ export class SemaphoreService {
     this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
     const reporter = new Reporter(this.log, store.clock);
     this.defaults = Object.freeze({ ...resolved.defaults });
+    this.memo = new OptionsMemo(this.defaults);
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
     const startProbe = resolved.telemetry ? startTelemetry(store.clock) : undefined;
     this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter, startProbe);
     this.permitsById = new PermitsById({
       unkept: this.core.unkept,
-      resolve: (options) => this.resolve(options),
+      resolve: (options) => this.memo.resolve(options),
       isClosed: () => this.core.isClosed,
     });
     registerCore(this, this.core);
@@ -125,7 +124,7 @@ export class SemaphoreService {
     signal?: CancelSignal,
   ): Promise<Permit> {
     try {
-      const resolved = this.resolve(options);
+      const resolved = this.memo.resolve(options);
       const own = signal === undefined ? resolved : { ...resolved, signal };
       return acquireAll(this.core, this.context, keysOf(key), own);
     } catch (error) {
@@ -142,7 +141,7 @@ export class SemaphoreService {
     key: string | readonly string[],
     options?: AcquireOptions,
   ): Promise<Permit | null> {
-    const now = { ...this.resolve(options), waitMs: 0 };
+    const now = { ...this.memo.resolve(options), waitMs: 0 };
     try {
       return await acquireAll(this.core, this.context, keysOf(key), now);
     } catch (error) {
@@ -319,16 +318,6 @@ export class SemaphoreService {
    */
   close(): Promise<void> {
     return this.core.close();
-  }
-
-  private resolve(options: AcquireOptions | undefined): ResolvedOptions {
-    if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
-    // What cannot change is checked once: that of decorators and named semaphores, and whatever else is frozen.
-    const known = this.resolvedFrozen.get(options);
-    if (known !== undefined) return known;
-    const resolved = resolveOptions(this.defaults, options);
-    if (Object.isFrozen(options)) this.resolvedFrozen.set(options, resolved);
-    return resolved;
   }
 
   private session(key?: string): StoreSession {

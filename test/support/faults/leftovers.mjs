@@ -8,6 +8,8 @@ const OTHERS = new Set([
   'events',
   'lastError',
   'logger',
+  // The options of the last call.
+  'memo',
   // The names of the keys that were used last, a bounded number.
   'names',
   'options',

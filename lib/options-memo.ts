@@ -1,0 +1,49 @@
+import { type AcquireOptions, resolveOptions, type ResolvedOptions } from './semaphore.options.js';
+
+/**
+ * Options on top of defaults. What was checked before is not checked again: options that cannot change, as those of
+ * decorators and named semaphores, and options that say the same as the last ones, as those of one place in the code do.
+ */
+export class OptionsMemo {
+  private resolvedDefaults: ResolvedOptions | undefined;
+  private readonly frozen = new WeakMap<AcquireOptions, ResolvedOptions>();
+  /** What the last ones said. Whoever passed them may change them. */
+  private last: Entries = [];
+  private lastResolved: ResolvedOptions | undefined;
+
+  constructor(private readonly defaults: AcquireOptions) {}
+
+  /** @throws {InvalidOptionsError} */
+  resolve(options: AcquireOptions | undefined): ResolvedOptions {
+    if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
+    const known = this.frozen.get(options);
+    if (known !== undefined) return known;
+    if (this.lastResolved !== undefined && isSame(options, this.last)) return this.lastResolved;
+    const resolved = resolveOptions(this.defaults, options);
+    if (Object.isFrozen(options)) this.frozen.set(options, resolved);
+    else if (options.signal === undefined) {
+      this.last = entriesOf(options);
+      this.lastResolved = resolved;
+    }
+    return resolved;
+  }
+}
+
+type Entries = readonly [name: string, value: unknown][];
+
+/** With what an object inherits: that counts too. */
+function entriesOf(options: AcquireOptions): Entries {
+  const entries: [string, unknown][] = [];
+  for (const name in options) entries.push([name, options[name as keyof AcquireOptions]]);
+  return entries;
+}
+
+/** In the same order, as where it is the same place in the code. */
+function isSame(options: AcquireOptions, entries: Entries): boolean {
+  let at = 0;
+  for (const name in options) {
+    const entry = entries[at++];
+    if (entry?.[0] !== name || entry[1] !== options[name as keyof AcquireOptions]) return false;
+  }
+  return at > 0 && at === entries.length;
+}
