@@ -28,7 +28,29 @@ if (names.length > 0) {
 async function render({ constant, files }) {
   const sources = await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')));
   const lines = sources.flatMap((source) => strip(source));
-  return `export const ${constant} = ${JSON.stringify(lines.join('\n'))};\n`;
+  return `export const ${constant} = ${JSON.stringify(inlined(lines).join('\n'))};\n`;
+}
+
+/**
+ * Constants, `local NAMES, IN_CAPITALS = 1, '2'`, are put in where they are used: a script is run from its beginning at every
+ * call, and Lua makes an object of each local that a function uses.
+ */
+function inlined(lines) {
+  const values = new Map();
+  const rest = lines.filter((line) => {
+    const [, names, literals] =
+      /^local ([A-Z][A-Z0-9_]*(?:, [A-Z][A-Z0-9_]*)*) = (.+)$/.exec(line) ?? [];
+    const list = literals?.match(/'[^']*'|[^\s,'][^,']*/g) ?? [];
+    if (names === undefined || !list.every((one) => /^('[^']*'|[\d.e]+( \^ \d+)?)$/.test(one)))
+      return true;
+    names
+      .split(', ')
+      .forEach((name, i) => values.set(name, list[i].includes('^') ? `(${list[i]})` : list[i]));
+    return false;
+  });
+  return rest.map((line) =>
+    line.replace(/'[^']*'|\b[A-Z][A-Z0-9_]*\b/g, (word) => values.get(word) ?? word),
+  );
 }
 
 /** Full-line comments, blank lines and indentation go: Redis hashes and parses what is left. */

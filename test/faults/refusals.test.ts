@@ -125,8 +125,8 @@ async function useEverything(redis: string): Promise<void> {
   await first.release();
   await (await outcome).release();
   // More than the state's string takes, and somebody who waits in vain.
-  const many = { permits: 30, leaseMs: Infinity };
-  const crowd = await Promise.all(Array.from({ length: 30 }, () => one.acquire('crowd', many)));
+  const many = { permits: 60, leaseMs: Infinity };
+  const crowd = await Promise.all(Array.from({ length: 60 }, () => one.acquire('crowd', many)));
   await rejection(other.acquire('crowd', { ...many, waitMs: 50 }));
   await Promise.all(crowd.map((permit) => permit.release()));
   const endless = await Promise.all(

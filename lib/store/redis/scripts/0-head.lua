@@ -21,16 +21,23 @@
 -- an owner is the client and the label; a label stands behind =, and is empty where there is none
 -- a lease without an end is -, its expiry ENDLESS; all times are ms of this server's clock
 
+-- Constants are put in where they are used, when the script is embedded: a local that functions use costs each call an object.
 local IDLE_TTL_MS, IDLE_TTL = 5000, '5000'
 local IDLE, ALONE, FULL, IDLE_MARK = 1, 2, 3, '\1'
 local IDLE_FORM, ALONE_FORM, FULL_FORM = '<BI7I7', '<BI7I7I7I7Bc0', '<BI7I7I7I7I4I7I7B'
-local RECORD_FORM, RECORD_BYTES = '<I7I7I7I7c1', 29
+local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH, LOOK = 65, 82, 76, 80, 87, 83
+local RECORD_FORM, RECORD_BYTES, HOLDER_FORM = '<I7I7I7I7c1', 29, '<Bc0Hc0'
 local PINNED, IN_H, MANY = 1, 2, 4
+local CLAIM_MS, WAITING_TTL_MS = 2000, 60000
+local ENDLESS = 1e15
+local PLACES_PER_MS = 16
+local PLACES_PER_PRIORITY = 2 ^ 34
 
 -- Of ALONE: where token and expiry stand, and the length of the client's name; a label begins with =
 local TOKEN_AT, CLIENT_AT, EQUALS = 9, 30, 61
 
-local call, byte, sub, match, floor, ceil = redis.call, string.byte, string.sub, string.match, math.floor, math.ceil
+local call, byte, sub, match, find = redis.call, string.byte, string.sub, string.match, string.find
+local floor, ceil = math.floor, math.ceil
 local pack, parse = struct.pack, struct.unpack
 local prefix, me = ARGV[1], ARGV[2]
 local time = call('TIME')
@@ -45,6 +52,7 @@ local essential
 local function write(H, ...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return end
-  if essential and string.find(reply.err, 'OOM', 1, true) then call('HDEL', H, '') end
+  if essential and find(reply.err, 'OOM', 1, true) then call('HDEL', H, '') end
   call(...)
 end
+

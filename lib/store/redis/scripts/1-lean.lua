@@ -17,11 +17,11 @@ local function readTerms(arg)
 end
 
 local function take(K, text, arg)
+  if text and byte(text) ~= IDLE then return nil end
   if not terms or sub(arg, 1, #terms) ~= terms then readTerms(arg) end
   if not alone then return nil end
   local _, previous, last
   if text then
-    if byte(text) ~= IDLE then return nil end
     _, previous, last = parse(IDLE_FORM, text)
     if last >= least then return nil end
   end
@@ -40,4 +40,31 @@ local function giveBack(K, H, text, arg)
   if expiry <= now or token > micros then return nil end
   write(H, 'SET', K, IDLE_MARK .. sub(text, 2, TOKEN_AT + 6), 'PX', IDLE_TTL)
   return 1
+end
+
+-- @param code of the operation, text what K has · @return its answer, when it is that simple
+local function performAlone(code, K, H, text, arg)
+  essential = code == RELEASE
+  if code == ACQUIRE then return take(K, text, arg) elseif essential then return giveBack(K, H, text, arg) end
+end
+
+local answers, k, a, get, looked = { now }, 1, 5, nil, nil
+-- Whether all went as what happens most: those that were acquired got the token, those that were released were held.
+local isUsual = true
+
+while k <= #KEYS do
+  local arg = ARGV[a]
+  local code = byte(arg)
+  looked = KEYS[k]
+  get = call('GET', looked)
+  local answer = performAlone(code, looked, KEYS[k + 1], get, arg)
+  if not answer then break end
+  isUsual = isUsual and answer == (code == RELEASE and 1 or least)
+  answers[#answers + 1] = answer
+  k, a = k + 3, a + 1
+end
+if k > #KEYS then
+  if isUsual then return { now, least } end
+  answers[#answers + 1] = {}
+  return answers
 end

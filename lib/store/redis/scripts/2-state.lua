@@ -1,15 +1,7 @@
--- Defines the rest, when it is needed.
-local function prepare()
-
 local CHUNK = 1000
-local CLAIM_MS = 2000
-local ENDLESS = 1e15
-local INLINE = 16
+local INLINE = 32
 local PINNED_TTL_MS = 31536000000
-local PLACES_PER_MS = 16
-local PLACES_PER_PRIORITY = 2 ^ 34
 local TOKENS_A_GRANT = 1000
-local WAITING_TTL_MS = 60000
 
 local defineSeldom, defined
 
@@ -20,8 +12,6 @@ local function seldom()
 end
 
 -- Reads and writes what Redis keeps of one semaphore.
-
-local HOLDER_FORM = '<Bc0Hc0'
 
 local function record(expiry, weight, token, acquired, state, owner)
   return pack(RECORD_FORM, expiry, weight, token, acquired, state) .. owner

@@ -1,5 +1,3 @@
-local own, theirs = {}, {}
-
 local function grant(s, id, client, weight, lease, label, state)
   local expiry = lease == '-' and ENDLESS or ceil(now + lease)
   if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
@@ -18,16 +16,6 @@ local function takeOver(s, id, held, owner)
   local expiry, weight, token, acquired, state = fieldsOf(held)
   hold(s, id, expiry, weight, token, acquired, state, owner)
   return expiry, token, acquired
-end
-
-local function announce(s, client, id, expiry, token, acquired)
-  if client == me then
-    local at = #own
-    own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, token, expiry, acquired, s.limit
-  else
-    local text = string.format('%s %.0f %.0f %.0f %.0f', id, token, expiry, acquired, s.limit)
-    theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
-  end
 end
 
 -- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it. Takes one out of the

@@ -1,4 +1,3 @@
-local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH = byte('ARLPW', 1, 5)
 local OF_FLIGHTS = { S = true, W = true, X = true }
 local states = {}
 
@@ -30,11 +29,11 @@ local function performFrom(answers, first, a, get)
   for k = first, #KEYS, 3 do
     local K, text = KEYS[k], ARGV[a]
     local code, answer = byte(text), nil
-    essential = code ~= ACQUIRE and code ~= LIMIT
     if not states[K] and k > first then
       get = call('GET', K)
-      if code == ACQUIRE then answer = take(K, get, text) elseif code == RELEASE then answer = giveBack(K, KEYS[k + 1], get, text) end
+      answer = performAlone(code, K, KEYS[k + 1], get, text)
     end
+    essential = code ~= ACQUIRE and code ~= LIMIT
     answers[#answers + 1] = answer or perform(code, sub(text, 2), k, a + 1, get)
     a = a + 1
     if code == POLL then a = a + 3 * sub(text, 2) elseif code == PUBLISH then a = a + 1 end
@@ -50,51 +49,11 @@ local function finish()
       if s.changed then save(s) end
     end
   end
-  for client, text in pairs(theirs) do
-    call('PUBLISH', prefix .. ':@' .. client, text)
-  end
+  tellTheirs()
 end
 
-return function(answers, k, a, get)
-  local ok, err = pcall(performFrom, answers, k, a, get)
-  finish()
-  if not ok then error(err, 0) end
-  answers[#answers + 1] = own
-  return answers
-end
-end
-
-local answers, k, a, isUsual, looked, get = { now }, 1, 5, true, nil, nil
-while k <= #KEYS do
-  local K, text, answer = KEYS[k], ARGV[a], nil
-  local code = byte(text)
-  if K ~= looked then get = call('GET', K) end
-  looked = nil
-  if code == 65 then
-    answer = take(K, get, text)
-    isUsual = isUsual and answer == least
-  elseif code == 82 then
-    essential = true
-    answer = giveBack(K, KEYS[k + 1], get, text)
-    isUsual = isUsual and answer == 1
-  elseif code == 83 or code == 87 then
-    isUsual = false
-    if not land then prepareFlights() end
-    if code == 83 then
-      answer = look(KEYS[k + 1], get, text)
-      looked = K
-    else
-      answer = land(k, a, get)
-      if answer then
-        answers[#answers + 1] = answer
-        k, a = k + 3, a + 2
-      end
-    end
-  end
-  if not answer then return prepare()(answers, k, a, get) end
-  answers[#answers + 1] = answer
-  k, a = k + 3, a + 1
-end
-if isUsual then return { now, least } end
-answers[#answers + 1] = {}
+local ok, err = pcall(performFrom, answers, k, a, get)
+finish()
+if not ok then error(err, 0) end
+answers[#answers + 1] = own
 return answers
