@@ -5,6 +5,7 @@ import type { Clock } from '../store/clock.js';
 import type { PermitsChange, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Acquired } from './acquisition-probe.js';
 import type { EventLog } from './event-log.js';
+import { EventOrder } from './event-order.js';
 import { GuardedObservable } from './guarded-observable.js';
 import type { HeldPermit } from './held-permit.js';
 import type { Waiter } from './waiter.js';
@@ -22,6 +23,7 @@ type Holding = Pick<HeldPermit, 'key' | 'id' | 'options' | 'heldSince'>;
 export class Reporter {
   private readonly subject = new Subject<SemaphoreEvent>();
   private witnesses: readonly Witness[] = [];
+  private readonly order = new EventOrder((event) => this.deliver(event));
 
   readonly events: Observable<SemaphoreEvent> = GuardedObservable.of(this.subject, (error) =>
     this.log.complain('A subscriber of the semaphore events', error),
@@ -75,20 +77,20 @@ export class Reporter {
     this.report({ type: 'renewed', at: this.at, key, permitId, weight, label, expiresAt });
   }
 
-  /** @param outcome where it is not known yet, the event comes when it is */
+  /** @param outcome where it is not known yet, the event comes when it is, and later ones of the key come after it */
   released(holder: Holding, outcome: ReleaseOutcome | Promise<ReleaseOutcome>): void {
     if (!this.isHeard) return;
     const heldMs = this.clock.now() - holder.heldSince;
     for (const witness of this.witnesses) witness.ended(holder.key, heldMs, false);
     if (!this.isVerbose) return;
     const { key, id: permitId, options } = holder;
+    const { at } = this;
     const { weight, label } = options;
-    const report = (known: ReleaseOutcome): void => {
-      const end = { outcome: known, heldMs };
-      this.report({ type: 'released', at: this.at, key, permitId, weight, label, ...end });
+    const told = (known: ReleaseOutcome): SemaphoreEvent => {
+      return { type: 'released', at, key, permitId, weight, label, outcome: known, heldMs };
     };
-    if (typeof outcome === 'string') report(outcome);
-    else void outcome.then(report);
+    if (typeof outcome === 'string') this.report(told(outcome));
+    else this.order.expect(key, outcome, told);
   }
 
   lost(holder: Holding, reason: LostReason): void {
@@ -136,6 +138,10 @@ export class Reporter {
   }
 
   private report(event: SemaphoreEvent): void {
+    this.order.pass(event);
+  }
+
+  private deliver(event: SemaphoreEvent): void {
     this.log.write(event);
     this.subject.next(event);
   }

@@ -8,6 +8,7 @@ import {
   type SemaphoreService,
 } from 'nestjs-semaphore';
 import { toArray } from 'rxjs';
+import { withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { aborted, nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
 
@@ -308,6 +309,17 @@ describe('inspect, list and forceRelease', () => {
     }),
   );
 
+  test('list passes by what is none of ours', async () => {
+    await using semaphores = new Semaphores({ redis: server.url });
+    const service = semaphores.open();
+    await withRedis(server.port, (admin) => admin.hset(`${semaphores.prefix}:{other}`, 'a', 'b'));
+    const permit = await service.acquire('k');
+    const keys = [];
+    for await (const key of service.list()) keys.push(key);
+    expect(keys).toEqual(['k']);
+    await permit.release();
+  });
+
   test(
     'a release by force aborts the holder and admits the next',
     withServices(async (one, other) => {
@@ -341,7 +353,30 @@ describe('holdAtLeastMs', () => {
   );
 });
 
+/** How many permits were held at most, by what the events say. */
+async function mostByEvents(service: SemaphoreService, permits: number): Promise<number> {
+  const held = new Set<string>();
+  let most = 0;
+  let ended = 0;
+  service.events.subscribe((event) => {
+    if (event.type === 'acquired') most = Math.max(most, held.add(event.permitId).size);
+    if (event.type === 'released' && held.delete(event.permitId)) ended++;
+  });
+  const work = (): Promise<unknown> =>
+    service.withPermit('k', () => new Promise(setImmediate), { permits, waitMs: 10_000 });
+  await Promise.all(Array.from({ length: 40 }, work));
+  expect(ended).toBe(40);
+  return most;
+}
+
 describe('Events', () => {
+  test.each([1, 3])('never show more than %d holders of as many permits', async (permits) => {
+    await using semaphores = new Semaphores({});
+    const redis = { redis: server.url };
+    expect(await mostByEvents(semaphores.open(), permits)).toBe(permits);
+    expect(await mostByEvents(semaphores.open(redis), permits)).toBe(permits);
+  });
+
   test(
     'tell the life of permits, in order',
     withServices(async (one, other) => {

@@ -1,0 +1,43 @@
+import type { SemaphoreEvent } from '../semaphore.events.js';
+
+/** The place of an event among those of its key; empty until it is known. */
+interface Place {
+  event: SemaphoreEvent | undefined;
+}
+
+/**
+ * Keeps events of a key in the order in which they happened, although what came of a release is known only when the store
+ * has answered, and may have made the next waiter a holder: whoever counts by events never sees one holder too many.
+ */
+export class EventOrder {
+  private readonly lines = new Map<string, Place[]>();
+
+  constructor(private readonly deliver: (event: SemaphoreEvent) => void) {}
+
+  /** An event that is known now. */
+  pass(event: SemaphoreEvent): void {
+    const line = event.key === undefined ? undefined : this.lines.get(event.key);
+    if (line === undefined) this.deliver(event);
+    else line.push({ event });
+  }
+
+  /** An event of the key that has happened, and is known with what is coming, which does not reject. */
+  expect<T>(key: string, coming: Promise<T>, toEvent: (known: T) => SemaphoreEvent): void {
+    const place: Place = { event: undefined };
+    const line = this.lines.get(key) ?? [];
+    this.lines.set(key, line);
+    line.push(place);
+    void coming.then((known) => {
+      place.event = toEvent(known);
+      this.advance(key, line);
+    });
+  }
+
+  private advance(key: string, line: Place[]): void {
+    for (let [first] = line; first?.event !== undefined; [first] = line) {
+      line.shift();
+      this.deliver(first.event);
+    }
+    if (line.length === 0 && this.lines.get(key) === line) this.lines.delete(key);
+  }
+}
