@@ -20,7 +20,7 @@ export async function* listKeys(
     let cursor = '0';
     do {
       const [next, found] = await calls.inTime(
-        master.scan(cursor, 'MATCH', keys.allStates, 'COUNT', SCAN_COUNT),
+        master.scan(cursor, 'MATCH', keys.allStates, 'COUNT', SCAN_COUNT, 'TYPE', 'string'),
       );
       cursor = next;
       const candidates = found.filter((state) => !seen.has(state) && matches(keys.keyOf(state)));
