@@ -33,6 +33,14 @@ export class EventOrder {
     });
   }
 
+  /** Waits for no outcome any more. */
+  end(): void {
+    for (const line of this.lines.values()) {
+      for (const { event } of line.splice(0)) if (event !== undefined) this.deliver(event);
+    }
+    this.lines.clear();
+  }
+
   private advance(key: string, line: Place[]): void {
     for (let [first] = line; first?.event !== undefined; [first] = line) {
       line.shift();

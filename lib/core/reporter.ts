@@ -121,6 +121,7 @@ export class Reporter {
   }
 
   complete(): void {
+    this.order.end();
     this.subject.complete();
   }
 

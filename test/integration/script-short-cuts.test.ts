@@ -153,11 +153,11 @@ function withoutNext(answer: unknown): unknown {
   return Array.isArray(answer) && answer[0] !== 1 ? answer.slice(0, -1) : answer;
 }
 
-/** By the id, which comes first in a row. */
+/** By all that is in a row, beginning with the id. */
 function inRows(fields: unknown[], length: number): unknown[][] {
   const rows: unknown[][] = [];
   for (let i = 0; i < fields.length; i += length) rows.push(fields.slice(i, i + length));
-  return rows.toSorted((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1));
+  return rows.toSorted((a, b) => (String(a) < String(b) ? -1 : 1));
 }
 
 test('what is done by a short way is what would be done without it', async () => {

@@ -73,6 +73,35 @@ describe('events', () => {
     expect(isComplete).toBe(true);
   });
 
+  test('of a key wait for the outcome of a release; those of others do not', async () => {
+    const semaphores = service();
+    const seen: string[] = [];
+    const holder = await store.hold(semaphores, {});
+    semaphores.events.subscribe(({ type, key }) => seen.push(`${type} ${String(key)}`));
+    void holder.release();
+    const release = await store.take('release');
+    await store.hold(semaphores, {});
+    store.client.permitsChanged({ key: 'other', permits: 2, previous: 1, pinned: false });
+    expect(seen).toEqual(['permits-changed other']);
+    release.answer('expired');
+    await store.clock.advance(0);
+    expect(seen.slice(1)).toEqual(['released k', 'acquired k']);
+  });
+
+  test('that wait for an outcome are told at the end at the latest', async () => {
+    const semaphores = service();
+    const seen: string[] = [];
+    const holder = await store.hold(semaphores, {});
+    semaphores.events.subscribe(({ type }) => seen.push(type));
+    void holder.release();
+    await store.take('release');
+    await store.hold(semaphores, {});
+    const closed = semaphores.close();
+    await store.clock.advance(60_000);
+    await closed;
+    expect(seen).toEqual(['acquired']);
+  });
+
   test('of a degraded permit are told too', async () => {
     const semaphores = service();
     const seen: SemaphoreEvent[] = [];
