@@ -116,7 +116,12 @@ export class StoreUnavailableError extends SemaphoreError {
 /** What an error says, to stand within another message. */
 export function detailOf(error: unknown): string {
   if (error instanceof StoreUnavailableError) return error.detail;
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message;
+  try {
+    return String(error);
+  } catch {
+    return Object.prototype.toString.call(error);
+  }
 }
 
 /** The service shuts down: it takes no new acquisitions, and its waiters get this error. */

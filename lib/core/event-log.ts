@@ -52,7 +52,7 @@ export class EventLog {
   complain(who: string, error: unknown): void {
     const { level, events } = this.options;
     if (level === 'none' && !Object.values(events).includes(true)) return;
-    const stack = error instanceof Error ? error.stack : String(error);
+    const stack = error instanceof Error ? error.stack : detailOf(error);
     this.tell((logger) => logger.error(`${who} threw an error`, stack));
   }
 

@@ -7,7 +7,7 @@ interface Place {
 
 /**
  * Keeps events of a key in the order in which they happened, although what came of a release is known only when the store
- * has answered, and may have made the next waiter a holder: whoever counts by events never sees one holder too many.
+ * has answered, and may have made the next waiter a holder: whoever counts by events sees no holder too many for that.
  */
 export class EventOrder {
   private readonly lines = new Map<string, Place[]>();
@@ -17,18 +17,23 @@ export class EventOrder {
   /** An event that is known now. */
   pass(event: SemaphoreEvent): void {
     const line = event.key === undefined ? undefined : this.lines.get(event.key);
-    if (line === undefined) this.deliver(event);
+    if (line === undefined || mayOvertake(event, line)) this.deliver(event);
     else line.push({ event });
   }
 
-  /** An event of the key that has happened, and is known with what is coming, which does not reject. */
-  expect<T>(key: string, coming: Promise<T>, toEvent: (known: T) => SemaphoreEvent): void {
+  /** An event of the key that has happened, or has not, which is known with what is coming: that does not reject. */
+  expect<T>(
+    key: string,
+    coming: Promise<T>,
+    toEvent: (known: T) => SemaphoreEvent | undefined,
+  ): void {
     const place: Place = { event: undefined };
     const line = this.lines.get(key) ?? [];
     this.lines.set(key, line);
     line.push(place);
     void coming.then((known) => {
       place.event = toEvent(known);
+      if (place.event === undefined) line.splice(line.indexOf(place), 1);
       this.advance(key, line);
     });
   }
@@ -48,4 +53,15 @@ export class EventOrder {
     }
     if (line.length === 0 && this.lines.get(key) === line) this.lines.delete(key);
   }
+}
+
+/** Somebody ought to hear at once that a permit was lost, and counts one less; its acquisition comes before. */
+function mayOvertake(event: SemaphoreEvent, line: readonly Place[]): boolean {
+  return (
+    event.type === 'lost' &&
+    !line.some(
+      ({ event: other }) =>
+        other !== undefined && 'permitId' in other && other.permitId === event.permitId,
+    )
+  );
 }

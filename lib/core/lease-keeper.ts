@@ -114,8 +114,8 @@ export class LeaseKeeper implements PermitKeeper {
     this.end(permit, 'released');
     const lastToken = permit.passes > 0 ? permit.fencingToken : undefined;
     const released = this.parts.giveBacks.release(key, id, holdAtLeastMs, lastToken);
-    this.parts.onFreed(key);
     this.parts.reporter.released(permit, released);
+    this.parts.onFreed(key);
     return released;
   }
 
@@ -125,8 +125,8 @@ export class LeaseKeeper implements PermitKeeper {
     permit.abort();
     // A renewal whose reply was lost may have made the lease longer.
     if (reason === 'expired') this.parts.giveBacks.cancel(permit.key, permit.id);
-    this.parts.onFreed(permit.key);
     this.parts.reporter.lost(permit, reason);
+    this.parts.onFreed(permit.key);
   }
 
   /** Renews nothing from now on: what is held ends with its lease. */

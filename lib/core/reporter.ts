@@ -81,16 +81,23 @@ export class Reporter {
   released(holder: Holding, outcome: ReleaseOutcome | Promise<ReleaseOutcome>): void {
     if (!this.isHeard) return;
     const heldMs = this.clock.now() - holder.heldSince;
-    for (const witness of this.witnesses) witness.ended(holder.key, heldMs, false);
+    this.sawEnd(holder.key, heldMs);
     if (!this.isVerbose) return;
-    const { key, id: permitId, options } = holder;
-    const { at } = this;
-    const { weight, label } = options;
-    const told = (known: ReleaseOutcome): SemaphoreEvent => {
-      return { type: 'released', at, key, permitId, weight, label, outcome: known, heldMs };
-    };
+    const told = this.releaseOf(holder, heldMs);
     if (typeof outcome === 'string') this.report(told(outcome));
-    else this.order.expect(key, outcome, told);
+    else this.order.expect(holder.key, outcome, told);
+  }
+
+  /** As {@link released}, of a release that may come to nothing: without an outcome there is no event. */
+  releasing(holder: Holding, outcome: Promise<ReleaseOutcome | undefined>): void {
+    if (!this.isHeard) return;
+    const heldMs = this.clock.now() - holder.heldSince;
+    const told = this.releaseOf(holder, heldMs);
+    this.order.expect(holder.key, outcome, (known) => {
+      if (known === undefined) return undefined;
+      this.sawEnd(holder.key, heldMs);
+      return told(known);
+    });
   }
 
   lost(holder: Holding, reason: LostReason): void {
@@ -136,6 +143,26 @@ export class Reporter {
 
   private get at(): number {
     return this.clock.wallTime();
+  }
+
+  private sawEnd(key: string, heldMs: number): void {
+    for (const witness of this.witnesses) witness.ended(key, heldMs, false);
+  }
+
+  private releaseOf(holder: Holding, heldMs: number): (outcome: ReleaseOutcome) => SemaphoreEvent {
+    const { key, id: permitId, options } = holder;
+    const { at } = this;
+    const { weight, label } = options;
+    return (outcome) => ({
+      type: 'released',
+      at,
+      key,
+      permitId,
+      weight,
+      label,
+      outcome,
+      heldMs,
+    });
   }
 
   private report(event: SemaphoreEvent): void {

@@ -316,10 +316,10 @@ export class SemaphoreCore implements StoreClient {
   private degrade(waiter: Waiter, onRelease: () => void): void {
     const heldSince = this.clock.now();
     const permit = new DegradedPermit(waiter, this.clock.wallTime(), () => {
-      onRelease();
       waiter.probe?.ended('released');
       const { key, id, options } = waiter;
       this.reporter.released({ key, id, options, heldSince }, 'released');
+      onRelease();
     });
     this.entries.delete(waiter.id);
     this.settle(waiter);

@@ -91,9 +91,21 @@ export class UnkeptPermits {
   }
 
   async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    const outcome = await this.parts.session.release(key, id, holdAtLeastMs);
-    this.reportReleased(id, outcome);
-    return outcome;
+    const released = this.parts.session.release(key, id, holdAtLeastMs);
+    const permit = this.find(id);
+    if (permit === undefined) return released;
+    const outcome = released.then(
+      (known) => {
+        if (this.find(id) !== permit) return undefined;
+        this.forget(permit);
+        permit.waiter.probe?.ended(known);
+        return known;
+      },
+      () => undefined,
+    );
+    this.parts.reporter.releasing(permit, outcome);
+    await outcome;
+    return released;
   }
 
   /** Takes back what nobody received: tried until it succeeded, and not when it was asked for again elsewhere. */

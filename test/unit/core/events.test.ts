@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { map, Subject } from 'rxjs';
-import { StoreUnavailableError } from '../../../lib/semaphore.errors.js';
+import { detailOf, StoreUnavailableError } from '../../../lib/semaphore.errors.js';
 import type { SemaphoreEvent } from '../../../lib/semaphore.events.js';
 import type { LogLevel } from '../../../lib/semaphore.options.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
@@ -100,6 +100,31 @@ describe('events', () => {
     await store.clock.advance(60_000);
     await closed;
     expect(seen).toEqual(['acquired']);
+  });
+
+  test('can say of anything that is thrown what it is', () => {
+    expect(['text', 5, undefined, Object.create(null)].map(detailOf)).toEqual([
+      'text',
+      '5',
+      'undefined',
+      '[object Object]',
+    ]);
+  });
+
+  test('of a lost permit do not wait for the outcome of another release', async () => {
+    const semaphores = service();
+    const seen: string[] = [];
+    const [holder, lost] = [await store.hold(semaphores, {}), await store.hold(semaphores, {})];
+    semaphores.events.subscribe(({ type }) => seen.push(type));
+    void holder.release();
+    const release = await store.take('release');
+    store.client.revoked('k', lost.id);
+    expect(seen).toEqual(['lost']);
+    const late = await store.hold(semaphores, {});
+    store.client.revoked('k', late.id);
+    release.answer('released');
+    await store.clock.advance(0);
+    expect(seen).toEqual(['lost', 'released', 'acquired', 'lost']);
   });
 
   test('of a degraded permit are told too', async () => {
