@@ -7,6 +7,11 @@ import { type RedisServer, startRedis } from '../support/redis-server.js';
 // The script does what happens most by short ways of their own. Here all calls are made twice: with them, and without.
 const WITH = 'short';
 const WITHOUT = 'long';
+const ENDLESS = 1e15;
+/** As Redis tells how long a key lives. */
+const [IS_NONE, ENDS_NEVER] = [-2, -1];
+/** The form of a state that tells all. */
+const FULL = 3;
 const NO_LIMIT = String(Number.MAX_SAFE_INTEGER);
 
 let redis: RedisServer;
@@ -108,6 +113,38 @@ const series = fc
   .constantFrom(1, 2, 3, 10)
   .chain((limit) => fc.array(call(limit), { minLength: 20, maxLength: 60 }));
 
+/** What is kept of one semaphore; what contradicts itself in it comes to light. */
+async function state(names: readonly string[]): Promise<unknown> {
+  const [K, H, Q] = names as [string, string, string];
+  const page = await admin.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500);
+  const [, limit, fields, waiters] = page as [number, number, unknown[], string[]];
+  const holders = inRows(fields, 7);
+  const [text, ...lives] = await Promise.all([
+    admin.getBuffer(K),
+    ...[K, H, Q].map((name) => admin.pttl(name)),
+  ]);
+  const [lifeK, lifeH, lifeQ] = lives.map((life) => (life === ENDS_NEVER ? Infinity : life));
+  const ends = holders.map((holder) => Number(holder[1]));
+  const weights = holders.map((holder) => Number(holder[2]));
+  if (text?.[0] === FULL) {
+    const numbers = [15, 40].map((at) => Number(text.readBigUInt64LE(at) & 0xffffffffffffffn));
+    const [used = 0, until = 0] = numbers;
+    const kept = until === ENDLESS ? Infinity : until - Date.now();
+    expect(used).toBe(weights.reduce((sum, weight) => sum + weight, 0));
+    expect(text.readUInt32LE(29)).toBe(waiters.length / 2);
+    expect(Number(text.readBigUInt64LE(33) & 0xffffffffffffffn)).toBeLessThanOrEqual(
+      Math.min(ENDLESS, ...ends),
+    );
+    expect(until).toBeGreaterThanOrEqual(Math.max(0, ...ends));
+    expect(lifeK === kept || Math.abs(Number(lifeK) - kept) < 5000).toBe(true);
+    expect(lifeH === IS_NONE || lifeH === kept || Math.abs(Number(lifeH) - kept) < 5000).toBe(true);
+  } else {
+    expect([lifeH, waiters]).toEqual([IS_NONE, []]);
+  }
+  if (waiters.length > 0) expect(lifeQ).toBeLessThan(Infinity);
+  return { limit, holders, waiters };
+}
+
 /** What a call answered, what is known then of its semaphores, and what other processes were told. */
 async function made(prefix: string, { client, operations }: Call): Promise<unknown> {
   told = [];
@@ -118,19 +155,7 @@ async function made(prefix: string, { client, operations }: Call): Promise<unkno
   const sha = shas.get(prefix) as string;
   const args = [...keys, prefix, client, NO_LIMIT, '0', ...texts];
   const reply = (await admin.evalsha(sha, keys.length, ...args)) as unknown[];
-  const known = await Promise.all(
-    ['k', 'l'].map(async (key) => {
-      const seen = (await admin.eval(
-        inspectScript,
-        3,
-        ...names(key),
-        '-inf',
-        '0',
-        500,
-      )) as unknown[];
-      return { limit: seen[1], holders: inRows(seen[2] as unknown[], 7), waiters: seen[3] };
-    }),
-  );
+  const known = await Promise.all(['k', 'l'].map((key) => state(names(key))));
   await listener.ping();
   // A lease that ends earlier may be told, and heard of, before that is necessary.
   const grants = told

@@ -35,7 +35,15 @@ operations.A = function(s, text)
     if s.limit > 0 then previous = s.limit end
     s.limit = permits
     s.changed = true
-    if s.waiting > 0 then admit(s) end
+    if s.waiting > 0 then
+      admit(s)
+      -- It may have waited with other terms, or through another client, and hold now.
+      if holder(s, id) then
+        local answer = operations.A(s, text)
+        if answer[1] == 1 then answer[2] = previous end
+        return answer
+      end
+    end
   end
   weight = math.min(tonumber(weight), s.limit)
   if s.used + weight <= s.limit then
