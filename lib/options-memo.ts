@@ -1,3 +1,4 @@
+import { isObject } from './option-rules.js';
 import { type AcquireOptions, resolveOptions, type ResolvedOptions } from './semaphore.options.js';
 
 /**
@@ -16,13 +17,17 @@ export class OptionsMemo {
   /** @throws {InvalidOptionsError} */
   resolve(options: AcquireOptions | undefined): ResolvedOptions {
     if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
+    // It is refused there.
+    if (!isObject(options) || Array.isArray(options)) return resolveOptions(this.defaults, options);
     const known = this.frozen.get(options);
     if (known !== undefined) return known;
     if (this.lastResolved !== undefined && isSame(options, this.last)) return this.lastResolved;
-    const resolved = resolveOptions(this.defaults, options);
+    // Each option is read once: one that is computed may say something else the next time.
+    const said = entriesOf(options);
+    const resolved = resolveOptions(this.defaults, Object.fromEntries(said));
     if (Object.isFrozen(options)) this.frozen.set(options, resolved);
-    else if (options.signal === undefined) {
-      this.last = entriesOf(options);
+    else if (resolved.signal === undefined) {
+      this.last = said;
       this.lastResolved = resolved;
     }
     return resolved;

@@ -42,14 +42,32 @@ describe('options that were checked before', () => {
     expect(memo.resolve(options).permits).toBe(3);
   });
 
-  test.each([null, [], 'ab', 5, { permits: 2, permit: 1 }, { permits: 0 }])(
-    'do not make %j acceptable',
-    (wrong) => {
-      const memo = new OptionsMemo(DEFAULTS);
-      memo.resolve({ permits: 2 });
-      expect(() => memo.resolve(wrong as AcquireOptions)).toThrow();
-      memo.resolve({});
-      expect(() => memo.resolve(wrong as AcquireOptions)).toThrow();
-    },
-  );
+  test('are read once', () => {
+    const memo = new OptionsMemo(DEFAULTS);
+    let permits = 0;
+    const computed = {
+      get permits() {
+        return ++permits;
+      },
+    };
+    expect(memo.resolve(computed).permits).toBe(1);
+    expect(memo.resolve({ permits: 2 }).permits).toBe(2);
+  });
+
+  test.each([
+    Object.assign([], { permits: 2 }),
+    Object.assign(() => 0, { permits: 2 }),
+    null,
+    [],
+    'ab',
+    5,
+    { permits: 2, permit: 1 },
+    { permits: 0 },
+  ])('do not make %j acceptable', (wrong) => {
+    const memo = new OptionsMemo(DEFAULTS);
+    memo.resolve({ permits: 2 });
+    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow();
+    memo.resolve({});
+    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow();
+  });
 });
