@@ -312,7 +312,10 @@ describe('inspect, list and forceRelease', () => {
   test('list passes by what is none of ours', async () => {
     await using semaphores = new Semaphores({ redis: server.url });
     const service = semaphores.open();
-    await withRedis(server.port, (admin) => admin.hset(`${semaphores.prefix}:{other}`, 'a', 'b'));
+    await withRedis(server.port, async (admin) => {
+      await admin.hset(`${semaphores.prefix}:{hash}`, 'a', 'b');
+      await admin.set(`${semaphores.prefix}:{text}`, 'hello');
+    });
     const permit = await service.acquire('k');
     const keys = [];
     for await (const key of service.list()) keys.push(key);

@@ -1,8 +1,11 @@
 import { globMatcher } from '../glob.js';
+import { detailOf } from '../../semaphore.errors.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { RedisKeys } from './redis.keys.js';
 import type { RedisLink } from './redis.link.js';
 
+/** As struct, with which the script reads, complains. */
+const UNREADABLE = /data string too short/;
 const SCAN_COUNT = 500;
 /** A check costs Redis more than a step of the scan. */
 const CHECKED_AT_ONCE = 100;
@@ -27,13 +30,19 @@ export async function* listKeys(
       for (const state of candidates) seen.add(state);
       for (let from = 0; from < candidates.length; from += CHECKED_AT_ONCE) {
         const some = candidates.slice(from, from + CHECKED_AT_ONCE);
-        const inUse = await Promise.all(
-          some.map((state) => calls.send<number>({ state, text: 'I' })),
-        );
-        for (const [i, state] of some.entries()) {
-          if (inUse[i]?.value === 1) yield keys.keyOf(state);
-        }
+        const inUse = await Promise.all(some.map((state) => isInUse(calls, state)));
+        for (const [i, state] of some.entries()) if (inUse[i]) yield keys.keyOf(state);
       }
     } while (cursor !== '0');
+  }
+}
+
+/** What the script cannot read is none of ours. */
+async function isInUse(calls: RedisCalls, state: string): Promise<boolean> {
+  try {
+    return (await calls.send<number>({ state, text: 'I' })).value === 1;
+  } catch (error) {
+    if (UNREADABLE.test(detailOf(error))) return false;
+    throw error;
   }
 }
