@@ -14,7 +14,7 @@ const ROUNDS = isLong ? 50 : 10;
 const VICTIMS = ROUNDS / 5;
 /** At another moment between two renewals each. */
 const KILLED_LATER_MS = 70;
-const LEASE_MS = 1000;
+const LEASE_MS = 1500;
 /** What the requirement allows, and what a machine under load may add to it. */
 const TAKEOVER_MS = LEASE_MS + 250 + 750;
 
