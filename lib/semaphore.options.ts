@@ -27,82 +27,82 @@ export interface SemaphoreOptions {
    * When processes pass different numbers, the one that the store saw last holds.
    * @default 1
    */
-  permits?: number;
+  permits?: number | undefined;
   /**
    * How many units one acquisition takes. A whole number from 1 to `permits`.
    * @default 1
    */
-  weight?: number;
+  weight?: number | undefined;
   /**
    * How long to stand in the queue, in milliseconds; 0 never waits, Infinity waits for ever.
    * @default 10_000
    */
-  waitMs?: number;
+  waitMs?: number | undefined;
   /**
    * How many may wait across all processes; beyond it acquire rejects at once. A whole number >= 0, or Infinity.
    * @default Infinity
    */
-  maxWaiting?: number;
+  maxWaiting?: number | undefined;
   /**
    * Higher is served first, FIFO within one priority. A whole number from -100,000 to 100,000.
    * @default 0
    */
-  priority?: number;
+  priority?: number | undefined;
   /**
    * How long a permit stays valid without a renewal, in milliseconds, at least 1.
    * Infinity fails closed: a crashed holder keeps its permit until it is released by force.
    * @default 30_000
    */
-  leaseMs?: number;
+  leaseMs?: number | undefined;
   /**
    * Keep the lease alive while the permit is held.
    * @default true
    */
-  renew?: boolean;
+  renew?: boolean | undefined;
   /**
    * Stop renewing this long after the acquisition, in milliseconds > 0.
    * @default Infinity
    */
-  maxHoldMs?: number;
+  maxHoldMs?: number | undefined;
   /**
    * A released permit stays taken until this long after its acquisition, in milliseconds >= 0: for jobs that
    * run once at a time of the clock, on machines whose clocks differ.
    * @default 0
    */
-  holdAtLeastMs?: number;
+  holdAtLeastMs?: number | undefined;
   /**
    * Inside an async context that already holds the key, take no second permit.
    * @default false
    */
-  reentrant?: boolean;
+  reentrant?: boolean | undefined;
   /**
    * How often a released permit may pass to a waiter of the same process before it goes back to the global queue: throughput
    * against global FIFO. For 20 ms at most, and only where the permit is the only one (`weight` = `permits`, as in a mutex),
    * so that fencing tokens go on growing. A whole number from 0 to 999.
    * @default 0
    */
-  localPasses?: number;
+  localPasses?: number | undefined;
   /**
    * When the store cannot be reached: 'reject' with StoreUnavailableError, 'allow' the work unguarded, or fall back to
    * a limit of `permits` within this process ('local'). The permit is then `degraded`.
    * @default 'reject'
    */
-  onStoreFailure?: OnStoreFailure;
+  onStoreFailure?: OnStoreFailure | undefined;
   /** Shown by `inspect()` and the dashboard. At most 256 characters. */
-  label?: string;
+  label?: string | undefined;
   /**
    * What telemetry calls the semaphore: one of a few names, never one made from data, as keys are. Non-empty, at most
    * 512 characters. Semaphores of `forFeature` have theirs, and decorated methods have their key, or where that is
    * computed 'ClassName.methodName'.
    * @default 'unnamed'
    */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** Options of one call. */
 export interface AcquireOptions extends SemaphoreOptions {
   /** Gives up waiting: the call rejects with AcquireAbortedError. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** An ioredis `Redis` or `Cluster` of any copy of ioredis 5 or 6: known by its shape. */
@@ -113,15 +113,15 @@ export interface RedisInstance {
 
 /** Options as ioredis takes them; Sentinel options included. */
 export interface RedisConnectionOptions {
-  host?: string;
-  port?: number;
-  path?: string;
-  username?: string;
-  password?: string;
-  db?: number;
-  tls?: object;
-  sentinels?: { host?: string; port?: number }[];
-  name?: string;
+  host?: string | undefined;
+  port?: number | undefined;
+  path?: string | undefined;
+  username?: string | undefined;
+  password?: string | undefined;
+  db?: number | undefined;
+  tls?: object | undefined;
+  sentinels?: { host?: string; port?: number }[] | undefined;
+  name?: string | undefined;
   [option: string]: unknown;
 }
 
@@ -134,68 +134,68 @@ export type LogLevel = 'none' | 'problems' | 'all';
 /** What is logged, and where to. */
 export interface LogOptions {
   /** @default 'problems' */
-  level?: LogLevel;
+  level?: LogLevel | undefined;
   /** Kinds of events that are logged, or not, whatever the level says. */
-  events?: Partial<Record<SemaphoreEventType, boolean>>;
+  events?: Partial<Record<SemaphoreEventType, boolean>> | undefined;
   /**
    * Gets what is logged, instead of the Nest logger. When it throws or rejects, nothing but a line in that logger comes of it.
    * @default the Nest logger
    */
-  sink?: (event: SemaphoreEvent, message: string) => unknown;
+  sink?: ((event: SemaphoreEvent, message: string) => unknown) | undefined;
 }
 
 /** HTTP status codes of the errors. */
 export interface StatusCodes {
   /** @default 429 */
-  busy?: number;
+  busy?: number | undefined;
   /** @default 429 */
-  timeout?: number;
+  timeout?: number | undefined;
   /** @default 503 */
-  queueFull?: number;
+  queueFull?: number | undefined;
   /** The store is down, or the service is shutting down. @default 503 */
-  unavailable?: number;
+  unavailable?: number | undefined;
 }
 
 /** Options of `SemaphoreModule.forRoot()` and of `new SemaphoreService()`. */
 export interface SemaphoreModuleOptions {
   /** Where Redis is. Without `redis` and `store` the semaphores live in this process's memory. */
-  redis?: RedisConnection;
+  redis?: RedisConnection | undefined;
   /** Another store. Excludes `redis`. */
-  store?: SemaphoreStore;
+  store?: SemaphoreStore | undefined;
   /**
    * What every Redis key and channel begins with. No braces.
    * @default 'semaphore'
    */
-  keyPrefix?: string;
+  keyPrefix?: string | undefined;
   /** Options of every semaphore that says nothing else. */
-  defaults?: SemaphoreOptions;
+  defaults?: SemaphoreOptions | undefined;
   /**
    * How long one call to the store may take before StoreUnavailableError, in milliseconds.
    * @default 5000
    */
-  storeTimeoutMs?: number;
+  storeTimeoutMs?: number | undefined;
   /**
    * How many replicas must have confirmed a grant. 0 does not wait.
    * @default 0
    */
-  minReplicas?: number;
+  minReplicas?: number | undefined;
   /**
    * How long to wait for them, in milliseconds.
    * @default 1000
    */
-  replicaTimeoutMs?: number;
+  replicaTimeoutMs?: number | undefined;
   /**
    * What is logged: a level, or {@link LogOptions}. `SemaphoreService.setLog()` changes it later.
    * @default 'problems'
    */
-  log?: LogLevel | LogOptions;
+  log?: LogLevel | LogOptions | undefined;
   /**
    * Metrics and spans through `@opentelemetry/api`, where that is installed. A metrics SDK has to be registered before.
    * @default true
    */
-  telemetry?: boolean;
+  telemetry?: boolean | undefined;
   /** HTTP status codes of the errors, where 429 and 503 do not fit. */
-  statusCodes?: StatusCodes;
+  statusCodes?: StatusCodes | undefined;
 }
 
 /** Every option with its value. */

@@ -11,23 +11,24 @@ export type DashboardDecision =
   | {
       access: DashboardAccess;
       /** Who it is: shown on the page, and logged with what they do. */
-      user?: string;
+      user?: string | undefined;
       /** With access 'none': answers 401 with this `WWW-Authenticate` header, for example `Basic realm="semaphores"`. */
-      challenge?: string;
+      challenge?: string | undefined;
     };
 
 /** Options of `SemaphoreDashboardModule`. */
 export interface SemaphoreDashboardOptions {
   /** Where the page is, behind the application's global prefix. @default '/semaphores' */
-  path?: string;
+  path?: string | undefined;
   /**
    * Says what the sender of a request may do. Asked at every request, and again every five minutes while a page is open.
    * It gets the request of Express, or Node's own with Fastify. What it throws counts as 'none'.
    * @default in production nobody may anything; elsewhere everybody may act
    */
-  authorize?: (request: IncomingMessage) => DashboardDecision | Promise<DashboardDecision>;
+  authorize?:
+    ((request: IncomingMessage) => DashboardDecision | Promise<DashboardDecision>) | undefined;
   /** Nobody may act, whatever `authorize` says. @default false */
-  readOnly?: boolean;
+  readOnly?: boolean | undefined;
 }
 
 export interface ResolvedDashboardOptions extends SemaphoreDashboardOptions {

@@ -10,12 +10,12 @@ export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
    * The semaphore's key, or how to get it from the request. Provider methods take it from their arguments: `byArgs()`.
    * @default 'ClassName.methodName', of the class that was decorated
    */
-  key?: string | ((context: ExecutionContext) => string | string[]) | KeyByArgs;
+  key?: string | ((context: ExecutionContext) => string | string[]) | KeyByArgs | undefined;
   /**
    * When no permit can be had: 'throw' PermitUnavailableError, or 'skip': the method returns undefined instead.
    * @default 'throw'
    */
-  onUnavailable?: 'throw' | 'skip';
+  onUnavailable?: 'throw' | 'skip' | undefined;
 }
 
 export type Method = (this: unknown, ...args: unknown[]) => unknown;

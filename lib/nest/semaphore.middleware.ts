@@ -18,19 +18,19 @@ export interface SemaphoreMiddlewareOptions<Request = IncomingMessage> extends S
    * The semaphore's key, or how to get it from the request.
    * @default 'http'
    */
-  key?: string | ((request: Request) => string);
+  key?: string | ((request: Request) => string) | undefined;
   /**
    * Take a permit for each request before the handlers after this run. false: only the scope is there, and whoever calls
    * `use(key)` first takes it.
    * @default true
    */
-  acquireOnStart?: boolean;
+  acquireOnStart?: boolean | undefined;
   /**
    * Release the permit when the response was sent or its connection is gone. false: it stays taken until somebody
    * releases it or its lease ends, and `renew` is false unless you say otherwise.
    * @default true
    */
-  releaseOnEnd?: boolean;
+  releaseOnEnd?: boolean | undefined;
 }
 
 /** The response of Node's `http` and `http2`, of Express and of Connect. */

@@ -8,14 +8,14 @@ export interface ApiKeyOptions {
   /** At least 16 characters. */
   key: string;
   /** @default 'admin' */
-  role?: ApiKeyRole;
+  role?: ApiKeyRole | undefined;
   /** Only semaphores whose keys begin with one of these. @default all */
-  prefixes?: string[];
+  prefixes?: string[] | undefined;
   /**
    * Whose key it is. Keys of one name are the same caller: give the old and the new key one name to rotate them.
    * @default a name of its own
    */
-  name?: string;
+  name?: string | undefined;
 }
 
 /** Options of the lock server. */
@@ -25,31 +25,31 @@ export interface SemaphoreServerOptions {
    * machine are served.
    * @default []
    */
-  apiKeys?: (string | ApiKeyOptions)[];
+  apiKeys?: (string | ApiKeyOptions)[] | undefined;
   /** What the server's paths stand behind, in an application. @default '' */
-  path?: string;
+  path?: string | undefined;
   /** How long a lock of `/lock` lasts that does not say `exp`, in milliseconds >= 1. @default 1000 */
-  defaultExpiryMs?: number;
+  defaultExpiryMs?: number | undefined;
   /**
    * How long a session whose stream broke may be resumed, in milliseconds; until then its permits stay taken.
    * @default 0
    */
-  sessionGraceMs?: number;
+  sessionGraceMs?: number | undefined;
   /** Longest body of a request, in bytes. @default 65_536 */
-  maxBodyBytes?: number;
+  maxBodyBytes?: number | undefined;
   /** How long a body may take to arrive, in milliseconds. @default 10_000 */
-  bodyTimeoutMs?: number;
+  bodyTimeoutMs?: number | undefined;
   /** How many requests for permits one API key's name may have open. @default 10_000 */
-  maxOpenWaits?: number;
+  maxOpenWaits?: number | undefined;
   /** How many streams (sessions, events) one API key's name may have open. @default 1000 */
-  maxSessions?: number;
+  maxSessions?: number | undefined;
   /** How often a silent stream gets a comment, in milliseconds: proxies close what is silent. @default 15_000 */
-  heartbeatMs?: number;
+  heartbeatMs?: number | undefined;
   /**
    * How long the place of a request that answered 202 (`Prefer: wait=…`) is kept for the next one, in milliseconds.
    * @default 5000
    */
-  waitGraceMs?: number;
+  waitGraceMs?: number | undefined;
 }
 
 export type ResolvedServerOptions = Required<SemaphoreServerOptions>;

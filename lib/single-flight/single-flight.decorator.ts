@@ -14,7 +14,7 @@ export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
    * key of a call, from those of its arguments that matter.
    * @default 'ClassName.methodName', of the instance's own class: subclasses share no results
    */
-  key?: string | KeyByArgs;
+  key?: string | KeyByArgs | undefined;
 }
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;

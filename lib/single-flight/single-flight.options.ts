@@ -24,54 +24,54 @@ export interface SingleFlightOptions {
    * For how long the result is kept for later callers, in milliseconds. 0: only for those who wait for it.
    * @default 0
    */
-  ttlMs?: number;
+  ttlMs?: number | undefined;
   /**
    * For how long after `ttlMs` the old result is still served, in milliseconds, while one caller's work makes a new one in
    * the background.
    * @default 0
    */
-  staleWhileRevalidateMs?: number;
+  staleWhileRevalidateMs?: number | undefined;
   /**
    * Makes each `ttlMs` shorter by a random part of up to this share, from 0 to 1: results that were made together do not
    * expire together.
    * @default 0
    */
-  jitter?: number;
+  jitter?: number | undefined;
   /**
    * For how long an error is kept for later callers, in milliseconds. 0: only for those who wait.
    * @default 0
    */
-  cacheErrorsMs?: number;
+  cacheErrorsMs?: number | undefined;
   /**
    * How long a caller waits for the result, in milliseconds. It then gets SingleFlightTimeoutError; nobody else notices.
    * @default Infinity
    */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /**
    * How soon another caller takes over when the process that does the work is gone, in milliseconds, at least 1. Renewed
    * while the work goes on.
    * @default 10_000
    */
-  leaseMs?: number;
+  leaseMs?: number | undefined;
   /**
    * A longer result, in bytes once it is serialized, goes to nobody but the caller that did the work.
    * @default 4_194_304
    */
-  maxResultBytes?: number;
+  maxResultBytes?: number | undefined;
   /** @default superjson, without classes of the application */
-  serializer?: SingleFlightSerializer;
+  serializer?: SingleFlightSerializer | undefined;
   /**
    * When the store cannot be reached: 'reject' with StoreUnavailableError, or 'allow' each process to do the work for its
    * own callers.
    * @default 'reject'
    */
-  onStoreFailure?: 'reject' | 'allow';
+  onStoreFailure?: 'reject' | 'allow' | undefined;
 }
 
 /** Options of one call. */
 export interface RunOptions extends SingleFlightOptions {
   /** Gives up waiting for the result: the call rejects with SingleFlightAbortedError. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Options of `wrap()`. */
@@ -80,7 +80,7 @@ export interface WrapOptions extends SingleFlightOptions {
    * What the function is called in the store. Calls with other arguments are other flights.
    * @default the function's name
    */
-  key?: string;
+  key?: string | undefined;
 }
 
 export type ResolvedFlightOptions = Required<SingleFlightOptions> & {
