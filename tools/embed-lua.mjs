@@ -43,9 +43,10 @@ function inlined(lines) {
     const list = literals?.match(/'[^']*'|[^\s,'][^,']*/g) ?? [];
     if (names === undefined || !list.every((one) => /^('[^']*'|[\d.e]+( \^ \d+)?)$/.test(one)))
       return true;
-    names
-      .split(', ')
-      .forEach((name, i) => values.set(name, list[i].includes('^') ? `(${list[i]})` : list[i]));
+    for (const [i, name] of names.split(', ').entries()) {
+      if (values.has(name)) throw new Error(`There are two constants ${name}`);
+      values.set(name, list[i].includes('^') ? `(${list[i]})` : list[i]);
+    }
     return false;
   });
   return rest.map((line) =>

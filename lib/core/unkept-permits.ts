@@ -95,12 +95,7 @@ export class UnkeptPermits {
     const permit = this.find(id);
     if (permit === undefined) return released;
     const outcome = released.then(
-      (known) => {
-        if (this.find(id) !== permit) return undefined;
-        this.forget(permit);
-        permit.waiter.probe?.ended(known);
-        return known;
-      },
+      (known) => (this.find(id) === permit ? this.ended(permit, known) : undefined),
       () => undefined,
     );
     this.parts.reporter.releasing(permit, outcome);
@@ -128,9 +123,13 @@ export class UnkeptPermits {
   private reportReleased(id: string, outcome: ReleaseOutcome): void {
     const permit = this.find(id);
     if (permit === undefined) return;
+    this.parts.reporter.released(permit, this.ended(permit, outcome));
+  }
+
+  private ended(permit: UnkeptPermit, outcome: ReleaseOutcome): ReleaseOutcome {
     this.forget(permit);
     permit.waiter.probe?.ended(outcome);
-    this.parts.reporter.released(permit, outcome);
+    return outcome;
   }
 
   private find(id: string): UnkeptPermit | undefined {

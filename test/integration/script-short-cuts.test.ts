@@ -127,14 +127,11 @@ async function state(names: readonly string[]): Promise<unknown> {
   const ends = holders.map((holder) => Number(holder[1]));
   const weights = holders.map((holder) => Number(holder[2]));
   if (text?.[0] === FULL) {
-    const numbers = [15, 40].map((at) => Number(text.readBigUInt64LE(at) & 0xffffffffffffffn));
-    const [used = 0, until = 0] = numbers;
+    const [used, next, until] = [wholeAt(text, 15), wholeAt(text, 33), wholeAt(text, 40)];
     const kept = until === ENDLESS ? Infinity : until - Date.now();
     expect(used).toBe(weights.reduce((sum, weight) => sum + weight, 0));
     expect(text.readUInt32LE(29)).toBe(waiters.length / 2);
-    expect(Number(text.readBigUInt64LE(33) & 0xffffffffffffffn)).toBeLessThanOrEqual(
-      Math.min(ENDLESS, ...ends),
-    );
+    expect(next).toBeLessThanOrEqual(Math.min(ENDLESS, ...ends));
     expect(until).toBeGreaterThanOrEqual(Math.max(0, ...ends));
     expect(lifeK === kept || Math.abs(Number(lifeK) - kept) < 5000).toBe(true);
     expect(lifeH === IS_NONE || lifeH === kept || Math.abs(Number(lifeH) - kept) < 5000).toBe(true);
@@ -143,6 +140,11 @@ async function state(names: readonly string[]): Promise<unknown> {
   }
   if (waiters.length > 0) expect(lifeQ).toBeLessThan(Infinity);
   return { limit, holders, waiters };
+}
+
+/** As the script packs whole numbers: in seven bytes. */
+function wholeAt(text: Buffer, at: number): number {
+  return Number(text.readBigUInt64LE(at) & 0xffffffffffffffn);
 }
 
 /** What a call answered, what is known then of its semaphores, and what other processes were told. */

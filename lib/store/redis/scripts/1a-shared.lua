@@ -2,26 +2,6 @@
 -- back and handed to the first who waits, and who comes to a semaphore that has none left stands at the end. Nothing is
 -- parsed but the holder that leaves. All else is for the rest of the script, which finds the state as it was.
 
--- Of waiters that became holders: what the answer tells their own client, and what others are told.
-local own, theirs = {}, {}
-
-local function announce(s, client, id, expiry, token, acquired)
-  if client == me then
-    local at = #own
-    own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, token, expiry, acquired, s.limit
-  else
-    local text = string.format('%s %.0f %.0f %.0f %.0f', id, token, expiry, acquired, s.limit)
-    theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
-  end
-end
-
-local function tellTheirs()
-  for client, text in pairs(theirs) do
-    call('PUBLISH', prefix .. ':@' .. client, text)
-  end
-  theirs = {}
-end
-
 -- The semaphore at hand, with its holders as they are in K: written when all operations on it that follow one another are done.
 local shared
 local takeShared, giveBackShared
@@ -57,8 +37,8 @@ local ROOM_BYTES = 2000
 local seen, permits, weight, lease, room, told, priority, standing
 
 local function holderText(id, expiry, weight, token, acquired, state, client, label)
-  local record = pack(RECORD_FORM, expiry, weight, token, acquired, state) .. pack('Bc0', #client, client) .. label
-  return pack(HOLDER_FORM, #id, id, #record, record)
+  local held = record(expiry, weight, token, acquired, state, ownerOf(client, label))
+  return pack(HOLDER_FORM, #id, id, #held, held)
 end
 
 -- @return the semaphore at hand, nil when it is not one of those
@@ -124,17 +104,16 @@ function takeShared(K, Q, text, arg)
   if permits ~= s.limit then return nil end
   local id, label = match(arg, '^([^=]+)(.*)$', at + 1)
   if find(s.holders, id, 1, true) then return nil end
-  local own = math.min(weight, permits)
-  if s.used + own <= permits then
+  local units = math.min(weight, permits)
+  if s.used + units <= permits then
     if s.waiting > 0 or lease == '-' or #s.holders > ROOM_BYTES then return nil end
-    hold(s, s.holders, id, ceil(now + lease), own, 'h', me, label)
-    s.used = s.used + own
+    hold(s, s.holders, id, endOf(lease), units, 'h', me, label)
+    s.used = s.used + units
     return s.token
   end
   if room == '-2' then return { 2, -1, s.next } end
   if room ~= '-1' or told ~= '0' or s.flags ~= IN_H then return nil end
-  local place = math.max(s.place + 1, floor(micros * PLACES_PER_MS / 1000))
-  local score = place - priority * PLACES_PER_PRIORITY
+  local place, score = placeFor(s, priority)
   -- It may wait already. And what the refusal of a full memory means, the rest knows.
   if redis.pcall('ZADD', Q, 'NX', string.format('%.0f', score), id .. standing .. label) ~= 1 then return nil end
   if s.waiting == 0 then call('PEXPIRE', Q, WAITING_TTL_MS) end
@@ -154,10 +133,9 @@ function giveBackShared(K, Q, text, arg)
   end
   local first = call('ZPOPMIN', Q)
   if #first == 0 then return nil end
-  local id, client, wanted, lease, label = match(first[1], '^(%S+) (%S+) (%S+) (%S+) %S+ (.*)$')
+  local id, client, wanted, lease, _, label = waiter(first[1])
   local isOwn = client == me
-  local expiry = lease == '-' and ENDLESS or ceil(now + lease)
-  if not isOwn then expiry = math.min(expiry, now + CLAIM_MS) end
+  local expiry = (isOwn and endOf or endOfClaim)(lease)
   wanted = math.min(tonumber(wanted), s.limit)
   local used = s.used - free + wanted
   local isLast = used == s.limit or used < s.limit and s.waiting == 1

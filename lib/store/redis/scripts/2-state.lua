@@ -13,17 +13,9 @@ end
 
 -- Reads and writes what Redis keeps of one semaphore.
 
-local function record(expiry, weight, token, acquired, state, owner)
-  return pack(RECORD_FORM, expiry, weight, token, acquired, state) .. owner
-end
-
 -- @return expiry, weight, token, acquired, state, where the owner begins
 local function fieldsOf(text)
   return parse(RECORD_FORM, text)
-end
-
-local function ownerOf(client, label)
-  return pack('Bc0', #client, client) .. label
 end
 
 -- @return client, label of a record

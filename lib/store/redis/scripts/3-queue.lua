@@ -1,14 +1,9 @@
 local function grant(s, id, client, weight, lease, label, state)
-  local expiry = lease == '-' and ENDLESS or ceil(now + lease)
-  if state == 'p' then expiry = math.min(expiry, now + CLAIM_MS) end
+  local expiry = (state == 'p' and endOfClaim or endOf)(lease)
   s.token = math.max(s.token + 1, least)
   hold(s, id, expiry, weight, s.token, now, state, ownerOf(client, label))
   s.used = s.used + weight
   return expiry
-end
-
-local function waiter(member)
-  return match(member, '^(%S+) (%S+) (%S+) (%S+) (%S+) (.*)$')
 end
 
 -- Somebody asked for the id through another client: what it holds is that client's from now on.

@@ -1,6 +1,21 @@
 -- Each takes its text, without the code, and returns its answer. Others are in 5b-operations.lua and 5c-flights.lua.
 local operations = {}
 
+-- The answer to an acquire under an id that holds; nil when it does not.
+local function answerToHolder(s, id, lease, label, previous)
+  local held = holder(s, id)
+  if not held then return nil end
+  local expiry, weight, token, acquired, state, at = fieldsOf(held)
+  if state == 'k' then return { 2, previous, s.next } end
+  local isOther = clientOf(held) ~= me
+  if state == 'p' or isOther then
+    -- Somebody is there to ask: that claims it, or takes it over.
+    if state == 'p' then expiry = endOf(lease) end
+    hold(s, id, expiry, weight, token, acquired, 'h', isOther and ownerOf(me, label) or sub(held, at))
+  end
+  return { 1, previous, token, expiry, acquired, s.limit }
+end
+
 -- A  "permits,weight,lease,room,told,priority id", then the label: acquire for this client. room is how many may wait, -1 for
 --    any number, -2 not to wait; told is 1 when the client's last sign of life is not a recent one
 -- returns token  granted, now, until the lease's end, at the limit that was asked for and was in force: what happens most
@@ -12,22 +27,11 @@ operations.A = function(s, text)
     match(text, '^(%d+),(%d+),([^,]+),([^,]+),(%d),(%S+) ([^=]+)(.*)$')
   local member = table.concat({ id, me, weight, lease, priority, label }, ' ')
   permits, room = tonumber(permits), tonumber(room)
-  local held = holder(s, id)
-  if held then
-    local expiry, heldWeight, token, acquired, state, at = fieldsOf(held)
-    if state == 'k' then return { 2, -1, s.next } end
-    local isOther = clientOf(held) ~= me
-    if state == 'p' or isOther then
-      -- Somebody is there to ask: that claims it, or takes it over.
-      if state == 'p' then expiry = lease == '-' and ENDLESS or ceil(now + lease) end
-      hold(s, id, expiry, heldWeight, token, acquired, 'h', isOther and ownerOf(me, label) or sub(held, at))
-    end
-    return { 1, -1, token, expiry, acquired, s.limit }
-  end
+  local standing = answerToHolder(s, id, lease, label, -1)
+  if standing then return standing end
 
   local previous = -1
-  local place = math.max(s.place + 1, floor(micros * PLACES_PER_MS / 1000))
-  local score = place - priority * PLACES_PER_PRIORITY
+  local place, score = placeFor(s, priority)
   if not s.pinned and s.limit ~= permits then
     -- Who asks again has told its limit before, and others may have told theirs since.
     local stands = s.waiting > 0 and call('ZSCORE', s.Q, member)
@@ -38,11 +42,8 @@ operations.A = function(s, text)
     if s.waiting > 0 then
       admit(s)
       -- It may have waited with other terms, or through another client, and hold now.
-      if holder(s, id) then
-        local answer = operations.A(s, text)
-        if answer[1] == 1 then answer[2] = previous end
-        return answer
-      end
+      standing = answerToHolder(s, id, lease, label, previous)
+      if standing then return standing end
     end
   end
   weight = math.min(tonumber(weight), s.limit)
@@ -120,7 +121,7 @@ operations.N = function(s, text)
   local id, lease = match(text, '^(%S+) (%S+)$')
   local held, from, weight, token, acquired, owner = unreleased(s, id)
   if not held then return 0 end
-  local expiry = lease == '-' and ENDLESS or ceil(now + lease)
+  local expiry = endOf(lease)
   extend(s, id, from, expiry, weight, token, acquired, 'h', owner)
   return expiry
 end
