@@ -72,14 +72,13 @@ export class Scope {
   }
 
   private async endAll(): Promise<void> {
-    if (this.permits.size === 0) return;
     const ending: Promise<void>[] = [];
     for (const [key, permit] of this.permits) {
       const isKept = this.semaphore?.key === key && !this.semaphore.release;
       if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED));
     }
     this.permits.clear();
-    await Promise.allSettled(ending);
+    for (const ended of ending) await ended;
   }
 
   private join(key: string, { signal, ...options }: ResolvedOptions): Promise<Permit> {

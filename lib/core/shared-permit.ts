@@ -13,7 +13,7 @@ const ignore = (): void => undefined;
  */
 export class SharedPermit {
   private readonly abandoned = new Abandonment();
-  private readonly acquired: Promise<Permit>;
+  private acquiring: Promise<Permit> | undefined;
   private permit: Permit | undefined;
   private hasFailed = false;
   private waiting = 0;
@@ -25,11 +25,10 @@ export class SharedPermit {
   ) {
     if (typeof source !== 'function') {
       this.permit = source;
-      this.acquired = Promise.resolve(source);
       return;
     }
-    this.acquired = source(this.abandoned);
-    this.acquired.then(
+    this.acquiring = source(this.abandoned);
+    this.acquiring.then(
       (permit) => (this.permit = permit),
       () => (this.hasFailed = true),
     );
@@ -55,10 +54,18 @@ export class SharedPermit {
     return permit;
   }
 
-  /** Ends the wait, or releases what is held. */
+  /** Ends the wait, or releases what is held. Never rejects. */
   async end(reason: Error): Promise<void> {
     if (this.permit === undefined) this.abandoned.abort(reason);
-    await (this.permit ?? (await this.acquired)).release();
+    try {
+      await (this.permit ?? (await this.acquired)).release();
+    } catch {
+      // Nothing was acquired: whoever waited for it knows why.
+    }
+  }
+
+  private get acquired(): Promise<Permit> {
+    return (this.acquiring ??= Promise.resolve(this.permit as Permit));
   }
 
   private joinUntil(signal: CancelSignal): Promise<Permit> {

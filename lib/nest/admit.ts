@@ -5,9 +5,24 @@ import type { SemaphoreService } from '../semaphore.service.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
 /**
- * Runs `task` under a permit, as the decorator's options ask for it.
- * @returns undefined, without running `task`, when there was no permit and the options say 'skip'
+ * A permit as the decorator's options ask for it.
+ * @returns undefined when there was none, and the options say 'skip'
  */
+export function acquireFor(
+  service: SemaphoreService,
+  definition: SemaphoreDefinition,
+  key: string | string[],
+  signal?: CancelSignal,
+): Promise<Permit | undefined> {
+  const acquired = service.acquireUntil(key, definition.options, signal);
+  if (!definition.skip) return acquired;
+  return acquired.catch((error: unknown) => {
+    if (error instanceof PermitUnavailableError) return undefined;
+    throw error;
+  });
+}
+
+/** Runs `task` under such a permit; not at all, and returns undefined, when the options say 'skip'. */
 export async function admit<T>(
   service: SemaphoreService,
   definition: SemaphoreDefinition,
@@ -15,17 +30,6 @@ export async function admit<T>(
   task: (permit: Permit) => T | Promise<T>,
   signal?: CancelSignal,
 ): Promise<T | undefined> {
-  let permit: Permit;
-  try {
-    permit = await service.acquireUntil(key, definition.options, signal);
-  } catch (error) {
-    if (skips(definition, error)) return undefined;
-    throw error;
-  }
-  return service.runUnder(permit, task);
-}
-
-/** Whether the method is to be left out instead of failing. */
-export function skips(definition: SemaphoreDefinition, error: unknown): boolean {
-  return definition.skip && error instanceof PermitUnavailableError;
+  const permit = await acquireFor(service, definition, key, signal);
+  return permit === undefined ? undefined : service.runUnder(permit, task);
 }

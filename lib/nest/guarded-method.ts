@@ -3,7 +3,7 @@ import { Abandonment, type CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { admit, skips } from './admit.js';
+import { acquireFor, admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { currentCall, type HandlerCall } from './handler-call.js';
 import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
@@ -41,7 +41,7 @@ function runInCall(invocation: Invocation, call: HandlerCall): Promise<unknown> 
     async (permit, result) => {
       call.admitted(permit);
       result(call.run(() => original(invocation), invocation.args));
-      await call.over;
+      await call.over();
     },
     call.signal,
   );
@@ -92,14 +92,9 @@ function observe(invocation: Invocation): Observable<unknown> {
 }
 
 async function* generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
-  const { definition } = invocation;
-  let permit: Permit;
-  try {
-    permit = await serviceOf(invocation).acquire(currentKey(invocation), definition.options);
-  } catch (error) {
-    if (skips(definition, error)) return undefined;
-    throw error;
-  }
+  const key = currentKey(invocation);
+  const permit = await acquireFor(serviceOf(invocation), invocation.definition, key);
+  if (permit === undefined) return undefined;
   try {
     return yield* original(invocation) as AsyncGenerator<unknown, unknown, unknown>;
   } finally {

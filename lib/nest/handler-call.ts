@@ -10,7 +10,8 @@ import {
   type ResponseStream,
   responseOf,
 } from './http-response.js';
-import { definitionOf, type SemaphoreDefinition } from './semaphore.definition.js';
+import type { SemaphoreDefinition } from './semaphore.definition.js';
+import { unlessSoonOver } from './unless-soon-over.js';
 import { isBody, isThenable, whenOver } from './when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
@@ -26,42 +27,47 @@ export function currentCall(): HandlerCall | undefined {
 
 /**
  * One call of a decorated handler, which its permit outlives by nothing. It has parts that end in any order: Nest's
- * subscription, the method's own work, the response. It is over when none of them is left.
+ * subscription, the method's own work, the response. It is over when none of them is left; then its scope gives back the
+ * permit.
  */
 export class HandlerCall {
   /** Set as long as there is one; not yet when the key comes from the arguments. */
   permit: Permit | undefined;
-  /** Settles when all work of the call is over, and what its scope held is released. */
-  readonly over: Promise<void>;
 
   private readonly abandoned = new Abandonment();
-  private readonly response: ResponseStream | undefined;
-  private stopWatching: () => void = () => undefined;
+  private stopWatching: () => void;
   private parts = 0;
   private isOver = false;
   private isRunning = false;
-  private settle: () => void = () => undefined;
+  private onOver: (() => void) | undefined;
 
+  /** @param subscriber Nest, which waits for the result */
   constructor(
     readonly context: ExecutionContext,
+    private readonly definition: SemaphoreDefinition,
     private readonly scope: Scope,
+    private readonly subscriber: Subscriber<unknown>,
   ) {
-    const worked = new Promise<void>((resolve) => {
-      this.settle = resolve;
+    subscriber.add(() => {
+      this.stopWatching();
+      this.abandoned.abort(UNREAD);
     });
-    this.over = worked.then(() => scope.end());
-    this.response = responseOf(context);
-    const connection = connectionOf(context);
-    if (connection !== undefined) {
-      this.stopWatching = onceSentOrClosed(connection, () => {
-        this.abandoned.abort(DISCONNECTED);
-      });
-    }
+    this.stopWatching = unlessSoonOver(() => {
+      const connection = connectionOf(context);
+      if (connection === undefined) return;
+      this.stopWatching = onceSentOrClosed(connection, () => this.abandoned.abort(DISCONNECTED));
+    });
   }
 
   /** Aborted when nobody wants the result any more; by a disconnected client only while the request waits. */
   get signal(): CancelSignal {
     return this.abandoned;
+  }
+
+  /** Resolves when the call is over, and its scope has ended. */
+  async over(): Promise<void> {
+    if (!this.isOver) await new Promise<void>((resolve) => (this.onOver = resolve));
+    await this.scope.end();
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */
@@ -72,32 +78,30 @@ export class HandlerCall {
   }
 
   /** Lets Nest run the rest of the handler's chain, and passes on what comes of it. */
-  subscribe(next: CallHandler, subscriber: Subscriber<unknown>): void {
+  proceed(next: CallHandler): void {
+    const { subscriber } = this;
     const done = this.begin();
     // Whoever asked was gone when the permit came.
     if (subscriber.closed) return done();
-    const subscription = this.enter(() =>
-      next.handle().subscribe({
-        next: (value) => {
-          if (isBody(value)) this.awaitResponse();
-          subscriber.next(value);
-        },
-        error: (error: unknown) => subscriber.error(error),
-        complete: () => subscriber.complete(),
-      }),
-    );
-    subscriber.add(() => {
-      this.stopWatching();
-      subscription.unsubscribe();
-      this.abandoned.abort(UNREAD);
+    try {
+      const subscription = this.enter(() =>
+        next.handle().subscribe({
+          next: (value) => {
+            if (isBody(value)) this.awaitResponse();
+            subscriber.next(value);
+          },
+          error: (error: unknown) => subscriber.error(error),
+          complete: () => subscriber.complete(),
+        }),
+      );
+      subscriber.add(() => {
+        subscription.unsubscribe();
+        done();
+      });
+    } catch (error) {
       done();
-    });
-  }
-
-  /** Nobody listens any more: leaves the queue, if it still stands there. */
-  abandon(): void {
-    this.stopWatching();
-    this.abandoned.abort(UNREAD);
+      subscriber.error(error);
+    }
   }
 
   /**
@@ -105,9 +109,7 @@ export class HandlerCall {
    * after it was over (something that the handler left behind calls it).
    */
   isFor(definition: SemaphoreDefinition): boolean {
-    return (
-      !this.isOver && !this.isRunning && definitionOf(this.context.getHandler()) === definition
-    );
+    return !this.isOver && !this.isRunning && this.definition === definition;
   }
 
   /** Runs the method as a part of this call. */
@@ -146,7 +148,7 @@ export class HandlerCall {
 
   /** A handler that was given `@Res()` or `@Next()` may go on writing after it has returned. */
   private sendsResponse(args: readonly unknown[]): boolean {
-    if (!this.isHttp) return false;
+    if (args.length === 0 || !this.isHttp) return false;
     const [, response, next] = this.context.getArgs<[unknown, unknown, unknown]>();
     return args.some((arg) => arg !== undefined && (arg === response || arg === next));
   }
@@ -160,7 +162,8 @@ export class HandlerCall {
   }
 
   private awaitResponse(): void {
-    if (this.response !== undefined) onceSentOrClosed(this.response, this.begin());
+    const response: ResponseStream | undefined = responseOf(this.context);
+    if (response !== undefined) onceSentOrClosed(response, this.begin());
   }
 
   private begin(): () => void {
@@ -171,7 +174,9 @@ export class HandlerCall {
       isOpen = false;
       if (--this.parts > 0) return;
       this.isOver = true;
-      this.settle();
+      this.onOver?.();
+      // What the last part has just begun may still ask the scope for what it holds.
+      queueMicrotask(() => void this.scope.end());
     };
   }
 }

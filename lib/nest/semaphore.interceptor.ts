@@ -8,7 +8,7 @@ import {
 import { catchError, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
 import type { Permit } from '../core/permit.js';
 import { SemaphoreService } from '../semaphore.service.js';
-import { admit } from './admit.js';
+import { acquireFor } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { takeGuardPermit } from './guard-permits.js';
 import { currentCall, HandlerCall } from './handler-call.js';
@@ -34,11 +34,11 @@ export class SemaphoreInterceptor implements NestInterceptor {
     if (definition === undefined || currentCall()?.context === context) return next.handle();
     // Everything begins with the subscription: without one nobody would ever give the permit back.
     const guarded = new Observable<unknown>((subscriber) => {
-      const call = new HandlerCall(context, this[SEMAPHORE_SERVICE].openScope());
-      subscriber.add(() => call.abandon());
-      this.run(call, definition, next, subscriber).catch((error: unknown) => {
+      try {
+        this.run(context, definition, next, subscriber);
+      } catch (error) {
         subscriber.error(error);
-      });
+      }
     });
     if (!hasOwnErrorClass(context)) return guarded;
     return guarded.pipe(
@@ -48,29 +48,29 @@ export class SemaphoreInterceptor implements NestInterceptor {
     );
   }
 
-  private async run(
-    call: HandlerCall,
+  private run(
+    context: ExecutionContext,
     definition: SemaphoreDefinition,
     next: CallHandler,
     subscriber: Subscriber<unknown>,
-  ): Promise<void> {
-    const work = (permit?: Permit): Promise<true> => {
-      if (permit !== undefined) call.admitted(permit);
-      call.subscribe(next, subscriber);
-      return call.over.then(() => true);
-    };
-    if (definition.key instanceof KeyByArgs) return void (await work());
+  ): void {
     const service = this[SEMAPHORE_SERVICE];
-    const taken = takeGuardPermit(call.context, definition);
-    let ran: true | undefined;
-    if (taken === undefined) {
-      const key = keyOf(definition, call.context, []);
-      ran = await admit(service, definition, key, work, call.signal);
-    } else if (taken.permit !== undefined) {
-      ran = await service.runUnder(taken.permit, work);
-    }
-    if (ran === true) return;
-    subscriber.next(undefined);
-    subscriber.complete();
+    const call = new HandlerCall(context, definition, service.openScope(), subscriber);
+    if (definition.key instanceof KeyByArgs) return call.proceed(next);
+    const admitted = (permit: Permit | undefined): void => {
+      if (permit === undefined) {
+        subscriber.next(undefined);
+        subscriber.complete();
+      } else {
+        call.admitted(permit);
+        call.proceed(next);
+      }
+    };
+    const taken = takeGuardPermit(context, definition);
+    if (taken !== undefined) return admitted(taken.permit);
+    const key = keyOf(definition, context, []);
+    acquireFor(service, definition, key, call.signal).then(admitted, (error: unknown) =>
+      subscriber.error(error),
+    );
   }
 }

@@ -1,0 +1,26 @@
+const SOON_MS = 5;
+
+const tasks = new Set<() => void>();
+let isTimerSet = false;
+
+/**
+ * Does the task within a moment, unless it is stopped before: for what costs more than most calls last. All share one
+ * timer.
+ * @returns what stops it
+ */
+export function unlessSoonOver(task: () => void): () => void {
+  const own = (): void => task();
+  tasks.add(own);
+  if (!isTimerSet) {
+    isTimerSet = true;
+    setTimeout(doAll, SOON_MS).unref();
+  }
+  return () => void tasks.delete(own);
+}
+
+function doAll(): void {
+  isTimerSet = false;
+  const due = [...tasks];
+  tasks.clear();
+  for (const task of due) task();
+}
