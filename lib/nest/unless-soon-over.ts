@@ -1,4 +1,4 @@
-const SOON_MS = 5;
+const SOON_MS = 25;
 
 const tasks = new Set<() => void>();
 let isTimerSet = false;
