@@ -5,6 +5,7 @@ import {
 } from '../semaphore.errors.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 import {
+  isOneStep,
   MAX_CALLS,
   MAX_CALLS_BYTES,
   type Timestamp,
@@ -181,9 +182,10 @@ export class RemoteCalls {
   private takeBatch(): Pending[] {
     let size = 0;
     let count = 0;
-    for (const { json } of this.queue) {
+    for (const { call, json } of this.queue) {
       size += Buffer.byteLength(json) + 1;
-      if (count === MAX_CALLS || (count > 0 && size > MAX_CALLS_BYTES)) break;
+      const isFull = count >= MAX_CALLS || (count > 0 && size > MAX_CALLS_BYTES);
+      if (isFull && !isOneStep(this.queue[count - 1]?.call, call)) break;
       count++;
     }
     const batch = this.queue.splice(0, count);

@@ -172,6 +172,9 @@ export class RemoteLink {
   }
 }
 
+/** A type that no parser of the server's application knows: those for JSON refuse what is longer than 100 kB. */
+const CONTENT_TYPE = 'application/vnd.nestjs-semaphore+json';
+
 function contentHeaders(body: string): Record<string, string | number> {
-  return { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  return { 'content-type': CONTENT_TYPE, 'content-length': Buffer.byteLength(body) };
 }

@@ -25,6 +25,7 @@ import type {
 } from '../store/semaphore-store.js';
 import { HttpClient } from './http-request.js';
 import { type Answer, RemoteCalls } from './remote.calls.js';
+import { RemoteFlights } from './remote.flights.js';
 import { RemoteLink } from './remote.link.js';
 import { listKeys } from './remote.listing.js';
 import type { ResolvedRemoteOptions } from './remote.options.js';
@@ -43,6 +44,7 @@ const AFTER_MOVE_MS = 100;
 /** One process at a server: translates the port's calls into HTTP. */
 export class RemoteSession implements StoreSession {
   readonly clientId: string;
+  readonly flights: RemoteFlights;
   private readonly link: RemoteLink;
   private readonly calls: RemoteCalls;
   private readonly permits = new RemotePermits();
@@ -67,6 +69,7 @@ export class RemoteSession implements StoreSession {
       answered: (sample) => this.trust.answered(sample),
       failed: (error) => this.link.cut(error),
     });
+    this.flights = new RemoteFlights(this.calls);
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
       ask: (withinMs) => void this.ask(withinMs),
@@ -254,6 +257,7 @@ export class RemoteSession implements StoreSession {
     },
     permitsChanged: (change) =>
       this.client.permitsChanged({ ...change, previous: change.previous }),
+    published: ({ key, token, payload }) => this.flights.published(key, token, payload),
     down: ({ message }) => {
       this.storeError = new Error(message);
       this.report(this.storeError);

@@ -22,11 +22,15 @@ const REFUSAL = 'x';
 /** In UTF-8, of one unit of a string: what is short need not be measured. */
 const MOST_BYTES_A_UNIT = 3;
 
-/** The outcome for other processes. Never throws. */
+/**
+ * The outcome for other processes. Never throws.
+ * @param storable how many bytes the store takes
+ */
 export function pack(
   key: string,
   outcome: Outcome,
   { serializer, maxResultBytes }: Pick<ResolvedFlightOptions, 'serializer' | 'maxResultBytes'>,
+  storable = Infinity,
 ): Packed {
   let text: string;
   try {
@@ -37,13 +41,15 @@ export function pack(
     const reason = error instanceof Error ? error.message : String(error);
     return refuse(key, `it cannot be serialized (${reason})`, error);
   }
-  if (text.length * MOST_BYTES_A_UNIT <= maxResultBytes) return { payload: text };
+  const limit = Math.min(maxResultBytes, storable);
+  if (text.length * MOST_BYTES_A_UNIT <= limit) return { payload: text };
   const bytes = Buffer.byteLength(text) - 1;
-  if (bytes <= maxResultBytes) return { payload: text };
-  return refuse(
-    key,
-    `it has ${bytes} bytes, and \`maxResultBytes\` is ${maxResultBytes}: return less, or raise it`,
-  );
+  if (bytes <= limit) return { payload: text };
+  const rule =
+    bytes > storable
+      ? `the store takes ${storable}: return less`
+      : `\`maxResultBytes\` is ${maxResultBytes}: return less, or raise it`;
+  return refuse(key, `it has ${bytes} bytes, and ${rule}`);
 }
 
 /** What another process packed. Never throws. */

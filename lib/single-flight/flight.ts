@@ -220,7 +220,8 @@ export class Flight {
 
   /** A permit that was lost is checked by the store too: here the news may not have come yet. */
   private publish(permit: Permit, outcome: Outcome): void {
-    const { payload, refusal } = pack(this.first.key, outcome, this.options);
+    const { store } = this.control;
+    const { payload, refusal } = pack(this.first.key, outcome, this.options, store.maxResultBytes);
     this.refusal = refusal;
     // Whoever stands in the queue by now wants work that is not given up half-way.
     const isGivenUp = outcome.isError && this.working.signal.aborted;
@@ -228,7 +229,7 @@ export class Flight {
     const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
     const publication = { permitId: permit.id, payload, ...times };
     // When that fails, somebody in the queue gets the permit and does the work again.
-    this.control.store.publish(this.permitKey, publication).catch(() => undefined);
+    store.publish(this.permitKey, publication).catch(() => undefined);
     void permit.release();
   }
 

@@ -32,7 +32,7 @@ export class LocalFlights implements FlightControl {
       throw new InvalidOptionsError(
         'store',
         core.session,
-        'one that can do single flight (with `StoreSession.flights`), as the stores in memory and in Redis can',
+        'one that can do single flight (with `StoreSession.flights`), as those of this package can',
       );
     }
     this.store = flights;

@@ -6,6 +6,9 @@
  * and so are {@link publish} and the release after it. Results are text: what is in it is the caller's to know.
  */
 export interface SingleFlightStore {
+  /** Longer results, in UTF-8, cannot be published. @default Infinity */
+  readonly maxResultBytes?: number;
+
   /** Whom to tell of publications that somebody of this process waited for. Called once, before anything else. */
   listen(listener: PublicationListener): void;
 

@@ -1,7 +1,13 @@
 import { Controller, Get } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { Semaphore, SemaphoreModule } from 'nestjs-semaphore';
+import {
+  Semaphore,
+  SemaphoreModule,
+  SemaphoreService,
+  SingleFlightService,
+} from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { SemaphoreServerModule } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockClient } from '../support/lock-server.js';
 import { adapters, TestApp } from '../support/nest-app.js';
@@ -48,6 +54,27 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
     expect((await client.with('').inspect(key)).status).toBe(401);
     const own = await app.fetch(`${prefix === undefined ? '' : `/${prefix}`}/reports`);
     expect(await own.text()).toBe('report');
+  });
+
+  test('takes results of single flights that are longer than what parsers of applications read', async () => {
+    app = await TestApp.start(createAdapter, {
+      imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], path: 'locks' })],
+    });
+    const store = new RemoteSemaphoreStore({ url: `${app.url}/locks`, apiKey: ADMIN_KEY });
+    const services = [1, 2].map(() => new SemaphoreService({ store, log: 'none' }));
+    const long = 'x'.repeat(1_000_000);
+    try {
+      const results: string[] = [];
+      for (const service of services) {
+        const flights = new SingleFlightService(service);
+        const work = (): string => `${long}${results.length}`;
+        results.push(await flights.run('long', work, { ttlMs: 60_000 }));
+      }
+      expect(results.map((result) => result.length)).toEqual([1_000_001, 1_000_001]);
+      expect(results[1] === results[0]).toBe(true);
+    } finally {
+      await Promise.all(services.map((service) => service.close()));
+    }
   });
 
   test('answers broken JSON with a problem, and takes who hangs up out of the queue', async () => {

@@ -103,8 +103,16 @@ describe('what an API key may do over the store of the server', () => {
     const acquire = { op: 'acquire', key: 'k', id: 'a', permits: 1, weight: 1, priority: 0 };
     const call = { ...acquire, leaseMs: null, wait: false, maxWaiting: null };
     const body = (change: object): string => JSON.stringify({ calls: [{ ...call, ...change }] });
+    expect((await post(secret, ADMIN, body({}))).status).toBe(409);
+    // Nobody reads the body of who has no session.
+    expect((await post(secret, ADMIN, '{')).status).toBe(409);
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
+    const publish = { op: 'publish', key: 'k', permitId: 'a', freshMs: 0, staleMs: 0 };
+    const result = (change: object): string =>
+      JSON.stringify({ calls: [{ ...publish, ...change }] });
     const cases: [number, string][] = [
-      [409, body({})],
       [400, '{'],
       [400, '[]'],
       [400, '{"calls":[{}]}'],
@@ -112,8 +120,16 @@ describe('what an API key may do over the store of the server', () => {
       [400, body({ key: '' })],
       [400, body({ leaseMs: -1 })],
       [400, body({ unknown: 1 })],
-      [400, JSON.stringify({ calls: Array.from({ length: 257 }, () => call) })],
-      [413, body({ label: 'x'.repeat(200_000) })],
+      [400, JSON.stringify({ calls: Array.from({ length: 258 }, () => call) })],
+      [400, body({ label: 'x'.repeat(200_000) })],
+      [400, result({})],
+      [400, result({ payload: '!' })],
+      [400, result({ payload: 'v', permitId: 'a b' })],
+      [400, result({ payload: 'v', freshMs: null })],
+      [400, result({ payload: 'v', staleMs: -1 })],
+      [400, JSON.stringify({ calls: [{ op: 'look', key: 'k', seen: 0.5 }] })],
+      [400, JSON.stringify({ calls: [{ op: 'forget', key: '' }] })],
+      [413, result({ payload: 'v'.repeat(9_000_000) })],
     ];
     for (const [status, text] of cases) {
       expect([text.slice(0, 100), (await post(secret, ADMIN, text)).status]).toEqual([
@@ -121,6 +137,7 @@ describe('what an API key may do over the store of the server', () => {
         status,
       ]);
     }
+    aborter.abort();
     expect((await post('short', ADMIN, body({}))).status).toBe(400);
     expect((await fetch(`${url}/v1/store`, { headers: { 'x-api-key': ADMIN } })).status).toBe(400);
     expect((await post(secret, 'not-an-api-key-of-this', body({}))).status).toBe(401);

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { RunOptions, SemaphoreModuleOptions } from 'nestjs-semaphore';
+import type { RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { type Reply, WorkerProcess } from './worker-process.js';
 
 const SCRIPT = fileURLToPath(new URL('./workers/flight-worker.mjs', import.meta.url));
@@ -33,7 +34,10 @@ export class FlightWorker extends WorkerProcess {
     child.on('message', (message: Message) => this.hear(message));
   }
 
-  static start(options: SemaphoreModuleOptions): Promise<FlightWorker> {
+  /** @param options `remote`: over the server there */
+  static start(
+    options: SemaphoreModuleOptions & { remote?: RemoteSemaphoreStoreOptions },
+  ): Promise<FlightWorker> {
     return new FlightWorker(fork(SCRIPT, [], { serialization: 'advanced' })).opened(options);
   }
 

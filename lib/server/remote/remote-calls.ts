@@ -10,6 +10,7 @@ import {
   type WireCall,
   type WireResult,
 } from '../../store/remote/wire.js';
+import type { SingleFlightStore } from '../../store/single-flight-store.js';
 import type { RemoteAccess } from './remote-access.js';
 import type { RemoteSession } from './remote-session.js';
 
@@ -23,6 +24,7 @@ const key = z.string().superRefine((value, context) => {
 const id = z.string().regex(/^[\w-]{1,64}$/);
 const whole = z.int();
 const leaseMs = z.number().min(1).max(1e12).nullable();
+const keptMs = z.number().min(0).max(1e12);
 const permit = { key, id };
 
 const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
@@ -47,10 +49,20 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('renew'), ...permit, leaseMs }),
   z.strictObject({ op: z.literal('inspect'), key }),
   z.strictObject({ op: z.literal('setPermits'), key, permits: whole.min(1).nullable() }),
+  z.strictObject({ op: z.literal('look'), key, seen: whole.min(0).nullable() }),
+  z.strictObject({
+    op: z.literal('publish'),
+    key,
+    permitId: id,
+    payload: z.string().regex(/^[A-Za-z]/),
+    freshMs: keptMs,
+    staleMs: keptMs,
+  }),
+  z.strictObject({ op: z.literal('forget'), key }),
 ]);
 
 /** The body of a POST. */
-export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS) });
+export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS + 1) });
 
 /**
  * Does all calls, in their order: each begins before the one before it has an answer, so that they travel on together.
@@ -123,7 +135,27 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
       return session.session.setPermits(call.key, call.permits).then(() => null);
     case 'forceRelease':
       return session.session.forceRelease(call.key, call.id);
+    case 'look':
+      return flightsOf(session, call.key).look(call.key, call.seen ?? undefined);
+    case 'publish': {
+      const { op: _, key, ...publication } = call;
+      return flightsOf(session, key).publish(key, publication);
+    }
+    case 'forget':
+      return flightsOf(session, call.key)
+        .forget(call.key)
+        .then(() => null);
   }
+}
+
+function flightsOf({ session }: RemoteSession, key: string): SingleFlightStore {
+  if (session.flights !== undefined) return session.flights;
+  throw new StoreUnavailableError(
+    'the store of the server can do no single flight',
+    key,
+    undefined,
+    true,
+  );
 }
 
 function toWireError(error: unknown): { code: string; message: string; nothingDone: boolean } {

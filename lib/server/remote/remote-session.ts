@@ -1,5 +1,10 @@
 import type { Clock } from '../../store/clock.js';
-import { clientIdOf, leaseToWire, type StoreEvents } from '../../store/remote/wire.js';
+import {
+  clientIdOf,
+  leaseToWire,
+  MAX_EVENT_RESULT_LENGTH,
+  type StoreEvents,
+} from '../../store/remote/wire.js';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -46,6 +51,7 @@ export class RemoteSession implements StoreClient {
     this.entries = new RemoteEntries(clock);
     this.heardAt = this.tidiedAt = clock.now();
     this.session = store.connect(this, clientIdOf(name, secret));
+    this.session.flights?.listen((key, token, payload) => this.published(key, token, payload));
   }
 
   get isAttached(): boolean {
@@ -149,6 +155,11 @@ export class RemoteSession implements StoreClient {
   up(): void {
     this.outage = undefined;
     this.tell?.('up', {});
+  }
+
+  private published(key: string, token: number, payload: string | undefined): void {
+    const isShort = payload !== undefined && payload.length <= MAX_EVENT_RESULT_LENGTH;
+    this.tell?.('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 
   private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {

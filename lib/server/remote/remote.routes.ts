@@ -10,6 +10,7 @@ import {
   KEYS_PATH,
   MAX_CALLS_BYTES,
   MAX_GRACE_MS,
+  MAX_RESULT_BYTES,
   MIN_GRACE_MS,
   NAME_HEADER,
   SESSION_HEADER,
@@ -37,7 +38,8 @@ export interface RemoteStore {
 }
 
 const HEARTBEAT_MS = 5000;
-const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
+/** A result is text in text: each of its quotes and backslashes takes two bytes. */
+const BODY = { maxBytes: 2 * (MAX_CALLS_BYTES + MAX_RESULT_BYTES), timeoutMs: 10_000 };
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const { store, list, authenticate, maxSessions = 1000, maxPermits = 10_000 } = options;
@@ -63,8 +65,11 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   async function call({ request, response }: HttpCall): Promise<void> {
     const access = authenticate(request);
     const now = store.clock.now();
+    const secret = secretOf(request);
+    // Long bodies are read of those only who have a session.
+    sessions.get(secret, access);
     const { calls } = validate(callsBody, await readJsonBody(request, BODY));
-    const remote = sessions.get(secretOf(request), access);
+    const remote = sessions.get(secret, access);
     const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
     sendJson(response, 200, { server, now, results });
   }

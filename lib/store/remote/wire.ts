@@ -7,6 +7,7 @@ import type {
   PermitsChange,
   StoreSnapshot,
 } from '../semaphore-store.js';
+import type { Publication } from '../single-flight-store.js';
 
 /**
  * What RemoteSemaphoreStore and the server say to each other.
@@ -30,9 +31,14 @@ export const MAX_GRACE_MS = 60_000;
 /** The server has no stream of the session: nothing was done. */
 export const NO_SESSION_STATUS = 409;
 
-/** Bounds of one POST. */
+/** Bounds of one POST; one call more, or a longer one, when two calls are one step: see {@link isOneStep}. */
 export const MAX_CALLS = 256;
 export const MAX_CALLS_BYTES = 48 * 1024;
+
+/** Of the result of a single flight, in UTF-8. */
+export const MAX_RESULT_BYTES = 4 * 1024 * 1024;
+/** A longer one is asked for by who waits for it. */
+export const MAX_EVENT_RESULT_LENGTH = 16 * 1024;
 
 export type Endless = number | null;
 
@@ -45,7 +51,10 @@ export type WireCall =
   | { op: 'release'; key: string; id: string; holdAtLeastMs: number; lastToken: number }
   | { op: 'renew'; key: string; id: string; leaseMs: Endless }
   | { op: 'inspect'; key: string }
-  | { op: 'setPermits'; key: string; permits: number | null };
+  | { op: 'setPermits'; key: string; permits: number | null }
+  | { op: 'look'; key: string; seen: number | null }
+  | ({ op: 'publish'; key: string } & Publication)
+  | { op: 'forget'; key: string };
 
 export interface WireError {
   code: string;
@@ -87,9 +96,20 @@ export interface StoreEvents {
   failed: { key: string; id: string; message: string };
   revoked: { key: string; id: string };
   permitsChanged: PermitsChange;
+  /** Without a payload that is too long for an event. */
+  published: { key: string; token: number; payload?: string };
   /** The server cannot reach its store. */
   down: { message: string };
   up: Record<string, never>;
+}
+
+/** Whether a call has to travel with the one before it: SingleFlightStore promises that nothing comes between them. */
+export function isOneStep(before: WireCall | undefined, call: WireCall): boolean {
+  if (before?.key !== call.key) return false;
+  return (
+    (before.op === 'look' && call.op === 'acquire') ||
+    (before.op === 'publish' && call.op === 'release')
+  );
 }
 
 export function toWire(value: number): Endless {

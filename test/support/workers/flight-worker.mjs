@@ -1,3 +1,4 @@
+import { RemoteSemaphoreStore } from '../../../dist/client/index.js';
 import { SemaphoreService, SingleFlightService } from '../../../dist/index.js';
 
 /** @type {SemaphoreService} */
@@ -10,8 +11,9 @@ const finishing = new Map();
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const methods = {
-  open(options) {
-    semaphores = new SemaphoreService({ log: 'none', ...options });
+  open({ remote, ...options }) {
+    const store = remote && new RemoteSemaphoreStore(remote);
+    semaphores = new SemaphoreService({ log: 'none', store, ...options });
     flights = new SingleFlightService(semaphores);
   },
   /** `calls` equal calls at once; each value that they got, once. */

@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  InvalidOptionsError,
+  ResultNotSharedError,
+  SemaphoreStore,
+  StoreUnavailableError,
+  type StoreClient,
+  type StoreSession,
+} from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
+import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
+import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
+import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
+import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { StoreServer } from '../../support/store-server.js';
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+
+afterAll(() => redis.stop());
+
+const ROUNDS = 20;
+
+/** A process that knows the server only. */
+function joinOver(pilots: Pilots, { url }: StoreServer): Pilot {
+  return pilots.join({ redis: undefined, store: new RemoteSemaphoreStore({ url }) });
+}
+
+describe('single flight over HTTP', () => {
+  let pilots: Pilots;
+  let server: StoreServer;
+
+  beforeAll(async () => {
+    pilots = new Pilots({ redis: redis.url });
+    server = await StoreServer.start(
+      new RedisSemaphoreStore({ redis: redis.url, keyPrefix: pilots.prefix }),
+    );
+  });
+
+  afterAll(async () => {
+    await pilots[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
+  });
+
+  it('is one with the processes that ask Redis themselves, whoever leads', async () => {
+    const [one, other, direct] = [
+      joinOver(pilots, server),
+      joinOver(pilots, server),
+      pilots.join(),
+    ];
+    for (const [index, leader] of [one, direct].entries()) {
+      const key = `led ${index}`;
+      const job = new Job<unknown>();
+      const followers = [one, other, direct].filter((pilot) => pilot !== leader);
+      const led = leader.flights.run(key, job.work);
+      await job.started;
+      const followed = followers.map(({ flights }) => flights.run(key, job.work));
+      await untilFollowed(direct, key, followers.length);
+      const result = { at: new Date(5), big: 5n, nothing: undefined };
+      job.finish(result);
+      expect(await Promise.all([led, ...followed])).toEqual([result, result, result]);
+      expect(job.runs).toBe(1);
+    }
+  });
+
+  it('gives an error to all, keeps what is to be kept, and forgets it', async () => {
+    const [one, other] = [joinOver(pilots, server), joinOver(pilots, server)];
+    const job = new Job<string>();
+    const led = one.flights.run('fails', job.work);
+    await job.started;
+    const followed = other.flights.run('fails', job.work);
+    await untilFollowed(one, 'fails');
+    job.fail(Object.assign(new RangeError('of the work'), { code: 'E_WORK' }));
+    for (const failed of [led, followed]) {
+      await expect(failed).rejects.toMatchObject({ message: 'of the work', code: 'E_WORK' });
+    }
+
+    expect(await one.flights.run('kept', () => 'old', { ttlMs: 60_000 })).toBe('old');
+    expect(await other.flights.run('kept', () => 'new', { ttlMs: 60_000 })).toBe('old');
+    await one.flights.forget('kept');
+    expect(await other.flights.run('kept', () => 'new', { ttlMs: 60_000 })).toBe('new');
+  });
+
+  // Longer than what fits into an event, and into one POST beside other calls.
+  it('publishes a long result and gives the permit back in one step', async () => {
+    const all = Array.from({ length: 4 }, () => joinOver(pilots, server));
+    const long = 'x'.repeat(60_000);
+    for (let round = 0; round < ROUNDS; round++) {
+      let runs = 0;
+      const work = (): string => `${long}${++runs}`;
+      const results = await Promise.all(
+        all.map(async ({ flights }, index) => {
+          await new Promise((resolve) => setTimeout(resolve, (index * round) % 7));
+          return flights.run(`long ${round}`, work, { ttlMs: 60_000 });
+        }),
+      );
+      expect(new Set(results)).toEqual(new Set([`${long}1`]));
+      expect(runs).toBe(1);
+    }
+  });
+
+  it('finds the result that was published while the connections were broken', async () => {
+    const [leader, follower] = [pilots.join(), joinOver(pilots, server)];
+    for (let round = 0; round < 3; round++) {
+      const key = `broken ${round}`;
+      const job = new Job<string>();
+      const led = leader.flights.run(key, job.work);
+      await job.started;
+      const followed = follower.flights.run(key, job.work);
+      await untilFollowed(leader, key);
+      server.cut();
+      job.finish('done');
+      expect(await Promise.all([led, followed])).toEqual(['done', 'done']);
+      expect(job.runs).toBe(1);
+    }
+  });
+
+  it('says to the others when a result is longer than the server takes', async () => {
+    const [leader, follower] = [joinOver(pilots, server), joinOver(pilots, server)];
+    const options = { maxResultBytes: 100_000_000 };
+    const job = new Job<string>();
+    const led = leader.flights.run('too long', job.work, options);
+    await job.started;
+    const followed = follower.flights.run('too long', job.work, options);
+    await untilFollowed(leader, 'too long');
+    const long = 'x'.repeat(4 * 1024 * 1024);
+    job.finish(long);
+    expect((await led) === long).toBe(true);
+    await expect(followed).rejects.toThrow(ResultNotSharedError);
+    await expect(followed).rejects.toThrow('the store takes 4194304: return less');
+    expect(job.runs).toBe(1);
+  });
+});
+
+it('a result as long as the server takes arrives, whatever is in it', async () => {
+  await using server = await StoreServer.start(new MemorySemaphoreStore());
+  await using pilots = new Pilots();
+  const [one, other] = [joinOver(pilots, server), joinOver(pilots, server)];
+  const text = '"'.repeat(4 * 1024 * 1024 - 100);
+  const options = { ttlMs: 60_000, serializer: { serialize: String, deserialize: String } };
+  expect((await one.flights.run('long', () => text, options)) === text).toBe(true);
+  expect((await other.flights.run('long', () => 'another', options)) === text).toBe(true);
+});
+
+it('an API key for other keys is told so', async () => {
+  const access = { name: 'shop', isAdmin: false, mayUse: (key: string) => key.startsWith('shop:') };
+  await using server = await StoreServer.start(new MemorySemaphoreStore(), { access });
+  await using pilots = new Pilots();
+  const { flights } = joinOver(pilots, server);
+  await expect(flights.run('rates', () => 1)).rejects.toThrow(InvalidOptionsError);
+  await expect(flights.forget('rates')).rejects.toThrow('one that the API key may use');
+});
+
+it('a server whose store can do none says so', async () => {
+  class PlainStore extends SemaphoreStore {
+    private readonly memory = new MemorySemaphoreStore();
+
+    connect(client: StoreClient, clientId?: string): StoreSession {
+      const session = this.memory.connect(client, clientId);
+      return Object.defineProperty(session, 'flights', { value: undefined });
+    }
+  }
+  await using server = await StoreServer.start(new PlainStore());
+  await using pilots = new Pilots();
+  const { flights } = joinOver(pilots, server);
+  const failed = flights.run('key', () => 1);
+  await expect(failed).rejects.toThrow(StoreUnavailableError);
+  await expect(failed).rejects.toThrow('the store of the server can do no single flight');
+});
