@@ -341,6 +341,26 @@ describe('inspect, list and forceRelease', () => {
   );
 });
 
+test(
+  'The events of a release by force come before those of what it made possible',
+  withServices(async (one, other) => {
+    for (const admin of [one, other]) {
+      const told: string[] = [];
+      const subscription = one.events.subscribe((event) => {
+        const isTold = event.type === 'lost' || event.type === 'acquired';
+        if (isTold) told.push(`${event.type} ${event.permitId}`);
+      });
+      const permit = await one.acquire('k');
+      const { outcome } = await queued(one, () => one.acquire('k'));
+      expect(await admin.forceRelease('k', permit.id)).toBe(true);
+      const next = await outcome;
+      expect(told).toEqual([`acquired ${permit.id}`, `lost ${permit.id}`, `acquired ${next.id}`]);
+      await next.release();
+      subscription.unsubscribe();
+    }
+  }),
+);
+
 describe('holdAtLeastMs', () => {
   test(
     'keeps a released permit taken for a while',

@@ -168,9 +168,9 @@ export class KeyState {
     const waiter = holder === undefined ? this.line.remove(id) : undefined;
     const dropped = holder ?? waiter;
     if (dropped === undefined) return false;
+    if (!holder?.isReleased) dropped.owner.tell((client) => client.revoked(this.key, id));
     if (holder) this.lose(holder);
     this.admit(now);
-    if (!holder?.isReleased) dropped.owner.tell((client) => client.revoked(this.key, id));
     return true;
   }
 

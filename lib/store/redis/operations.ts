@@ -12,6 +12,8 @@ export interface Request {
   readonly text: string;
   /** Arguments apart from the text: of a poll, whose number is not known before. */
   readonly list?: readonly string[] | undefined;
+  /** Hears of the answer before the grants that came with it: they may be of what this took away. */
+  readonly first?: ((answer: never) => void) | undefined;
 }
 
 /** A request, and who wants to know what comes of it: one of the two is called, once, and must not throw. */

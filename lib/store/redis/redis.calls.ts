@@ -67,10 +67,10 @@ export class RedisCalls {
   }
 
   /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
-  send<T>({ state, text, list }: Request): Promise<Answer<T>> {
+  send<T>(request: Request): Promise<Answer<T>> {
     return new Promise((resolve, reject) => {
       const answered = (value: T, sample: Sample): void => resolve({ value, sample });
-      this.issue({ state, text, list, answered, failed: reject });
+      this.issue({ ...request, answered, failed: reject });
     });
   }
 
@@ -193,7 +193,10 @@ export class RedisCalls {
     }
     // First: an answer to somebody who asked again ends the wait, and the grant would find nobody.
     const grants = reply[operations.length + 1] as OwnGrants;
-    if (grants.length > 0) this.onOwnGrants(grants, sample);
+    if (grants.length > 0) {
+      for (let i = 0; i < operations.length; i++) operations[i]?.first?.(reply[i + 1] as never);
+      this.onOwnGrants(grants, sample);
+    }
     for (let i = 0; i < operations.length; i++) {
       (operations[i] as Operation).answered(reply[i + 1] as never, sample);
     }

@@ -218,8 +218,12 @@ export class RedisSession implements StoreSession {
 
   async forceRelease(key: string, id: string): Promise<boolean> {
     const state = this.keys.state(key);
-    const { value } = await this.calls.send<number>({ state, text: `F${id}` });
-    return value === 1;
+    const isDone = (answer: number): boolean => answer === 1;
+    const first = (answer: number): void => {
+      if (isDone(answer)) this.revoked(state, id);
+    };
+    const { value } = await this.calls.send<number>({ state, text: `F${id}`, first });
+    return isDone(value);
   }
 
   health(timeoutMs: number): Promise<StoreHealth> {
@@ -257,15 +261,18 @@ export class RedisSession implements StoreSession {
       this.flights.onMessage(rest);
     } else if (text.startsWith('!')) {
       const end = rest.indexOf(' ');
-      const [id, state] = [rest.slice(0, end), rest.slice(end + 1)];
-      this.waiting.remove(id);
-      this.client.revoked(this.keys.keyOf(state), id);
+      this.revoked(rest.slice(end + 1), rest.slice(0, end));
     } else {
       for (const one of text.split(',')) {
         const fields = one.split(' ');
         this.waiting.granted(fields[0] as string, toGranted(fields, 1), true);
       }
     }
+  }
+
+  private revoked(state: string, id: string): void {
+    this.waiting.remove(id);
+    this.client.revoked(this.keys.keyOf(state), id);
   }
 
   private onGrant(waiting: Waiting, grant: Grant): void {
