@@ -2,13 +2,8 @@ import type { Observable } from 'rxjs';
 import { filter } from 'rxjs';
 import type { Permit } from './core/permit.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
-import {
-  type AcquireOptions,
-  overlay,
-  type SemaphoreOptions,
-  validateKey,
-  validateOptions,
-} from './semaphore.options.js';
+import { overlay, validateKey, validateOptions } from './resolve-options.js';
+import type { AcquireOptions, SemaphoreOptions } from './semaphore.options.js';
 import type { Bound, SemaphoreService } from './semaphore.service.js';
 import type { SemaphoreSnapshot } from './store/semaphore-store.js';
 

@@ -1,5 +1,6 @@
 import { isObject } from './option-rules.js';
-import { type AcquireOptions, resolveOptions, type ResolvedOptions } from './semaphore.options.js';
+import { resolveOptions, type ResolvedOptions } from './resolve-options.js';
+import type { AcquireOptions } from './semaphore.options.js';
 
 /**
  * Options on top of defaults. What was checked before is not checked again: options that cannot change, as those of

@@ -1,12 +1,8 @@
 import type { UnkeptGrant } from './core/unkept-permit.js';
 import { asUnkept, type UnkeptPermits } from './core/unkept-permits.js';
 import { SemaphoreClosedError } from './semaphore.errors.js';
-import {
-  type AcquireOptions,
-  type ResolvedOptions,
-  validateKey,
-  validateLease,
-} from './semaphore.options.js';
+import { type ResolvedOptions, validateKey, validateLease } from './resolve-options.js';
+import type { AcquireOptions } from './semaphore.options.js';
 import type { Lease, ReleaseOutcome } from './store/semaphore-store.js';
 
 /** What {@link PermitsById} needs of its service. */

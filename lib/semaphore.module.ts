@@ -11,13 +11,11 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import {
-  type RedisConnection,
-  resolveModuleOptions,
-  type SemaphoreModuleOptions,
-  type SemaphoreOptions,
-  validateKey,
-  validateOptions,
+import { resolveModuleOptions, validateKey, validateOptions } from './resolve-options.js';
+import type {
+  RedisConnection,
+  SemaphoreModuleOptions,
+  SemaphoreOptions,
 } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
 import { SingleFlightService } from './single-flight/single-flight.service.js';

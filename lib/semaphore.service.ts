@@ -20,17 +20,19 @@ import {
 } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
-  type AcquireOptions,
-  type LogLevel,
-  type LogOptions,
   resolveLog,
   resolveModuleOptions,
-  type SemaphoreModuleOptions,
-  type SemaphoreOptions,
-  type StatusCodes,
   validateKey,
   validatePermits,
   validateTimeout,
+} from './resolve-options.js';
+import type {
+  AcquireOptions,
+  LogLevel,
+  LogOptions,
+  SemaphoreModuleOptions,
+  SemaphoreOptions,
+  StatusCodes,
 } from './semaphore.options.js';
 import { createStore } from './store/create-store.js';
 import {

@@ -1,5 +1,5 @@
 import { PermitLostError } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import { BorrowedPermit } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import { HeldPermit } from './held-permit.js';

@@ -1,6 +1,6 @@
 import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Permit } from './permit.js';
 
 /** Measures one acquisition. None of these may throw, and each is called once at most, but for {@link queued}. */

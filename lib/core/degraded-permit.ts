@@ -1,5 +1,5 @@
 import { PermitLostError } from '../semaphore.errors.js';
-import { validateLease } from '../semaphore.options.js';
+import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';

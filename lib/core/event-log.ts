@@ -1,6 +1,6 @@
 import { detailOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
-import type { ResolvedLog } from '../semaphore.options.js';
+import type { ResolvedLog } from '../resolve-options.js';
 
 /** Where log lines go; Nest's Logger is one. */
 export interface SemaphoreLogger {

@@ -1,5 +1,5 @@
 import type { LostReason } from '../semaphore.errors.js';
-import { validateLease } from '../semaphore.options.js';
+import { validateLease } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import type { Grant, Lease, ReleaseOutcome, StoreSession } from '../store/semaphore-store.js';
 import type { Alarm } from './alarm.js';

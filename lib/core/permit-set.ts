@@ -1,4 +1,4 @@
-import { validateLease } from '../semaphore.options.js';
+import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Permit } from './permit.js';
 

@@ -1,5 +1,6 @@
 import { AcquireAbortedError, ScopeError } from '../semaphore.errors.js';
-import { type AcquireOptions, overlay, type ResolvedOptions } from '../semaphore.options.js';
+import { overlay, type ResolvedOptions } from '../resolve-options.js';
+import type { AcquireOptions } from '../semaphore.options.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
 import { PermitSet } from './permit-set.js';

@@ -6,7 +6,7 @@ import {
   StoreUnavailableError,
 } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import type {
   AcquireReply,

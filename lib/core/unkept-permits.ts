@@ -1,5 +1,5 @@
 import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Entry } from './held-permit.js';
 import type { LeaseKeeperParts } from './lease-keeper.js';

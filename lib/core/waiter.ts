@@ -1,5 +1,5 @@
 import { PermitUnavailableError, type UnavailableReason } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { AcquireRequest } from '../store/semaphore-store.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';

@@ -10,7 +10,7 @@ import {
   SemaphoreClosedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
-import { validateKey } from '../semaphore.options.js';
+import { validateKey } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { AccessControl, type Visitor } from './access-control.js';
 import { AssetFiles } from './asset-files.js';

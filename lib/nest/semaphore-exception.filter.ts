@@ -2,7 +2,8 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Inject } from '@nestjs
 import { HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
-import { resolveModuleOptions, type SemaphoreModuleOptions } from '../semaphore.options.js';
+import { resolveModuleOptions } from '../resolve-options.js';
+import type { SemaphoreModuleOptions } from '../semaphore.options.js';
 import { httpAnswerOf, payloadOf, RETRIABLE_ERRORS, type RetriableError } from './error-payload.js';
 import { toTransportError, transportPayload } from './transport-error.js';
 

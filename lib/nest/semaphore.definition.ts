@@ -1,7 +1,8 @@
 import type { ExecutionContext } from '@nestjs/common';
 import 'reflect-metadata';
 import { InvalidOptionsError } from '../semaphore.errors.js';
-import { type SemaphoreOptions, validateKey, validateOptions } from '../semaphore.options.js';
+import { validateKey, validateOptions } from '../resolve-options.js';
+import type { SemaphoreOptions } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
 
 /** Options of `@Semaphore()`. */

@@ -1,5 +1,5 @@
 import { PermitUnavailableError } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { lockPrefixOf, newLockId } from './permit-ids.js';
 

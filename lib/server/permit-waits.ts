@@ -3,7 +3,7 @@ import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { isSent } from '../http/http-handler.js';
 import type { PermitsById } from '../permits-by-id.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 
 /** What a request wants. Requests with the same id want the same permit. */
 export interface WaitWish {

@@ -1,7 +1,8 @@
 import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { PermitLostError } from '../semaphore.errors.js';
-import { type AcquireOptions, type ResolvedOptions, resolveOptions } from '../semaphore.options.js';
+import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
+import type { AcquireOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { requireKeys, type Access } from './api-keys.js';
 import { holdAtLeastOf, permitIdOf } from './permit-ids.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { validateKey } from '../semaphore.options.js';
+import { validateKey } from '../resolve-options.js';
 
 /** As the store keeps times exactly. */
 const MAX_DURATION_MS = 1e12;

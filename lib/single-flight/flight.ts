@@ -7,7 +7,7 @@ import {
   SingleFlightAbortedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
-import { resolveOptions } from '../semaphore.options.js';
+import { resolveOptions } from '../resolve-options.js';
 import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
 import { type Outcome, pack, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';

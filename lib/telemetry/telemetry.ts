@@ -1,7 +1,7 @@
 import type { Acquired, AcquisitionProbe, StartProbe } from '../core/acquisition-probe.js';
 import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
-import type { ResolvedOptions } from '../semaphore.options.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import { type Instruments, instrumentsOf, SCOPE } from './instruments.js';
 import { type Attributes, type Histogram, loadOpenTelemetry } from './open-telemetry.js';

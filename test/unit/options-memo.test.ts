@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { OptionsMemo } from '../../lib/options-memo.js';
-import { type AcquireOptions, resolveOptions } from '../../lib/semaphore.options.js';
+import { resolveOptions } from '../../lib/resolve-options.js';
+import type { AcquireOptions } from '../../lib/semaphore.options.js';
 
 const DEFAULTS = { waitMs: 50 };
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SemaphoreError, StoreUnavailableError } from '../../semaphore.errors.js';
-import { validateKey } from '../../semaphore.options.js';
+import { validateKey } from '../../resolve-options.js';
 import {
   acquireReplyToWire,
   fromWire,

@@ -1,5 +1,6 @@
 import { InvalidOptionsError } from '../../semaphore.errors.js';
-import { type RedisConnection, resolveModuleOptions } from '../../semaphore.options.js';
+import { resolveModuleOptions } from '../../resolve-options.js';
+import type { RedisConnection } from '../../semaphore.options.js';
 import { newClientId } from '../client-id.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
 import { createConnector } from './redis.connection.js';

@@ -24,11 +24,7 @@ import {
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
-import {
-  resolveLog,
-  resolveModuleOptions,
-  resolveOptions,
-} from '../../../lib/semaphore.options.js';
+import { resolveLog, resolveModuleOptions, resolveOptions } from '../../../lib/resolve-options.js';
 import { resolveServerOptions } from '../../../lib/server/server.options.js';
 import { resolveFlightOptions } from '../../../lib/single-flight/single-flight.options.js';
 import { superjsonSerializer } from '../../../lib/single-flight/superjson.serializer.js';

@@ -4,7 +4,7 @@ import {
   resolveModuleOptions,
   resolveOptions,
   validateOptions,
-} from '../../lib/semaphore.options.js';
+} from '../../lib/resolve-options.js';
 
 function errorOf(task: () => unknown): InvalidOptionsError {
   try {

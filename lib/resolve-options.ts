@@ -1,0 +1,270 @@
+import type { CancelSignal } from './core/abandonment.js';
+import {
+  ABORT_SIGNAL,
+  duration,
+  flag,
+  isObject,
+  merge,
+  oneOf,
+  orInfinity,
+  type Rule,
+  wholeNumber,
+} from './option-rules.js';
+import { InvalidOptionsError } from './semaphore.errors.js';
+import type { SemaphoreEventType } from './semaphore.events.js';
+import type {
+  AcquireOptions,
+  LogLevel,
+  LogOptions,
+  RedisConnection,
+  SemaphoreModuleOptions,
+  SemaphoreOptions,
+  StatusCodes,
+} from './semaphore.options.js';
+import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
+
+/** Every option with its value. */
+export type ResolvedOptions = Required<Omit<SemaphoreOptions, 'label'>> & {
+  label: string | undefined;
+  signal: CancelSignal | undefined;
+};
+
+/** The module's options with their values. */
+export type ResolvedModuleOptions = Required<
+  Omit<SemaphoreModuleOptions, 'redis' | 'store' | 'statusCodes'>
+> & {
+  redis: RedisConnection | undefined;
+  store: SemaphoreStore | undefined;
+  statusCodes: Required<StatusCodes>;
+};
+
+/** {@link LogOptions} with their values. */
+export type ResolvedLog = Required<Omit<LogOptions, 'sink'>> & Pick<LogOptions, 'sink'>;
+
+const DEFAULTS: ResolvedOptions = Object.freeze({
+  permits: 1,
+  weight: 1,
+  waitMs: 10_000,
+  maxWaiting: Infinity,
+  priority: 0,
+  leaseMs: 30_000,
+  renew: true,
+  maxHoldMs: Infinity,
+  holdAtLeastMs: 0,
+  reentrant: false,
+  localPasses: 0,
+  onStoreFailure: 'reject',
+  label: undefined,
+  name: 'unnamed',
+  signal: undefined,
+});
+
+const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
+  redis: undefined,
+  store: undefined,
+  keyPrefix: 'semaphore',
+  defaults: Object.freeze({}),
+  storeTimeoutMs: 5000,
+  minReplicas: 0,
+  replicaTimeoutMs: 1000,
+  log: 'problems',
+  telemetry: true,
+  statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
+});
+
+const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
+
+const MAX_KEY_BYTES = 512;
+const MAX_LABEL_LENGTH = 256;
+const MAX_NAME_LENGTH = 512;
+const MAX_PRIORITY = 100_000;
+const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
+  permits: wholeNumber(1),
+  weight: wholeNumber(1),
+  waitMs: orInfinity(duration(0)),
+  maxWaiting: orInfinity(wholeNumber(0)),
+  priority: wholeNumber(-MAX_PRIORITY, MAX_PRIORITY),
+  leaseMs: orInfinity(duration(1)),
+  renew: flag,
+  maxHoldMs: orInfinity(duration(1)),
+  holdAtLeastMs: duration(0),
+  reentrant: flag,
+  localPasses: wholeNumber(0, TOKENS_A_GRANT - 1),
+  onStoreFailure: oneOf('reject', 'allow', 'local'),
+  label: {
+    text: `a string of at most ${MAX_LABEL_LENGTH} characters`,
+    holds: (value) => typeof value === 'string' && value.length <= MAX_LABEL_LENGTH,
+  },
+  name: {
+    text: `a non-empty string of at most ${MAX_NAME_LENGTH} characters`,
+    holds: (value) =>
+      typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_LENGTH,
+  },
+  signal: ABORT_SIGNAL,
+};
+
+const LOG_LEVEL = oneOf('none', 'problems', 'all');
+
+const LOG_RULES: Record<keyof LogOptions, Rule> = {
+  level: LOG_LEVEL,
+  events: { text: 'an object of kinds of events with true or false', holds: isObject },
+  sink: { text: 'a function', holds: (value) => typeof value === 'function' },
+};
+
+const LOG_EVENT_RULES: Record<SemaphoreEventType, Rule> = {
+  waiting: flag,
+  acquired: flag,
+  rejected: flag,
+  renewed: flag,
+  lost: flag,
+  released: flag,
+  'permits-changed': flag,
+  'refresh-failed': flag,
+  'store-down': flag,
+  'store-up': flag,
+};
+
+const STATUS_CODE = wholeNumber(400, 599);
+
+const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
+  busy: STATUS_CODE,
+  timeout: STATUS_CODE,
+  queueFull: STATUS_CODE,
+  unavailable: STATUS_CODE,
+};
+
+/** What ioredis would take without a word, and connect to its default instead. */
+function isRedisConnection(value: unknown): boolean {
+  if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
+  if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
+  const { port } = value as { port?: unknown };
+  return (
+    port === undefined ||
+    port === null ||
+    PORT.holds(typeof port === 'string' ? Number(port) : port)
+  );
+}
+
+const PORT = wholeNumber(0, 65_535);
+
+const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
+  redis: {
+    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance',
+    holds: isRedisConnection,
+  },
+  store: {
+    text: 'a SemaphoreStore',
+    holds: (value) => isObject(value) && typeof (value as SemaphoreStore).connect === 'function',
+  },
+  keyPrefix: {
+    text: 'a non-empty string of at most 128 characters without braces',
+    holds: (value) => typeof value === 'string' && /^[^{}]{1,128}$/su.test(value),
+  },
+  defaults: { text: 'an object of semaphore options', holds: isObject },
+  storeTimeoutMs: duration(1),
+  minReplicas: wholeNumber(0, 100),
+  replicaTimeoutMs: duration(1),
+  log: {
+    text: `${LOG_LEVEL.text}, or an object of log options`,
+    holds: (value) => LOG_LEVEL.holds(value) || (isObject(value) && !Array.isArray(value)),
+  },
+  telemetry: flag,
+  statusCodes: { text: 'an object of HTTP status codes', holds: isObject },
+};
+
+/**
+ * The levels of options, later ones winning, with defaults for the rest. Undefined says nothing. Changes none of them.
+ * @throws {InvalidOptionsError} naming the option, the value and the rule
+ */
+export function resolveOptions(
+  ...levels: readonly (AcquireOptions | undefined)[]
+): ResolvedOptions {
+  const resolved = merge(DEFAULTS, OPTION_RULES, levels);
+  if (resolved.weight > resolved.permits) {
+    throw new InvalidOptionsError(
+      'weight',
+      resolved.weight,
+      `at most \`permits\` (${resolved.permits})`,
+    );
+  }
+  return resolved;
+}
+
+/** The options of a call on top of those of its semaphore. Undefined says nothing; nothing is checked. */
+export function overlay(
+  base: AcquireOptions | undefined,
+  call: AcquireOptions | undefined,
+): AcquireOptions | undefined {
+  if (call === undefined) return base;
+  // What is not even an object is for resolveOptions to refuse.
+  if (base === undefined || typeof call !== 'object' || call === null) return call;
+  const said = Object.entries(call).filter(([, value]) => value !== undefined);
+  return { ...base, ...Object.fromEntries(said) };
+}
+
+/**
+ * Checks options that are to be merged later, when a weight may still meet its permits.
+ * @throws {InvalidOptionsError}
+ */
+export function validateOptions(options: SemaphoreOptions): void {
+  merge(DEFAULTS, OPTION_RULES, [options]);
+  if ('signal' in options) {
+    throw new InvalidOptionsError(
+      'signal',
+      options.signal,
+      'left out: it is of a single call only',
+    );
+  }
+  if (options.permits !== undefined) resolveOptions(options);
+}
+
+/** @throws {InvalidOptionsError} */
+export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): ResolvedModuleOptions {
+  const resolved = merge(MODULE_DEFAULTS, MODULE_RULES, [options]);
+  if (resolved.redis !== undefined && resolved.store !== undefined) {
+    throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
+  }
+  validateOptions(resolved.defaults);
+  resolveLog(resolved.log);
+  resolved.statusCodes = merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [
+    resolved.statusCodes,
+  ]);
+  return resolved;
+}
+
+/** @throws {InvalidOptionsError} */
+export function resolveLog(log: LogLevel | LogOptions): ResolvedLog {
+  if (!MODULE_RULES.log.holds(log)) {
+    throw new InvalidOptionsError('log', log, MODULE_RULES.log.text);
+  }
+  const resolved = merge(LOG_DEFAULTS, LOG_RULES, [typeof log === 'object' ? log : { level: log }]);
+  resolved.events = merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]);
+  return resolved;
+}
+
+/** @throws {InvalidOptionsError} */
+export function validateKey(key: unknown): asserts key is string {
+  // A UTF-16 unit has at most three bytes in UTF-8: most keys need no counting.
+  if (typeof key === 'string' && key.length > 0) {
+    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return;
+  }
+  throw new InvalidOptionsError('key', key, `a non-empty string of at most ${MAX_KEY_BYTES} bytes`);
+}
+
+/** A limit for `setPermits`. @throws {InvalidOptionsError} */
+export function validatePermits(permits: unknown, key: string): void {
+  if (permits === null || OPTION_RULES.permits.holds(permits)) return;
+  throw new InvalidOptionsError('permits', permits, `${OPTION_RULES.permits.text}, or null`, key);
+}
+
+/** How long a health check may take. @throws {InvalidOptionsError} */
+export function validateTimeout(timeoutMs: unknown): void {
+  const rule = duration(1);
+  if (!rule.holds(timeoutMs)) throw new InvalidOptionsError('timeoutMs', timeoutMs, rule.text);
+}
+
+/** A lease for `permit.renew`. @throws {InvalidOptionsError} */
+export function validateLease(leaseMs: unknown, key: string): void {
+  if (OPTION_RULES.leaseMs.holds(leaseMs)) return;
+  throw new InvalidOptionsError('leaseMs', leaseMs, OPTION_RULES.leaseMs.text, key);
+}
