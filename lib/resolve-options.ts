@@ -9,6 +9,7 @@ import {
   orInfinity,
   type Rule,
   wholeNumber,
+  within,
 } from './option-rules.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEventType } from './semaphore.events.js';
@@ -75,6 +76,7 @@ const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
 const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
 
 const MAX_KEY_BYTES = 512;
+const KEY_RULE = `a non-empty string of at most ${MAX_KEY_BYTES} bytes`;
 const MAX_LABEL_LENGTH = 256;
 const MAX_NAME_LENGTH = 512;
 const MAX_PRIORITY = 100_000;
@@ -224,11 +226,11 @@ export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): Reso
   if (resolved.redis !== undefined && resolved.store !== undefined) {
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }
-  validateOptions(resolved.defaults);
+  within('defaults', () => validateOptions(resolved.defaults));
   resolveLog(resolved.log);
-  resolved.statusCodes = merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [
-    resolved.statusCodes,
-  ]);
+  resolved.statusCodes = within('statusCodes', () =>
+    merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [resolved.statusCodes]),
+  );
   return resolved;
 }
 
@@ -237,18 +239,30 @@ export function resolveLog(log: LogLevel | LogOptions): ResolvedLog {
   if (!MODULE_RULES.log.holds(log)) {
     throw new InvalidOptionsError('log', log, MODULE_RULES.log.text);
   }
-  const resolved = merge(LOG_DEFAULTS, LOG_RULES, [typeof log === 'object' ? log : { level: log }]);
-  resolved.events = merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]);
-  return resolved;
+  const given = typeof log === 'object' ? log : { level: log };
+  return within('log', () => {
+    const resolved = merge(LOG_DEFAULTS, LOG_RULES, [given]);
+    resolved.events = within('events', () =>
+      merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]),
+    );
+    return resolved;
+  });
 }
 
 /** @throws {InvalidOptionsError} */
 export function validateKey(key: unknown): asserts key is string {
+  if (!isKey(key)) throw new InvalidOptionsError('key', key, KEY_RULE);
+}
+
+/** Of a named semaphore, whose key it is. @throws {InvalidOptionsError} */
+export function validateName(name: unknown): asserts name is string {
+  if (!isKey(name)) throw new InvalidOptionsError('name', name, KEY_RULE);
+}
+
+function isKey(key: unknown): key is string {
+  if (typeof key !== 'string' || key.length === 0) return false;
   // A UTF-16 unit has at most three bytes in UTF-8: most keys need no counting.
-  if (typeof key === 'string' && key.length > 0) {
-    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return;
-  }
-  throw new InvalidOptionsError('key', key, `a non-empty string of at most ${MAX_KEY_BYTES} bytes`);
+  return key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES;
 }
 
 /** A limit for `setPermits`. @throws {InvalidOptionsError} */

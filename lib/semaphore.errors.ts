@@ -211,15 +211,18 @@ export class InvalidOptionsError extends SemaphoreError {
   /**
    * @param option name of the option
    * @param rule what it must be, to follow "Expected `option` to be"
+   * @param where the options stand, to precede that
    */
   constructor(
     readonly option: string,
     value: unknown,
     readonly rule: string,
     key?: string,
+    where?: string,
   ) {
     const shown = withoutSecrets(value);
-    super(`Expected \`${option}\` to be ${rule}, got ${describe(shown)}`, key);
+    const place = where === undefined ? '' : `${where}: `;
+    super(`${place}Expected \`${option}\` to be ${rule}, got ${describe(shown)}`, key);
     this.value = shown;
   }
 }
@@ -233,6 +236,7 @@ function describe(value: unknown): string {
   if (typeof value === 'string') {
     return `${JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)} (string)`;
   }
+  if (Array.isArray(value)) return `an array of ${value.length}`;
   if (typeof value === 'object') return `${Object.prototype.toString.call(value)} (object)`;
   if (typeof value === 'function') return `${value.name || 'anonymous'} (function)`;
   return `\`${String(value)}\` (${typeof value})`;

@@ -11,7 +11,9 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { resolveModuleOptions, validateKey, validateOptions } from './resolve-options.js';
+import { checkedAt } from './option-rules.js';
+import { resolveModuleOptions, validateName, validateOptions } from './resolve-options.js';
+import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,
   SemaphoreModuleOptions,
@@ -67,9 +69,13 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    * @throws {InvalidOptionsError}
    */
   static forFeature(features: SemaphoreFeature[]): DynamicModule {
-    const providers = features.map(({ name, ...options }): Provider => {
-      validateKey(name);
-      validateOptions(options);
+    if (!Array.isArray(features)) {
+      throw new InvalidOptionsError('features', features, 'an array of named semaphores');
+    }
+    const providers = features.map((feature): Provider => {
+      const { name, ...options } = feature ?? {};
+      validateName(name);
+      checkedAt(`SemaphoreModule.forFeature, "${name}"`, () => validateOptions(options));
       return {
         provide: getSemaphoreToken(name),
         useFactory: (service: SemaphoreService) => new NamedSemaphore(service, name, options),

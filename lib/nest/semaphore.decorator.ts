@@ -1,6 +1,7 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
 import { Observable } from 'rxjs';
+import { checkedAt } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { invoke, type ReturnKind } from './guarded-method.js';
@@ -68,7 +69,10 @@ function decorateMethod(
       invoke({ definition, instance, args }, kind),
   });
   const options = { ...given, ...before?.given };
-  const definition = createDefinition(`${name}.${String(property)}`, method, guarded, options);
+  const called = `${name}.${String(property)}`;
+  const definition = checkedAt(`@Semaphore() on ${called}`, () =>
+    createDefinition(called, method, guarded, options),
+  );
   copyMetadata(decorated, guarded);
   setDefinition(guarded, definition);
   descriptor.value = guarded;

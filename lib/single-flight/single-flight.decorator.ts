@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
 import { Observable } from 'rxjs';
 import { KeyByArgs } from '../nest/by-args.js';
-import { isObject } from '../option-rules.js';
+import { checkedAt, isObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { resolveFlightOptions, type SingleFlightOptions } from './single-flight.options.js';
 import { SingleFlightService } from './single-flight.service.js';
@@ -42,7 +42,7 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
   const { key, ...rest } = options;
-  resolveFlightOptions(rest);
+  checkedAt('@SingleFlight()', () => resolveFlightOptions(rest));
   if (key !== undefined && (typeof key !== 'string' || key === '') && !(key instanceof KeyByArgs)) {
     throw new InvalidOptionsError('key', key, 'a non-empty string, or byArgs(…)');
   }

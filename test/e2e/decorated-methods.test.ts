@@ -553,7 +553,10 @@ describe('a decorated method', () => {
   });
 
   it.each([
-    [{ permits: 0 }, /Expected `permits` to be a whole number >= 1, got `0`/u],
+    [
+      { permits: 0 },
+      /^@Semaphore\(\) on Wrong\.method: Expected `permits` to be a whole number >= 1, got `0`/u,
+    ],
     [{ permits: 2, weight: 3 }, /Expected `weight` to be at most `permits` \(2\), got `3`/u],
     [{ key: '' }, /Expected `key` to be a non-empty string/u],
     [{ key: 7 }, /Expected `key` to be a string, a function/u],

@@ -86,9 +86,13 @@ describe('SemaphoreModule.forRoot()', () => {
   it.each<[string, object, RegExp]>([
     ['both stores', { redis: 'redis://localhost', store: new MemorySemaphoreStore() }, /`store`/u],
     ['a prefix', { keyPrefix: '' }, /Expected `keyPrefix` to be a non-empty string.*got "" /u],
-    ['defaults', { defaults: { permits: '3' } }, /Expected `permits` .*, got "3" \(string\)/u],
+    [
+      'defaults',
+      { defaults: { permits: '3' } },
+      /Expected `defaults\.permits` .*, got "3" \(string\)/u,
+    ],
     ['an unknown option', { permits: 3 }, /Expected `permits` to be left out/u],
-    ['status codes', { statusCodes: { busy: 200 } }, /Expected `busy` .* got `200`/u],
+    ['status codes', { statusCodes: { busy: 200 } }, /Expected `statusCodes\.busy` .* got `200`/u],
   ])('fails at start-up for wrong options: %s', async (_what, options, message) => {
     const starting = compile(SemaphoreModule.forRoot(options));
     await expect(starting).rejects.toThrow(InvalidOptionsError);
@@ -176,9 +180,13 @@ describe('SemaphoreModule.forFeature()', () => {
   });
 
   it('checks names and options', () => {
-    expect(() => SemaphoreModule.forFeature([{ name: '' }])).toThrow(/Expected `key`/u);
+    expect(() => SemaphoreModule.forFeature([{ name: '' }])).toThrow(/Expected `name`/u);
+    expect(() => SemaphoreModule.forFeature([null as never])).toThrow(/Expected `name`/u);
+    expect(() => SemaphoreModule.forFeature({ name: 'a' } as never)).toThrow(
+      /Expected `features` to be an array of named semaphores/u,
+    );
     expect(() => SemaphoreModule.forFeature([{ name: 'a', permits: 1.5 }])).toThrow(
-      /Expected `permits` to be a whole number >= 1, got `1\.5`/u,
+      /forFeature, "a": Expected `permits` to be a whole number >= 1, got `1\.5`/u,
     );
   });
 });
