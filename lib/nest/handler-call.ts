@@ -48,14 +48,15 @@ export class HandlerCall {
     private readonly scope: Scope,
     private readonly subscriber: Subscriber<unknown>,
   ) {
-    subscriber.add(() => {
-      this.stopWatching();
-      this.abandoned.abort(UNREAD);
-    });
     this.stopWatching = unlessSoonOver(() => {
       const connection = connectionOf(context);
       if (connection === undefined) return;
       this.stopWatching = onceSentOrClosed(connection, () => this.abandoned.abort(DISCONNECTED));
+    });
+    // At once, when nobody listens any more.
+    subscriber.add(() => {
+      this.stopWatching();
+      this.abandoned.abort(UNREAD);
     });
   }
 
