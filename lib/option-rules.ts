@@ -72,25 +72,14 @@ export function merge<T extends object>(
   return resolved;
 }
 
-/** Makes errors of a check name the option that the checked ones are in: `defaults.permits`. */
-export function within<T>(parent: string, check: () => T): T {
-  return explain(check, ({ option, value, rule }) => {
-    return new InvalidOptionsError(`${parent}.${option}`, value, rule);
-  });
-}
-
 /** Makes errors of a check say where the checked options stand. */
 export function checkedAt<T>(where: string, check: () => T): T {
-  return explain(check, ({ option, value, rule, key }) => {
-    return new InvalidOptionsError(option, value, rule, key, where);
-  });
-}
-
-function explain<T>(check: () => T, better: (error: InvalidOptionsError) => Error): T {
   try {
     return check();
   } catch (error) {
-    throw error instanceof InvalidOptionsError ? better(error) : error;
+    if (!(error instanceof InvalidOptionsError)) throw error;
+    const { option, value, rule, key } = error;
+    throw new InvalidOptionsError(option, value, rule, key, where);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { CancelSignal } from './core/abandonment.js';
 import {
   ABORT_SIGNAL,
+  checkedAt,
   duration,
   flag,
   isObject,
@@ -9,7 +10,6 @@ import {
   orInfinity,
   type Rule,
   wholeNumber,
-  within,
 } from './option-rules.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEventType } from './semaphore.events.js';
@@ -226,9 +226,9 @@ export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): Reso
   if (resolved.redis !== undefined && resolved.store !== undefined) {
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }
-  within('defaults', () => validateOptions(resolved.defaults));
+  checkedAt('defaults', () => validateOptions(resolved.defaults));
   resolveLog(resolved.log);
-  resolved.statusCodes = within('statusCodes', () =>
+  resolved.statusCodes = checkedAt('statusCodes', () =>
     merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [resolved.statusCodes]),
   );
   return resolved;
@@ -240,13 +240,11 @@ export function resolveLog(log: LogLevel | LogOptions): ResolvedLog {
     throw new InvalidOptionsError('log', log, MODULE_RULES.log.text);
   }
   const given = typeof log === 'object' ? log : { level: log };
-  return within('log', () => {
-    const resolved = merge(LOG_DEFAULTS, LOG_RULES, [given]);
-    resolved.events = within('events', () =>
-      merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]),
-    );
-    return resolved;
-  });
+  const resolved = checkedAt('log', () => merge(LOG_DEFAULTS, LOG_RULES, [given]));
+  resolved.events = checkedAt('log.events', () =>
+    merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]),
+  );
+  return resolved;
 }
 
 /** @throws {InvalidOptionsError} */

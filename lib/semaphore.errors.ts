@@ -236,7 +236,8 @@ function describe(value: unknown): string {
   if (typeof value === 'string') {
     return `${JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)} (string)`;
   }
-  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (Array.isArray(value))
+    return value.length === 0 ? 'an empty array' : `an array of ${value.length}`;
   if (typeof value === 'object') return `${Object.prototype.toString.call(value)} (object)`;
   if (typeof value === 'function') return `${value.name || 'anonymous'} (function)`;
   return `\`${String(value)}\` (${typeof value})`;

@@ -89,10 +89,10 @@ describe('SemaphoreModule.forRoot()', () => {
     [
       'defaults',
       { defaults: { permits: '3' } },
-      /Expected `defaults\.permits` .*, got "3" \(string\)/u,
+      /^defaults: Expected `permits` .*, got "3" \(string\)/u,
     ],
     ['an unknown option', { permits: 3 }, /Expected `permits` to be left out/u],
-    ['status codes', { statusCodes: { busy: 200 } }, /Expected `statusCodes\.busy` .* got `200`/u],
+    ['status codes', { statusCodes: { busy: 200 } }, /^statusCodes: Expected `busy` .* got `200`/u],
   ])('fails at start-up for wrong options: %s', async (_what, options, message) => {
     const starting = compile(SemaphoreModule.forRoot(options));
     await expect(starting).rejects.toThrow(InvalidOptionsError);

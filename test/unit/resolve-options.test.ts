@@ -27,7 +27,7 @@ describe('options', () => {
     const { signal } = new AbortController();
     expect(errorOf(() => validateOptions({ signal } as object)).option).toBe('signal');
     expect(errorOf(() => resolveModuleOptions({ defaults: { signal } as object })).option).toBe(
-      'defaults.signal',
+      'signal',
     );
     expect(resolveOptions({ signal }).signal).toBe(signal);
   });

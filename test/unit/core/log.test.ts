@@ -125,12 +125,12 @@ describe('the log', () => {
   test.each([
     ['log', 'loud'],
     ['log', ['all']],
-    ['log.level', { level: 'loud' }],
-    ['log.events', { events: 'all' }],
-    ['log.events.acquird', { events: { acquird: true } }],
-    ['log.events.lost', { events: { lost: 1 } }],
-    ['log.sink', { sink: console }],
-    ['log.colour', { colour: true }],
+    ['level', { level: 'loud' }],
+    ['events', { events: 'all' }],
+    ['acquird', { events: { acquird: true } }],
+    ['lost', { events: { lost: 1 } }],
+    ['sink', { sink: console }],
+    ['colour', { colour: true }],
   ])('refuses a wrong %s: %j', (option, log) => {
     const given = log as LogLevel;
     expect(() => service(given)).toThrow(InvalidOptionsError);
