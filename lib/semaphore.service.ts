@@ -295,10 +295,19 @@ export class SemaphoreService {
    */
   async forceRelease(key: string, permitId: string): Promise<boolean> {
     validateKey(key);
-    if (typeof permitId !== 'string' || !PERMIT_ID.test(permitId)) {
-      throw new InvalidOptionsError('permitId', permitId, `an id that matches ${PERMIT_ID}`, key);
-    }
+    validatePermitId(permitId, key);
     return this.session(key).forceRelease(key, permitId);
+  }
+
+  /**
+   * Sends a waiter away, and leaves it its permit when it has become a holder meanwhile.
+   * @returns false when nobody waits under this id
+   * @internal
+   */
+  async dropWaiter(key: string, id: string): Promise<boolean> {
+    validateKey(key);
+    validatePermitId(id, key);
+    return this.session(key).forceRelease(key, id, true);
   }
 
   /**
@@ -341,6 +350,11 @@ function keysOf(key: string | readonly string[]): readonly [string, ...string[]]
   const keys: [string, ...string[]] = [first, ...others];
   keys.forEach(validateKey);
   return keys;
+}
+
+function validatePermitId(id: unknown, key: string): void {
+  if (typeof id === 'string' && PERMIT_ID.test(id)) return;
+  throw new InvalidOptionsError('permitId', id, `an id that matches ${PERMIT_ID}`, key);
 }
 
 function requireFunction(name: string, value: unknown): void {

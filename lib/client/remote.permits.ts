@@ -8,7 +8,7 @@ interface Held {
 }
 
 export type Renewal = Extract<WireCall, { op: 'renew' }>;
-export type Cancel = Extract<WireCall, { op: 'cancel' | 'forceRelease' }>;
+export type Cancel = Extract<WireCall, { op: 'cancel' }>;
 export type Acquire = Extract<WireCall, { op: 'acquire' }>;
 
 /** What this process waits for and holds: to be asked for again at a server that may know nothing of it. */

@@ -131,8 +131,9 @@ export class RemoteSession implements StoreSession {
     await this.calls.send({ op: 'setPermits', key, permits });
   }
 
-  async forceRelease(key: string, id: string): Promise<boolean> {
-    return (await this.calls.send<boolean>({ op: 'forceRelease', key, id })).value;
+  async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
+    const call = { op: 'forceRelease', key, id, onlyWaiting } as const;
+    return (await this.calls.send<boolean>(call)).value;
   }
 
   async close(): Promise<void> {

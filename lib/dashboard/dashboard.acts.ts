@@ -44,10 +44,9 @@ export class DashboardActs {
   };
 
   readonly drop: Act = async ({ key, id }, who) => {
-    // Who has become a holder meanwhile must not lose its permit by this.
     const { waiters } = await this.service.inspect(key);
     const waiter = waiters.find((candidate) => candidate.id === id);
-    if (waiter === undefined || !(await this.service.forceRelease(key, waiter.id))) {
+    if (waiter === undefined || !(await this.service.dropWaiter(key, waiter.id))) {
       throw gone('This caller does not wait any more.');
     }
     const of = `${quoted(waiter.label ?? waiter.id)} (${waiter.client})`;

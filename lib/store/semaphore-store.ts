@@ -74,8 +74,12 @@ export interface StoreSession {
   /** Pins the limit of a key, whatever callers pass, until it is cleared with null. */
   setPermits(key: string, permits: number | null): Promise<void>;
 
-  /** Takes a permit from its holder, or a waiter out of the queue. @returns false when the id does neither */
-  forceRelease(key: string, id: string): Promise<boolean>;
+  /**
+   * Takes a permit from its holder, or a waiter out of the queue.
+   * @param onlyWaiting leaves a holder its permit
+   * @returns false when the id does neither
+   */
+  forceRelease(key: string, id: string, onlyWaiting?: boolean): Promise<boolean>;
 
   /**
    * Asks the store for a sign of life, and waits for it `timeoutMs` at most. Rejects only when the session is closed.

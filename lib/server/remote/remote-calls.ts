@@ -39,7 +39,8 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
     maxWaiting: whole.min(0).nullable(),
     label: z.string().max(256).optional(),
   }),
-  z.strictObject({ op: z.literal(['cancel', 'forceRelease']), ...permit }),
+  z.strictObject({ op: z.literal('cancel'), ...permit }),
+  z.strictObject({ op: z.literal('forceRelease'), ...permit, onlyWaiting: z.boolean() }),
   z.strictObject({
     op: z.literal('release'),
     ...permit,
@@ -134,7 +135,7 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
     case 'setPermits':
       return session.session.setPermits(call.key, call.permits).then(() => null);
     case 'forceRelease':
-      return session.session.forceRelease(call.key, call.id);
+      return session.session.forceRelease(call.key, call.id, call.onlyWaiting);
     case 'look':
       return flightsOf(session, call.key).look(call.key, call.seen ?? undefined);
     case 'publish': {

@@ -163,8 +163,8 @@ export class KeyState {
     if (permits !== null) this.changeLimit(permits, caller, now);
   }
 
-  forceRelease(id: string, now: number): boolean {
-    const holder = this.holders.get(id);
+  forceRelease(id: string, onlyWaiting: boolean, now: number): boolean {
+    const holder = onlyWaiting ? undefined : this.holders.get(id);
     const waiter = holder === undefined ? this.line.remove(id) : undefined;
     const dropped = holder ?? waiter;
     if (dropped === undefined) return false;

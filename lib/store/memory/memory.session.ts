@@ -75,8 +75,8 @@ export class MemorySession implements StoreSession, Owner {
     this.run(key, (state, now) => state.setPermits(permits, this, now));
   }
 
-  async forceRelease(key: string, id: string): Promise<boolean> {
-    return this.run(key, (state, now) => state.forceRelease(id, now));
+  async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
+    return this.run(key, (state, now) => state.forceRelease(id, onlyWaiting, now));
   }
 
   async health(): Promise<StoreHealth> {

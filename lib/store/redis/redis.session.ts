@@ -216,13 +216,14 @@ export class RedisSession implements StoreSession {
     if (permits !== null) this.reportLimit(key, value === 0 ? undefined : value, permits, true);
   }
 
-  async forceRelease(key: string, id: string): Promise<boolean> {
+  async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
     const state = this.keys.state(key);
     const isDone = (answer: number): boolean => answer === 1;
     const first = (answer: number): void => {
       if (isDone(answer)) this.revoked(state, id);
     };
-    const { value } = await this.calls.send<number>({ state, text: `F${id}`, first });
+    const text = `${onlyWaiting ? 'D' : 'F'}${id}`;
+    const { value } = await this.calls.send<number>({ state, text, first });
     return isDone(value);
   }
 

@@ -47,7 +47,8 @@ export type WireCall =
       AcquireRequest,
       'leaseMs' | 'maxWaiting'
     >)
-  | { op: 'cancel' | 'forceRelease'; key: string; id: string }
+  | { op: 'cancel'; key: string; id: string }
+  | { op: 'forceRelease'; key: string; id: string; onlyWaiting: boolean }
   | { op: 'release'; key: string; id: string; holdAtLeastMs: number; lastToken: number }
   | { op: 'renew'; key: string; id: string; leaseMs: Endless }
   | { op: 'inspect'; key: string }

@@ -34,6 +34,19 @@ export const forceBehaviours: Behaviours = {
     await owner.grant(light);
   },
 
+  'leaves a holder its permit when only those who wait are meant': async ({ key, join }) => {
+    const [owner, admin] = [join(), join()];
+    const { id } = await owner.hold(key);
+    const waiter = await owner.wait(key);
+    assert.equal(await admin.session.forceRelease(key, id, true), false);
+    assert.deepEqual(await admin.holders(key), [id]);
+    assert.equal(await admin.session.forceRelease(key, waiter, true), true);
+    await owner.revocation(waiter);
+    assert.deepEqual(await admin.waiters(key), []);
+    assert.equal(await admin.session.forceRelease(key, waiter, true), false);
+    assert.equal(await owner.session.release(key, id, 0), 'released');
+  },
+
   'tells the process that takes its own permit by force': async ({ key, join }) => {
     const peer = join();
     const { id } = await peer.hold(key);

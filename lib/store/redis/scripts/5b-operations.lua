@@ -61,29 +61,30 @@ operations.L = function(s, text)
   return previous
 end
 
--- F  "id": takes a permit from its holder, or a waiter out of the queue · returns 1 when there was one
-operations.F = function(s, id)
-  local owner
-  local held = holder(s, id)
-  if held then
-    local expiry, weight = fieldsOf(held)
-    owner = clientOf(held)
-    free(s, id, expiry, weight)
-    s.token = s.token + TOKENS_A_GRANT
-  else
-    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
-      local other, client = waiter(member)
-      if other == id then
-        owner = client
-        leave(s, { member })
-        -- Its client may miss the message, and would put it back.
-        call('HSET', s.H, '!' .. id, string.format('%.0f', now))
-        s.inH, s.moved = true, true
-      end
+-- D  "id": takes a waiter out of the queue · returns 1 when there was one
+operations.D = function(s, id)
+  for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do
+    local other, client = waiter(member)
+    if other == id then
+      leave(s, { member })
+      -- Its client may miss the message, and would put it back.
+      call('HSET', s.H, '!' .. id, string.format('%.0f', now))
+      s.inH, s.moved = true, true
+      call('PUBLISH', prefix .. ':@' .. client, '!' .. id .. ' ' .. s.K)
+      return 1
     end
   end
-  if not owner then return 0 end
-  call('PUBLISH', prefix .. ':@' .. owner, '!' .. id .. ' ' .. s.K)
+  return 0
+end
+
+-- F  "id": as D, or takes a permit from its holder
+operations.F = function(s, id)
+  local held = holder(s, id)
+  if not held then return operations.D(s, id) end
+  local expiry, weight = fieldsOf(held)
+  free(s, id, expiry, weight)
+  s.token = s.token + TOKENS_A_GRANT
+  call('PUBLISH', prefix .. ':@' .. clientOf(held), '!' .. id .. ' ' .. s.K)
   return 1
 end
 
