@@ -1,3 +1,5 @@
+import { systemClock } from '../store/clock.js';
+
 const SOON_MS = 25;
 
 const tasks = new Set<() => void>();
@@ -13,7 +15,7 @@ export function unlessSoonOver(task: () => void): () => void {
   tasks.add(own);
   if (!isTimerSet) {
     isTimerSet = true;
-    setTimeout(doAll, SOON_MS).unref();
+    systemClock.schedule(doAll, SOON_MS);
   }
   return () => void tasks.delete(own);
 }
