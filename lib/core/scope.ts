@@ -30,6 +30,8 @@ export class Scope {
   isOver = false;
 
   private readonly permits = new Map<string, SharedPermit>();
+  /** What the scope had of a key before it adopted a permit of it. */
+  private replaced: SharedPermit[] | undefined;
   private ended: Promise<void> | undefined;
 
   /** @param outer a scope of the same request: what that one holds is held here too */
@@ -54,6 +56,8 @@ export class Scope {
   /** Takes note of a permit whose own end comes with that of the scope. */
   adopt(permit: Permit): void {
     for (const part of permit instanceof PermitSet ? permit.parts : [permit]) {
+      const before = this.permits.get(part.key);
+      if (before !== undefined) (this.replaced ??= []).push(before);
       this.permits.set(part.key, new SharedPermit(part.key, part));
     }
   }
@@ -78,6 +82,7 @@ export class Scope {
       const isKept = this.semaphore?.key === key && !this.semaphore.release;
       if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED));
     }
+    for (const permit of this.replaced ?? []) ending.push(permit.end(ENDED));
     this.permits.clear();
     for (const ended of ending) await ended;
   }

@@ -39,7 +39,8 @@ export class HandlerCall {
   private parts = 0;
   private isOver = false;
   private isRunning = false;
-  private onOver: (() => void) | undefined;
+  private ended: Promise<void> | undefined;
+  private settle: () => void = () => undefined;
 
   /** @param subscriber Nest, which waits for the result */
   constructor(
@@ -66,9 +67,11 @@ export class HandlerCall {
   }
 
   /** Resolves when the call is over, and its scope has ended. */
-  async over(): Promise<void> {
-    if (!this.isOver) await new Promise<void>((resolve) => (this.onOver = resolve));
-    await this.scope.end();
+  over(): Promise<void> {
+    if (this.isOver) return this.scope.end();
+    return (this.ended ??= new Promise<void>((resolve) => {
+      this.settle = resolve;
+    }).then(() => this.scope.end()));
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */
@@ -175,7 +178,7 @@ export class HandlerCall {
       isOpen = false;
       if (--this.parts > 0) return;
       this.isOver = true;
-      this.onOver?.();
+      this.settle();
       // What the last part has just begun may still ask the scope for what it holds.
       queueMicrotask(() => void this.scope.end());
     };

@@ -42,7 +42,7 @@ export function connectionOf(context: ExecutionContext): ResponseStream | undefi
  * @returns what stops it
  */
 export function onceSentOrClosed(response: ResponseStream, listener: () => void): () => void {
-  if (response.writableFinished === true || response.destroyed === true) {
+  if (response.writableFinished === true || response.destroyed === true || isCutOff(response)) {
     listener();
     return () => undefined;
   }
@@ -50,6 +50,11 @@ export function onceSentOrClosed(response: ResponseStream, listener: () => void)
   const own = (): void => listener();
   listeners.add(own);
   return () => void listeners.delete(own);
+}
+
+/** A pipelined response whose connection broke before its turn: nobody will tell it. */
+function isCutOff({ socket, req }: ResponseStream): boolean {
+  return socket === null && property(req?.socket, 'destroyed') === true;
 }
 
 /** One listener on each response, however many fields of a GraphQL operation wait: Node warns of the eleventh. */
