@@ -1,5 +1,5 @@
 import type { RequestListener } from 'node:http';
-import { createSemaphoreServer } from '../server/semaphore-server.js';
+import { createSemaphoreServer, type SemaphoreServer } from '../server/semaphore-server.js';
 import { SemaphoreService } from '../semaphore.service.js';
 
 export interface LockServerOptions {
@@ -24,7 +24,13 @@ export function openLockServer({
   ...where
 }: LockServerOptions): LockServer {
   const semaphores = new SemaphoreService({ ...where, log: 'problems' });
-  const server = createSemaphoreServer({ semaphores, apiKeys, defaultExpiryMs });
+  let server: SemaphoreServer;
+  try {
+    server = createSemaphoreServer({ semaphores, apiKeys, defaultExpiryMs });
+  } catch (error) {
+    void semaphores.close();
+    throw error;
+  }
   return {
     handler: (request, response) => server.handler(request, response),
     async close() {

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { Cli } from '../support/cli.js';
+import { startRedis } from '../support/redis-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 
 const API_KEY = 'a-key-of-the-server-tests';
@@ -29,6 +30,23 @@ describe('nestjs-semaphore serve', () => {
     const { code, stderr } = await Cli.run(['serve', '-N', '-p', '0', '-H', '0.0.0.0']);
     expect(code).toBe(2);
     expect(stderr).toContain('Give --api-key, or --host localhost');
+  });
+
+  it.each([
+    ['an API key that is too short', ['--api-key', 'k1'], 'apiKeys[0].key'],
+    ['files of TLS that are not there', ['--tls-cert', '/no', '--tls-key', '/no'], '--tls-cert'],
+  ])('ends at %s, with Redis already open', async (_what, flags, said) => {
+    await using redis = await startRedis();
+    const { code, stderr } = await Cli.run([
+      'serve',
+      '-p',
+      '0',
+      '--redis-url',
+      redis.url,
+      ...flags,
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(said);
   });
 
   it('takes several API keys, and never writes them', async () => {

@@ -80,8 +80,10 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
     defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', milliseconds(1)) ?? 1000,
     ...(flags.redis ? redisOptions(redisOf(flags, env), flags, env) : {}),
   });
-  const { server, protocol } = createHttpServer(flags, locks.handler);
+  let http: { server: Server; protocol: string } | undefined;
   try {
+    http = createHttpServer(flags, locks.handler);
+    const { server, protocol } = http;
     server.listen(flags.port ?? readAs(env, 'PORT', port) ?? 3000, host);
     await once(server, 'listening');
     const { port: listening } = server.address() as AddressInfo;
@@ -93,7 +95,7 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
     ]);
     await stopped;
   } finally {
-    await Promise.all([ended(server), locks.close()]);
+    await Promise.all([http && ended(http.server), locks.close()]);
   }
 }
 
