@@ -1,36 +1,120 @@
-import { MAX_RESULT_BYTES } from '../store/remote/wire.js';
+import { StoreUnavailableError } from '../semaphore.errors.js';
+import {
+  MAX_RESULT_BYTES,
+  MAX_SHORT_RESULT,
+  RESULT_PATH,
+  type WireLook,
+  type WirePublication,
+} from '../store/remote/wire.js';
 import type {
   FlightLook,
   Publication,
   PublicationListener,
   SingleFlightStore,
 } from '../store/single-flight-store.js';
+import { Turns } from '../turns.js';
+import { RequestError } from './http-request.js';
 import type { RemoteCalls } from './remote.calls.js';
+import type { RemoteLink } from './remote.link.js';
 
-/** Single flights at a server, among the calls of the process's semaphores. */
+/** Long results that are on their way at once. */
+const TRANSFERS = 2;
+const TOO_LONG_STATUS = 413;
+
+/**
+ * Single flights at a server, among the calls of the process's semaphores. Long results travel apart from those. A long
+ * publication and the release after it are two steps: whoever comes between them waits for the release, as one who came later.
+ */
 export class RemoteFlights implements SingleFlightStore {
   readonly maxResultBytes = MAX_RESULT_BYTES;
   private listener: PublicationListener = () => undefined;
+  private readonly transfers = new Turns(TRANSFERS);
+  /** Publications on their way, by the permit of the leader. */
+  private readonly publishing = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly calls: RemoteCalls) {}
+  constructor(
+    private readonly calls: RemoteCalls,
+    private readonly link: () => RemoteLink,
+  ) {}
 
   listen(listener: PublicationListener): void {
     this.listener = listener;
   }
 
   async look(key: string, seen?: number): Promise<FlightLook> {
-    return (await this.calls.send<FlightLook>({ op: 'look', key, seen: seen ?? null })).value;
+    const { value } = await this.calls.send<WireLook>({ op: 'look', key, seen: seen ?? null });
+    const { isLong, ...look } = value;
+    if (isLong === undefined) return look;
+    const wanted = new URLSearchParams({ key });
+    if (seen !== undefined) wanted.set('seen', String(seen));
+    const query = `?${wanted.toString()}`;
+    const { state, payload, token } = await this.transfer<FlightLook>(key, 'GET', query);
+    // The rest is of the moment in which its place in the queue was asked for.
+    return { ...look, state, payload, token };
   }
 
-  async publish(key: string, publication: Publication): Promise<boolean> {
-    return (await this.calls.send<boolean>({ op: 'publish', key, ...publication })).value;
+  async publish(key: string, { substitute, ...publication }: Publication): Promise<boolean> {
+    if (publication.payload.length <= MAX_SHORT_RESULT) {
+      return (await this.calls.send<boolean>({ op: 'publish', key, ...publication })).value;
+    }
+    const { permitId } = publication;
+    const published = this.publishLong(key, publication, substitute);
+    const settled = published.then(
+      () => this.publishing.delete(permitId),
+      () => this.publishing.delete(permitId),
+    );
+    this.publishing.set(permitId, settled);
+    return published;
   }
 
   async forget(key: string): Promise<void> {
     await this.calls.send({ op: 'forget', key });
   }
 
+  /** Resolves when what the leader publishes has arrived, or never will; undefined when nothing is on its way. */
+  publishingOf(permitId: string): Promise<unknown> | undefined {
+    return this.publishing.get(permitId);
+  }
+
   published(key: string, token: number, payload: string | undefined): void {
     this.listener(key, token, payload);
   }
+
+  private async publishLong(
+    key: string,
+    publication: WirePublication,
+    substitute: string,
+  ): Promise<boolean> {
+    try {
+      const body = JSON.stringify({ key, ...publication });
+      return (await this.transfer<{ published: boolean }>(key, 'POST', '', body)).published;
+    } catch (error) {
+      if (!isTooLong(error)) throw error;
+      const instead = { ...publication, payload: substitute, freshMs: 0, staleMs: 0 };
+      return (await this.calls.send<boolean>({ op: 'publish', key, ...instead })).value;
+    }
+  }
+
+  /** @throws {StoreUnavailableError} */
+  private async transfer<T>(
+    key: string,
+    method: 'GET' | 'POST',
+    query: string,
+    body?: string,
+  ): Promise<T> {
+    try {
+      const text = await this.transfers.run(() =>
+        this.link().transfer(method, RESULT_PATH + query, body),
+      );
+      return JSON.parse(text) as T;
+    } catch (error) {
+      throw new StoreUnavailableError((error as Error).message, key, error);
+    }
+  }
+}
+
+/** A proxy, or the server, takes no body of that length. */
+function isTooLong(error: unknown): boolean {
+  const cause = error instanceof StoreUnavailableError ? error.cause : undefined;
+  return cause instanceof RequestError && cause.statusCode === TOO_LONG_STATUS;
 }

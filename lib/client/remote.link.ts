@@ -59,6 +59,22 @@ export class RemoteLink {
     return this.request('GET', path, signal, this.options.timeoutMs, (response) => response);
   }
 
+  /** A request beside the calls, again until it succeeds in time; its answer as text. @throws {RequestError} */
+  async transfer(method: 'GET' | 'POST', path: string, body?: string): Promise<string> {
+    const end = this.clock.now() + this.options.timeoutMs;
+    for (;;) {
+      try {
+        const leftMs = end - this.clock.now();
+        return await this.request(method, path, this.current.signal, leftMs, readText, body);
+      } catch (error) {
+        const isRefused = error instanceof RequestError && error.isRefusal;
+        const isLate = this.clock.now() + RECONNECT_AT_MOST_MS >= end;
+        if (isRefused || isLate || this.isClosed) throw error;
+        await this.pause(RECONNECT_AFTER_MS * 2);
+      }
+    }
+  }
+
   /** Tells the server that the session is over. */
   async close(): Promise<void> {
     if (this.isClosed) return;

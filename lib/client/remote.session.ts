@@ -69,7 +69,7 @@ export class RemoteSession implements StoreSession {
       answered: (sample) => this.trust.answered(sample),
       failed: (error) => this.link.cut(error),
     });
-    this.flights = new RemoteFlights(this.calls);
+    this.flights = new RemoteFlights(this.calls, () => this.link);
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
       ask: (withinMs) => void this.ask(withinMs),
@@ -105,6 +105,8 @@ export class RemoteSession implements StoreSession {
     lastToken = 0,
   ): Promise<ReleaseOutcome> {
     this.permits.forget(id);
+    const publishing = this.flights.publishingOf(id);
+    if (publishing !== undefined) await publishing;
     const call = { op: 'release', key, id, holdAtLeastMs, lastToken } as const;
     const { value } = await this.calls.send<ReleaseOutcome>(call);
     this.permits.forget(id);

@@ -19,6 +19,9 @@ const VALUE = 'v';
 const ERROR = 'e';
 const REFUSAL = 'x';
 
+/** The payload that says so. */
+export const TOO_LONG_FOR_THE_WAY = `${REFUSAL}it is too long for something on the way to the store: return less`;
+
 /** In UTF-8, of one unit of a string: what is short need not be measured. */
 const MOST_BYTES_A_UNIT = 3;
 

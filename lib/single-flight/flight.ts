@@ -9,7 +9,7 @@ import {
 } from '../semaphore.errors.js';
 import { resolveOptions } from '../resolve-options.js';
 import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
-import { type Outcome, pack, unpack } from './envelope.js';
+import { type Outcome, pack, TOO_LONG_FOR_THE_WAY, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
 
@@ -227,7 +227,8 @@ export class Flight {
     const isGivenUp = outcome.isError && this.working.signal.aborted;
     if (!permit.isHeld || isGivenUp) return;
     const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
-    const publication = { permitId: permit.id, payload, ...times };
+    const substitute = TOO_LONG_FOR_THE_WAY;
+    const publication = { permitId: permit.id, payload, substitute, ...times };
     // When that fails, somebody in the queue gets the permit and does the work again.
     store.publish(this.permitKey, publication).catch(() => undefined);
     void permit.release();

@@ -103,15 +103,21 @@ describe('what an API key may do over the store of the server', () => {
     const acquire = { op: 'acquire', key: 'k', id: 'a', permits: 1, weight: 1, priority: 0 };
     const call = { ...acquire, leaseMs: null, wait: false, maxWaiting: null };
     const body = (change: object): string => JSON.stringify({ calls: [{ ...call, ...change }] });
+    const postResult = (text: string, apiKey = ADMIN): Promise<Response> =>
+      fetch(`${url}/v1/store/result`, {
+        method: 'POST',
+        headers: { ...header(secret, apiKey), 'content-type': 'application/json' },
+        body: text,
+      });
     expect((await post(secret, ADMIN, body({}))).status).toBe(409);
-    // Nobody reads the body of who has no session.
-    expect((await post(secret, ADMIN, '{')).status).toBe(409);
+    // Nobody reads a long body of who has no session.
+    expect((await postResult('{')).status).toBe(409);
     const aborter = new AbortController();
     const { signal } = aborter;
     await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
-    const publish = { op: 'publish', key: 'k', permitId: 'a', freshMs: 0, staleMs: 0 };
+    const publish = { key: 'k', permitId: 'a', freshMs: 0, staleMs: 0 };
     const result = (change: object): string =>
-      JSON.stringify({ calls: [{ ...publish, ...change }] });
+      JSON.stringify({ calls: [{ op: 'publish', ...publish, ...change }] });
     const cases: [number, string][] = [
       [400, '{'],
       [400, '[]'],
@@ -121,7 +127,7 @@ describe('what an API key may do over the store of the server', () => {
       [400, body({ leaseMs: -1 })],
       [400, body({ unknown: 1 })],
       [400, JSON.stringify({ calls: Array.from({ length: 258 }, () => call) })],
-      [400, body({ label: 'x'.repeat(200_000) })],
+      [413, body({ label: 'x'.repeat(200_000) })],
       [400, result({})],
       [400, result({ payload: '!' })],
       [400, result({ payload: 'v', permitId: 'a b' })],
@@ -129,8 +135,25 @@ describe('what an API key may do over the store of the server', () => {
       [400, result({ payload: 'v', staleMs: -1 })],
       [400, JSON.stringify({ calls: [{ op: 'look', key: 'k', seen: 0.5 }] })],
       [400, JSON.stringify({ calls: [{ op: 'forget', key: '' }] })],
-      [413, result({ payload: 'v'.repeat(9_000_000) })],
     ];
+    const results: [number, string][] = [
+      [400, '{'],
+      [400, JSON.stringify({ ...publish, payload: '!' })],
+      [400, JSON.stringify({ ...publish, payload: 'v', key: '' })],
+      [400, JSON.stringify({ ...publish, payload: 'v', unknown: 1 })],
+      [200, JSON.stringify({ ...publish, payload: 'v'.repeat(1_000_000) })],
+      [413, JSON.stringify({ ...publish, payload: 'v'.repeat(9_000_000) })],
+    ];
+    for (const [status, text] of results) expect((await postResult(text)).status).toBe(status);
+    expect((await postResult(JSON.stringify({ ...publish, payload: 'v' }), SHOP)).status).toBe(403);
+    const look = (query: string, apiKey = ADMIN): Promise<Response> =>
+      fetch(`${url}/v1/store/result?${query}`, { headers: header(secret, apiKey) });
+    expect(await (await look('key=k')).json()).toMatchObject({ state: 'none', payload: '' });
+    for (const query of ['', 'key=', 'key=k&seen=x', 'key=k&key=l', 'key=k&other=1']) {
+      expect([query, (await look(query)).status]).toEqual([query, 400]);
+    }
+    expect((await look('key=k', SHOP)).status).toBe(403);
+
     for (const [status, text] of cases) {
       expect([text.slice(0, 100), (await post(secret, ADMIN, text)).status]).toEqual([
         text.slice(0, 100),

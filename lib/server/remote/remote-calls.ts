@@ -6,11 +6,14 @@ import {
   fromWire,
   leaseToWire,
   MAX_CALLS,
+  MAX_SHORT_RESULT,
   snapshotToWire,
   type WireCall,
+  type WireLook,
+  type WirePublication,
   type WireResult,
 } from '../../store/remote/wire.js';
-import type { SingleFlightStore } from '../../store/single-flight-store.js';
+import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { RemoteAccess } from './remote-access.js';
 import type { RemoteSession } from './remote-session.js';
 
@@ -26,6 +29,16 @@ const whole = z.int();
 const leaseMs = z.number().min(1).max(1e12).nullable();
 const keptMs = z.number().min(0).max(1e12);
 const permit = { key, id };
+const publication = {
+  key,
+  permitId: id,
+  payload: z
+    .string()
+    .regex(/^[A-Za-z]/)
+    .meta({ examples: ['v"a result"'] }),
+  freshMs: keptMs,
+  staleMs: keptMs,
+};
 
 const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
   z.strictObject({
@@ -51,18 +64,14 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('inspect'), key }),
   z.strictObject({ op: z.literal('setPermits'), key, permits: whole.min(1).nullable() }),
   z.strictObject({ op: z.literal('look'), key, seen: whole.min(0).nullable() }),
-  z.strictObject({
-    op: z.literal('publish'),
-    key,
-    permitId: id,
-    payload: z.string().regex(/^[A-Za-z]/),
-    freshMs: keptMs,
-    staleMs: keptMs,
-  }),
+  z.strictObject({ op: z.literal('publish'), ...publication }),
   z.strictObject({ op: z.literal('forget'), key }),
 ]);
 
-/** The body of a POST. */
+/** The body of a POST of a long result. */
+export const resultBody = z.strictObject(publication);
+
+/** The body of a POST of calls. */
 export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS + 1) });
 
 /**
@@ -137,10 +146,10 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
     case 'forceRelease':
       return session.session.forceRelease(call.key, call.id, call.onlyWaiting);
     case 'look':
-      return flightsOf(session, call.key).look(call.key, call.seen ?? undefined);
+      return shortened(await flightsOf(session, call.key).look(call.key, call.seen ?? undefined));
     case 'publish': {
-      const { op: _, key, ...publication } = call;
-      return flightsOf(session, key).publish(key, publication);
+      const { op: _, key, ...rest } = call;
+      return publish(session, key, rest);
     }
     case 'forget':
       return flightsOf(session, call.key)
@@ -149,7 +158,25 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
   }
 }
 
-function flightsOf({ session }: RemoteSession, key: string): SingleFlightStore {
+export function publish(
+  session: RemoteSession,
+  key: string,
+  publication: WirePublication,
+): Promise<boolean> {
+  return flightsOf(session, key).publish(key, { ...publication, substitute: publication.payload });
+}
+
+/** A POST may look at many results. */
+function shortened(look: FlightLook): WireLook {
+  if (look.payload.length <= MAX_SHORT_RESULT) return look;
+  return { ...look, payload: '', isLong: true };
+}
+
+/** @throws {StoreUnavailableError} */
+export function flightsOf(
+  { session }: Pick<RemoteSession, 'session'>,
+  key: string,
+): SingleFlightStore {
   if (session.flights !== undefined) return session.flights;
   throw new StoreUnavailableError(
     'the store of the server can do no single flight',

@@ -3,11 +3,12 @@ import {
   GRACE_HEADER,
   KEYS_PATH,
   NAME_HEADER,
+  RESULT_PATH,
   SESSION_HEADER,
   STORE_PATH,
 } from '../../store/remote/wire.js';
 import type { DocumentedCall } from '../server-route.js';
-import { callsBody } from './remote-calls.js';
+import { callsBody, resultBody } from './remote-calls.js';
 
 const secret = z
   .string()
@@ -37,6 +38,25 @@ export const openHeaders = z.object({
 
 export const keysQuery = z.strictObject({
   pattern: z.string().min(1).max(1024).optional().meta({ description: 'A glob: `*`, `?`, `[ab]`' }),
+});
+
+export const resultQuery = z.strictObject({
+  key: resultBody.shape.key,
+  seen: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: 'The token of the result that the caller has seen' }),
+});
+
+const look = z.object({
+  state: z.enum(['none', 'fresh', 'stale', 'missed']),
+  payload: z.string(),
+  token: z.number(),
+  isLed: z.boolean(),
+  waiting: z.number(),
+  at: z.number(),
 });
 
 const result = z.union([
@@ -76,6 +96,33 @@ export const storeCalls: readonly DocumentedCall[] = [
     headers: sessionHeaders,
     body: callsBody,
     answers: { 200: { description: 'What came of them', schema: reply } },
+    problems: [409],
+  },
+  {
+    method: 'POST',
+    path: RESULT_PATH,
+    operationId: 'publishResult',
+    summary: `Publishes a long result of a single flight. ${OF_CLIENT}`,
+    role: 'use',
+    headers: sessionHeaders,
+    body: resultBody,
+    answers: {
+      200: {
+        description: 'Whether its permit was still held',
+        schema: z.object({ published: z.boolean() }),
+      },
+    },
+    problems: [409],
+  },
+  {
+    method: 'GET',
+    path: RESULT_PATH,
+    operationId: 'lookAtResult',
+    summary: `What single flights of a key have published, however long. ${OF_CLIENT}`,
+    role: 'use',
+    headers: sessionHeaders,
+    query: resultQuery,
+    answers: { 200: { description: 'What there is', schema: look } },
     problems: [409],
   },
   {

@@ -2,7 +2,7 @@ import type { Clock } from '../../store/clock.js';
 import {
   clientIdOf,
   leaseToWire,
-  MAX_EVENT_RESULT_LENGTH,
+  MAX_SHORT_RESULT,
   type StoreEvents,
 } from '../../store/remote/wire.js';
 import type {
@@ -158,7 +158,7 @@ export class RemoteSession implements StoreClient {
   }
 
   private published(key: string, token: number, payload: string | undefined): void {
-    const isShort = payload !== undefined && payload.length <= MAX_EVENT_RESULT_LENGTH;
+    const isShort = payload !== undefined && payload.length <= MAX_SHORT_RESULT;
     this.tell?.('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
 import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
@@ -13,14 +14,16 @@ import {
   MAX_RESULT_BYTES,
   MIN_GRACE_MS,
   NAME_HEADER,
+  RESULT_PATH,
   SESSION_HEADER,
   STORE_PATH,
 } from '../../store/remote/wire.js';
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
 import { toObject, validate } from '../validate.js';
-import type { Authenticate } from './remote-access.js';
-import { callsBody, runCalls } from './remote-calls.js';
-import { keysQuery, openHeaders, sessionHeaders } from './remote-documentation.js';
+import { Turns } from '../../turns.js';
+import type { Authenticate, RemoteAccess } from './remote-access.js';
+import { callsBody, flightsOf, publish, resultBody, runCalls } from './remote-calls.js';
+import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
 
 export interface RemoteStoreOptions extends Partial<RemoteLimits> {
@@ -38,13 +41,17 @@ export interface RemoteStore {
 }
 
 const HEARTBEAT_MS = 5000;
-/** A result is text in text: each of its quotes and backslashes takes two bytes. */
-const BODY = { maxBytes: 2 * (MAX_CALLS_BYTES + MAX_RESULT_BYTES), timeoutMs: 10_000 };
+const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
+/** Text in text: each quote and backslash takes two bytes. */
+const RESULT_BODY = { maxBytes: 2 * MAX_RESULT_BYTES + MAX_CALLS_BYTES, timeoutMs: 10_000 };
+/** Long results that are in memory at once. */
+const TRANSFERS = 4;
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const { store, list, authenticate, maxSessions = 1000, maxPermits = 10_000 } = options;
   const sessions = new RemoteSessions(store, { maxSessions, maxPermits });
   const server = randomUUID();
+  const transfers = new Turns(TRANSFERS);
 
   function open({ request, response }: HttpCall): void {
     if (request.method === 'HEAD') {
@@ -65,13 +72,41 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   async function call({ request, response }: HttpCall): Promise<void> {
     const access = authenticate(request);
     const now = store.clock.now();
-    const secret = secretOf(request);
-    // Long bodies are read of those only who have a session.
-    sessions.get(secret, access);
     const { calls } = validate(callsBody, await readJsonBody(request, BODY));
-    const remote = sessions.get(secret, access);
+    const remote = sessions.get(secretOf(request), access);
     const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
     sendJson(response, 200, { server, now, results });
+  }
+
+  async function publishLong({ request, response, hungUp }: HttpCall): Promise<void> {
+    const access = authenticate(request);
+    const secret = secretOf(request);
+    // Who has no session sends nothing.
+    sessions.get(secret, access);
+    await transfers.run(async () => {
+      if (hungUp.aborted) return;
+      const body = validate(resultBody, await readJsonBody(request, RESULT_BODY));
+      const { key, ...publication } = body;
+      requireKey(access, key);
+      const published = await publish(sessions.get(secret, access), key, publication);
+      sendJson(response, 200, { published });
+    });
+  }
+
+  async function lookLong({ request, response, search, hungUp }: HttpCall): Promise<void> {
+    const access = authenticate(request);
+    const { key, seen } = validate(resultQuery, toObject(search));
+    requireKey(access, key);
+    const { session } = sessions.get(secretOf(request), access);
+    await transfers.run(async () => {
+      if (hungUp.aborted) return;
+      const look = await flightsOf({ session }, key).look(key, seen);
+      sendJson(response, 200, look);
+      // Somebody who reads slowly must not keep all others waiting.
+      const slow = setTimeout(() => response.destroy(), RESULT_BODY.timeoutMs);
+      await finished(response).catch(() => undefined);
+      clearTimeout(slow);
+    });
   }
 
   async function end({ request, response }: HttpCall): Promise<void> {
@@ -105,6 +140,8 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       { method: 'POST', path: STORE_PATH, handle: call },
       { method: 'DELETE', path: STORE_PATH, handle: end },
       { method: 'GET', path: KEYS_PATH, handle: keys },
+      { method: 'POST', path: RESULT_PATH, handle: publishLong },
+      { method: 'GET', path: RESULT_PATH, handle: lookLong },
     ],
     close: () => sessions.close(),
   };
@@ -118,6 +155,12 @@ function wishOf(request: IncomingMessage): SessionWish {
     name: headers[NAME_HEADER],
     graceMs: Math.min(Math.max(graceMs, MIN_GRACE_MS), MAX_GRACE_MS),
   };
+}
+
+/** @throws {HttpProblem} 403 */
+function requireKey(access: RemoteAccess, key: string): void {
+  if (access.mayUse(key)) return;
+  throw new HttpProblem(403, 'FORBIDDEN_KEY', 'The API key may not use this key');
 }
 
 function secretOf(request: IncomingMessage): string {

@@ -7,7 +7,7 @@ import type {
   PermitsChange,
   StoreSnapshot,
 } from '../semaphore-store.js';
-import type { Publication } from '../single-flight-store.js';
+import type { FlightLook, Publication } from '../single-flight-store.js';
 
 /**
  * What RemoteSemaphoreStore and the server say to each other.
@@ -15,10 +15,12 @@ import type { Publication } from '../single-flight-store.js';
  * `GET /v1/store` opens a session, or takes it up again, and is its stream of events (SSE): `open` first, then what a
  * StoreClient is told. `POST /v1/store` carries calls, `DELETE /v1/store` ends the session, `GET /v1/store/keys` lists
  * (one JSON string a line, `true` at the end). The session is a secret of the client, so that it can take it up again
- * under the same name at any server. JSON has no Infinity: it travels as null. Deadlines are those of the server's clock.
+ * under the same name at any server. Long results of single flights travel apart, by `POST` and `GET /v1/store/result`: what is
+ * ordered must not wait for them. JSON has no Infinity: it travels as null. Deadlines are those of the server's clock.
  */
 export const STORE_PATH = '/v1/store';
 export const KEYS_PATH = '/v1/store/keys';
+export const RESULT_PATH = '/v1/store/result';
 export const SESSION_HEADER = 'x-store-session';
 /** Host and process of the client. */
 export const NAME_HEADER = 'x-store-client';
@@ -31,14 +33,14 @@ export const MAX_GRACE_MS = 60_000;
 /** The server has no stream of the session: nothing was done. */
 export const NO_SESSION_STATUS = 409;
 
-/** Bounds of one POST; one call more, or a longer one, when two calls are one step: see {@link isOneStep}. */
+/** Bounds of one POST of calls; one more, when two of them are one step: see {@link isOneStep}. */
 export const MAX_CALLS = 256;
 export const MAX_CALLS_BYTES = 48 * 1024;
 
 /** Of the result of a single flight, in UTF-8. */
 export const MAX_RESULT_BYTES = 4 * 1024 * 1024;
-/** A longer one is asked for by who waits for it. */
-export const MAX_EVENT_RESULT_LENGTH = 16 * 1024;
+/** Longer ones travel apart from events and calls. In UTF-16 units. */
+export const MAX_SHORT_RESULT = 4 * 1024;
 
 export type Endless = number | null;
 
@@ -54,8 +56,13 @@ export type WireCall =
   | { op: 'inspect'; key: string }
   | { op: 'setPermits'; key: string; permits: number | null }
   | { op: 'look'; key: string; seen: number | null }
-  | ({ op: 'publish'; key: string } & Publication)
+  | ({ op: 'publish'; key: string } & WirePublication)
   | { op: 'forget'; key: string };
+
+/** Of a look at a result that has to be asked for apart; without its payload. */
+export type WireLook = FlightLook & { isLong?: true };
+
+export type WirePublication = Omit<Publication, 'substitute'>;
 
 export interface WireError {
   code: string;

@@ -47,7 +47,8 @@ class Pilot {
     freshMs = 0,
     staleMs = 0,
   ): Promise<boolean> {
-    const published = this.flights.publish(key, { permitId, payload, freshMs, staleMs });
+    const publication = { permitId, payload, substitute: 'x', freshMs, staleMs };
+    const published = this.flights.publish(key, publication);
     const released = this.peer.session.release(key, permitId, 0);
     await released;
     return published;
@@ -99,7 +100,8 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     const { id, grant } = await leader.peer.hold(scene.key);
     await follower.peer.wait(scene.key);
     const { flights, session } = { ...leader, ...leader.peer };
-    const publication = { permitId: id, payload: 'early', freshMs: 60_000, staleMs: 0 };
+    const times = { freshMs: 60_000, staleMs: 0 };
+    const publication = { permitId: id, payload: 'early', substitute: 'x', ...times };
     assert.equal(await flights.publish(scene.key, publication), true);
     assert.equal((await follower.publication()).token, grant.fencingToken);
     const { holders, waiters } = await session.inspect(scene.key);

@@ -11,8 +11,10 @@ import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
+import { HttpProxy } from '../../support/http-proxy.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { StoreServer } from '../../support/store-server.js';
+import { uniquePrefix } from '../../support/unique-prefix.js';
 
 let redis: RedisServer;
 
@@ -25,7 +27,7 @@ afterAll(() => redis.stop());
 const ROUNDS = 20;
 
 /** A process that knows the server only. */
-function joinOver(pilots: Pilots, { url }: StoreServer): Pilot {
+function joinOver(pilots: Pilots, { url }: { url: string }): Pilot {
   return pilots.join({ redis: undefined, store: new RemoteSemaphoreStore({ url }) });
 }
 
@@ -84,8 +86,8 @@ describe('single flight over HTTP', () => {
     expect(await other.flights.run('kept', () => 'new', { ttlMs: 60_000 })).toBe('new');
   });
 
-  // Longer than what fits into an event, and into one POST beside other calls.
-  it('publishes a long result and gives the permit back in one step', async () => {
+  // Longer than what travels with events and calls.
+  it('publishes a long result before it gives the permit back', async () => {
     const all = Array.from({ length: 4 }, () => joinOver(pilots, server));
     const long = 'x'.repeat(60_000);
     for (let round = 0; round < ROUNDS; round++) {
@@ -133,6 +135,67 @@ describe('single flight over HTTP', () => {
     await expect(followed).rejects.toThrow('the store takes 4194304: return less');
     expect(job.runs).toBe(1);
   });
+});
+
+it("a result that is too long for a proxy is nobody else's, and the work is done once", async () => {
+  await using server = await StoreServer.start(new MemorySemaphoreStore());
+  await using proxy = await HttpProxy.start(server.url);
+  proxy.maxBodyBytes = 1024 * 1024;
+  await using pilots = new Pilots();
+  const all = [1, 2, 3].map(() => joinOver(pilots, proxy));
+  const job = new Job<string>();
+  const led = all[0]!.flights.run('long', job.work, { ttlMs: 60_000 });
+  await job.started;
+  const followed = all.slice(1).map(({ flights }) => flights.run('long', job.work));
+  await untilFollowed(all[0]!, 'long', 2);
+  const long = 'x'.repeat(1_200_000);
+  job.finish(long);
+  expect((await led) === long).toBe(true);
+  for (const result of followed) {
+    await expect(result).rejects.toThrow(ResultNotSharedError);
+    await expect(result).rejects.toThrow('too long for something on the way to the store');
+  }
+  expect(job.runs).toBe(1);
+  expect(await all[1]!.semaphores.inspect('single-flight:long')).toMatchObject({ held: 0 });
+});
+
+it("a result that JSON makes too long for the server is nobody else's either", async () => {
+  await using server = await StoreServer.start(new MemorySemaphoreStore());
+  await using pilots = new Pilots();
+  const [leader, follower] = [joinOver(pilots, server), joinOver(pilots, server)];
+  const options = { serializer: { serialize: String, deserialize: String } };
+  const job = new Job<string>();
+  const led = leader.flights.run('long', job.work, options);
+  await job.started;
+  const followed = follower.flights.run('long', job.work, options);
+  await untilFollowed(leader, 'long');
+  job.finish('\u0000'.repeat(2_000_000));
+  expect(await led).toHaveLength(2_000_000);
+  await expect(followed).rejects.toThrow(ResultNotSharedError);
+  expect(job.runs).toBe(1);
+});
+
+it('many long results at once take no permit from anybody', async () => {
+  await using server = await StoreServer.start(
+    new RedisSemaphoreStore({ redis: redis.url, keyPrefix: uniquePrefix() }),
+  );
+  await using pilots = new Pilots();
+  const [writer, reader, other] = [1, 2, 3].map(() => joinOver(pilots, server)) as [
+    Pilot,
+    Pilot,
+    Pilot,
+  ];
+  const keys = Array.from({ length: 30 }, (_, i) => `long ${i}`);
+  const resultOf = (key: string): string => key + 'x'.repeat(500_000);
+  const permits = await Promise.all(
+    [reader, other].map((pilot) => pilot.semaphores.acquire('k', { permits: 2 })),
+  );
+  const run = ({ flights }: Pilot): Promise<string[]> =>
+    Promise.all(keys.map((key) => flights.run(key, () => resultOf(key), { ttlMs: 60_000 })));
+  await run(writer);
+  const results = await run(reader);
+  expect(results.every((result, i) => result === resultOf(keys[i] ?? ''))).toBe(true);
+  for (const permit of permits) expect(await permit.release()).toBe('released');
 });
 
 it('a result as long as the server takes arrives, whatever is in it', async () => {
