@@ -44,6 +44,7 @@ export class HeldPermit implements Permit, Timed {
   /** Not enumerable: a permit can be shown and serialised. */
   readonly #keeper: PermitKeeper;
   readonly #probe: AcquisitionProbe | undefined;
+  #onLost: ((error: PermitLostError) => void) | undefined;
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
@@ -121,9 +122,16 @@ export class HeldPermit implements Permit, Timed {
     this.#probe?.ended(how);
   }
 
+  /** Calls the only listener when it is lost; for the inside, where a signal would cost too much. */
+  watchLoss(listener: ((error: PermitLostError) => void) | undefined): void {
+    this.#onLost = listener;
+    if (!this.isHeld) listener?.(this.lostError());
+  }
+
   /** Tells whoever works under the permit that it was lost. */
   abort(): void {
     this.controller?.abort(this.lostError());
+    this.#onLost?.(this.lostError());
   }
 
   lostError(): PermitLostError {

@@ -1,3 +1,5 @@
+import { Abandonment } from '../core/abandonment.js';
+import { HeldPermit } from '../core/held-permit.js';
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
@@ -37,8 +39,9 @@ const LEFT = new Error('Nobody waits for the permit any more.');
 export class Flight {
   private readonly callers = new Set<FlightCaller>();
   private readonly options: ResolvedFlightOptions;
-  private readonly queueing = new AbortController();
-  private readonly working = new AbortController();
+  private readonly queueing = new Abandonment();
+  /** Made for a leader only: it is not cheap. */
+  private work: AbortController | undefined;
   private isRefresh = false;
   private isGranted = false;
   private isWorking = false;
@@ -190,11 +193,11 @@ export class Flight {
 
   private acquire(waitMs: number): Promise<Permit> {
     const { leaseMs } = this.options;
-    const { signal } = this.queueing;
-    const acquiring = this.control.core.acquire(
-      this.permitKey,
-      resolveOptions({ waitMs, leaseMs, signal, name: TELEMETRY_NAME }),
-    );
+    const own = { waitMs, leaseMs, name: TELEMETRY_NAME };
+    const acquiring = this.control.core.acquire(this.permitKey, {
+      ...resolveOptions(own),
+      signal: this.queueing,
+    });
     acquiring.catch(() => undefined);
     return acquiring;
   }
@@ -203,14 +206,12 @@ export class Flight {
     if (leader === undefined) return { isError: true, error: this.deserted() };
     this.leader = leader;
     this.isWorking = true;
-    const { signal } = permit;
-    const onLost = (): void => {
+    const stopWatching = whenLost(permit, (error) => {
       this.control.leave(this);
-      this.working.abort(signal.reason);
-    };
-    signal.addEventListener('abort', onLost);
+      this.working.abort(error);
+    });
     const outcome = await leader.do(this.working.signal);
-    signal.removeEventListener('abort', onLost);
+    stopWatching();
     this.isWorking = false;
     this.publish(permit, outcome);
     // On its way before callers here go on: others wait for it too.
@@ -224,7 +225,7 @@ export class Flight {
     const { payload, refusal } = pack(this.first.key, outcome, this.options, store.maxResultBytes);
     this.refusal = refusal;
     // Whoever stands in the queue by now wants work that is not given up half-way.
-    const isGivenUp = outcome.isError && this.working.signal.aborted;
+    const isGivenUp = outcome.isError && this.work?.signal.aborted === true;
     if (!permit.isHeld || isGivenUp) return;
     const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
     const substitute = TOO_LONG_FOR_THE_WAY;
@@ -267,6 +268,10 @@ export class Flight {
     return leader.do(this.working.signal);
   }
 
+  private get working(): AbortController {
+    return (this.work ??= new AbortController());
+  }
+
   private deserted(): Error {
     return new SingleFlightAbortedError(
       this.first.key,
@@ -277,6 +282,13 @@ export class Flight {
   private unpack(payload: string): Outcome {
     return unpack(this.first.key, payload, this.options.serializer);
   }
+}
+
+/** A permit without the store is never lost. @returns what ends the watch */
+function whenLost(permit: Permit, listener: (error: Error) => void): () => void {
+  if (!(permit instanceof HeldPermit)) return () => undefined;
+  permit.watchLoss(listener);
+  return () => permit.watchLoss(undefined);
 }
 
 /** Gives the permit back that is there, or comes although nobody waits for it any more. */
