@@ -83,13 +83,13 @@ export class RemoteFlights implements SingleFlightStore {
   private async publishLong(
     key: string,
     publication: WirePublication,
-    substitute: string,
+    substitute: string | undefined,
   ): Promise<boolean> {
     try {
       const body = JSON.stringify({ key, ...publication });
       return (await this.transfer<{ published: boolean }>(key, 'POST', '', body)).published;
     } catch (error) {
-      if (!isTooLong(error)) throw error;
+      if (!isTooLong(error) || substitute === undefined) throw error;
       const instead = { ...publication, payload: substitute, freshMs: 0, staleMs: 0 };
       return (await this.calls.send<boolean>({ op: 'publish', key, ...instead })).value;
     }

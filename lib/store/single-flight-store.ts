@@ -61,7 +61,7 @@ export interface Publication {
   /** Begins with a letter. */
   payload: string;
   /** For those who wait now, in place of a payload that proves to be too long for the way to the store. */
-  substitute: string;
+  substitute?: string;
   /** For how long it is fresh, in milliseconds. 0: for those only who wait now. */
   freshMs: number;
   /** For how long it may still be used after that, in milliseconds. */

@@ -10,7 +10,6 @@ import {
   snapshotToWire,
   type WireCall,
   type WireLook,
-  type WirePublication,
   type WireResult,
 } from '../../store/remote/wire.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
@@ -149,21 +148,13 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
       return shortened(await flightsOf(session, call.key).look(call.key, call.seen ?? undefined));
     case 'publish': {
       const { op: _, key, ...rest } = call;
-      return publish(session, key, rest);
+      return flightsOf(session, key).publish(key, rest);
     }
     case 'forget':
       return flightsOf(session, call.key)
         .forget(call.key)
         .then(() => null);
   }
-}
-
-export function publish(
-  session: RemoteSession,
-  key: string,
-  publication: WirePublication,
-): Promise<boolean> {
-  return flightsOf(session, key).publish(key, { ...publication, substitute: publication.payload });
 }
 
 /** A POST may look at many results. */

@@ -22,7 +22,7 @@ import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.j
 import { toObject, validate } from '../validate.js';
 import { Turns } from '../../turns.js';
 import type { Authenticate, RemoteAccess } from './remote-access.js';
-import { callsBody, flightsOf, publish, resultBody, runCalls } from './remote-calls.js';
+import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
 
@@ -88,7 +88,8 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       const body = validate(resultBody, await readJsonBody(request, RESULT_BODY));
       const { key, ...publication } = body;
       requireKey(access, key);
-      const published = await publish(sessions.get(secret, access), key, publication);
+      const flights = flightsOf(sessions.get(secret, access), key);
+      const published = await flights.publish(key, publication);
       sendJson(response, 200, { published });
     });
   }
@@ -104,6 +105,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       sendJson(response, 200, look);
       // Somebody who reads slowly must not keep all others waiting.
       const slow = setTimeout(() => response.destroy(), RESULT_BODY.timeoutMs);
+      slow.unref();
       await finished(response).catch(() => undefined);
       clearTimeout(slow);
     });

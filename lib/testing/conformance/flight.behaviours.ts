@@ -47,8 +47,7 @@ class Pilot {
     freshMs = 0,
     staleMs = 0,
   ): Promise<boolean> {
-    const publication = { permitId, payload, substitute: 'x', freshMs, staleMs };
-    const published = this.flights.publish(key, publication);
+    const published = this.flights.publish(key, { permitId, payload, freshMs, staleMs });
     const released = this.peer.session.release(key, permitId, 0);
     await released;
     return published;
@@ -100,8 +99,7 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     const { id, grant } = await leader.peer.hold(scene.key);
     await follower.peer.wait(scene.key);
     const { flights, session } = { ...leader, ...leader.peer };
-    const times = { freshMs: 60_000, staleMs: 0 };
-    const publication = { permitId: id, payload: 'early', substitute: 'x', ...times };
+    const publication = { permitId: id, payload: 'early', freshMs: 60_000, staleMs: 0 };
     assert.equal(await flights.publish(scene.key, publication), true);
     assert.equal((await follower.publication()).token, grant.fencingToken);
     const { holders, waiters } = await session.inspect(scene.key);
