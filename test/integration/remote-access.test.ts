@@ -114,7 +114,8 @@ describe('what an API key may do over the store of the server', () => {
     expect((await postResult('{')).status).toBe(409);
     const aborter = new AbortController();
     const { signal } = aborter;
-    await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
+    // It ends when nobody refers to it any more.
+    const stream = await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
     const publish = { key: 'k', permitId: 'a', freshMs: 0, staleMs: 0 };
     const result = (change: object): string =>
       JSON.stringify({ calls: [{ op: 'publish', ...publish, ...change }] });
@@ -160,6 +161,7 @@ describe('what an API key may do over the store of the server', () => {
         status,
       ]);
     }
+    expect(stream.status).toBe(200);
     aborter.abort();
     expect((await post('short', ADMIN, body({}))).status).toBe(400);
     expect((await fetch(`${url}/v1/store`, { headers: { 'x-api-key': ADMIN } })).status).toBe(400);
