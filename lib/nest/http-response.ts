@@ -42,24 +42,22 @@ export function connectionOf(context: ExecutionContext): ResponseStream | undefi
  * @returns what stops it
  */
 export function onceSentOrClosed(response: ResponseStream, listener: () => void): () => void {
-  if (response.writableFinished === true || response.destroyed === true || isCutOff(response)) {
+  if (response.writableFinished === true || response.destroyed === true) {
     listener();
     return () => undefined;
   }
-  const listeners = watched.get(response) ?? watch(response);
   const own = (): void => listener();
+  const listeners = watched.get(response) ?? watch(response, own);
   listeners.add(own);
   return () => void listeners.delete(own);
 }
 
-/** A pipelined response whose connection broke before its turn: nobody will tell it. */
-function isCutOff({ socket, req }: ResponseStream): boolean {
-  return socket === null && property(req?.socket, 'destroyed') === true;
-}
-
-/** One listener on each response, however many fields of a GraphQL operation wait: Node warns of the eleventh. */
-function watch(response: ResponseStream): Set<() => void> {
-  const listeners = new Set<() => void>();
+/**
+ * One listener on each response, however many fields of a GraphQL operation wait: Node warns of the eleventh.
+ * @param first is called at once when the connection of a pipelined response is gone already
+ */
+function watch(response: ResponseStream, first: () => void): Set<() => void> {
+  const listeners = new Set([first]);
   let stopWatchingSocket = (): void => undefined;
   let isOver = false;
   const ended = (): void => {
