@@ -30,11 +30,11 @@ export class RemoteFlights implements SingleFlightStore {
   private listener: PublicationListener = () => undefined;
   private readonly transfers = new Turns(TRANSFERS);
   /** Publications on their way, by the permit of the leader. */
-  private readonly publishing = new Map<string, Promise<unknown>>();
+  private readonly publishing = new Map<string, Promise<void>>();
 
   constructor(
     private readonly calls: RemoteCalls,
-    private readonly link: () => RemoteLink,
+    private readonly link: RemoteLink,
   ) {}
 
   listen(listener: PublicationListener): void {
@@ -59,11 +59,8 @@ export class RemoteFlights implements SingleFlightStore {
     }
     const { permitId } = publication;
     const published = this.publishLong(key, publication, substitute);
-    const settled = published.then(
-      () => this.publishing.delete(permitId),
-      () => this.publishing.delete(permitId),
-    );
-    this.publishing.set(permitId, settled);
+    const forget = (): void => void this.publishing.delete(permitId);
+    this.publishing.set(permitId, published.then(forget, forget));
     return published;
   }
 
@@ -72,7 +69,7 @@ export class RemoteFlights implements SingleFlightStore {
   }
 
   /** Resolves when what the leader publishes has arrived, or never will; undefined when nothing is on its way. */
-  publishingOf(permitId: string): Promise<unknown> | undefined {
+  publishingOf(permitId: string): Promise<void> | undefined {
     return this.publishing.get(permitId);
   }
 
@@ -104,7 +101,7 @@ export class RemoteFlights implements SingleFlightStore {
   ): Promise<T> {
     try {
       const text = await this.transfers.run(() =>
-        this.link().transfer(method, RESULT_PATH + query, body),
+        this.link.transfer(method, RESULT_PATH + query, body),
       );
       return JSON.parse(text) as T;
     } catch (error) {

@@ -69,7 +69,6 @@ export class RemoteSession implements StoreSession {
       answered: (sample) => this.trust.answered(sample),
       failed: (error) => this.link.cut(error),
     });
-    this.flights = new RemoteFlights(this.calls, () => this.link);
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
       ask: (withinMs) => void this.ask(withinMs),
@@ -80,6 +79,7 @@ export class RemoteSession implements StoreSession {
       event: (name, data) => this.onEvent(name, data),
       closed: (error) => this.onClosed(error),
     });
+    this.flights = new RemoteFlights(this.calls, this.link);
   }
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {

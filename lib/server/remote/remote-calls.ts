@@ -12,6 +12,7 @@ import {
   type WireLook,
   type WireResult,
 } from '../../store/remote/wire.js';
+import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { RemoteAccess } from './remote-access.js';
 import type { RemoteSession } from './remote-session.js';
@@ -26,7 +27,7 @@ const key = z.string().superRefine((value, context) => {
 const id = z.string().regex(/^[\w-]{1,64}$/);
 const whole = z.int();
 const leaseMs = z.number().min(1).max(1e12).nullable();
-const keptMs = z.number().min(0).max(1e12);
+const durationMs = z.number().min(0).max(1e12);
 const permit = { key, id };
 const publication = {
   key,
@@ -35,8 +36,8 @@ const publication = {
     .string()
     .regex(/^[A-Za-z]/)
     .meta({ examples: ['v"a result"'] }),
-  freshMs: keptMs,
-  staleMs: keptMs,
+  freshMs: durationMs,
+  staleMs: durationMs,
 };
 
 const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
@@ -56,7 +57,7 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
   z.strictObject({
     op: z.literal('release'),
     ...permit,
-    holdAtLeastMs: z.number().min(0).max(1e12),
+    holdAtLeastMs: durationMs,
     lastToken: whole.min(0),
   }),
   z.strictObject({ op: z.literal('renew'), ...permit, leaseMs }),
@@ -145,13 +146,15 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
     case 'forceRelease':
       return session.session.forceRelease(call.key, call.id, call.onlyWaiting);
     case 'look':
-      return shortened(await flightsOf(session, call.key).look(call.key, call.seen ?? undefined));
+      return shortened(
+        await flightsOf(session.session, call.key).look(call.key, call.seen ?? undefined),
+      );
     case 'publish': {
       const { op: _, key, ...rest } = call;
-      return flightsOf(session, key).publish(key, rest);
+      return flightsOf(session.session, key).publish(key, rest);
     }
     case 'forget':
-      return flightsOf(session, call.key)
+      return flightsOf(session.session, call.key)
         .forget(call.key)
         .then(() => null);
   }
@@ -164,11 +167,8 @@ function shortened(look: FlightLook): WireLook {
 }
 
 /** @throws {StoreUnavailableError} */
-export function flightsOf(
-  { session }: Pick<RemoteSession, 'session'>,
-  key: string,
-): SingleFlightStore {
-  if (session.flights !== undefined) return session.flights;
+export function flightsOf({ flights }: StoreSession, key: string): SingleFlightStore {
+  if (flights !== undefined) return flights;
   throw new StoreUnavailableError(
     'the store of the server can do no single flight',
     key,

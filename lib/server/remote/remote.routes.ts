@@ -21,7 +21,8 @@ import {
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
 import { toObject, validate } from '../validate.js';
 import { Turns } from '../../turns.js';
-import type { Authenticate, RemoteAccess } from './remote-access.js';
+import { requireKeys } from '../api-keys.js';
+import type { Authenticate } from './remote-access.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
@@ -85,10 +86,10 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     sessions.get(secret, access);
     await transfers.run(async () => {
       if (hungUp.aborted) return;
-      const body = validate(resultBody, await readJsonBody(request, RESULT_BODY));
-      const { key, ...publication } = body;
-      requireKey(access, key);
-      const flights = flightsOf(sessions.get(secret, access), key);
+      const body = await readJsonBody(request, RESULT_BODY);
+      const { key, ...publication } = validate(resultBody, body);
+      requireKeys(access, [key]);
+      const flights = flightsOf(sessions.get(secret, access).session, key);
       const published = await flights.publish(key, publication);
       sendJson(response, 200, { published });
     });
@@ -97,11 +98,11 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   async function lookLong({ request, response, search, hungUp }: HttpCall): Promise<void> {
     const access = authenticate(request);
     const { key, seen } = validate(resultQuery, toObject(search));
-    requireKey(access, key);
+    requireKeys(access, [key]);
     const { session } = sessions.get(secretOf(request), access);
     await transfers.run(async () => {
       if (hungUp.aborted) return;
-      const look = await flightsOf({ session }, key).look(key, seen);
+      const look = await flightsOf(session, key).look(key, seen);
       sendJson(response, 200, look);
       // Somebody who reads slowly must not keep all others waiting.
       const slow = setTimeout(() => response.destroy(), RESULT_BODY.timeoutMs);
@@ -157,12 +158,6 @@ function wishOf(request: IncomingMessage): SessionWish {
     name: headers[NAME_HEADER],
     graceMs: Math.min(Math.max(graceMs, MIN_GRACE_MS), MAX_GRACE_MS),
   };
-}
-
-/** @throws {HttpProblem} 403 */
-function requireKey(access: RemoteAccess, key: string): void {
-  if (access.mayUse(key)) return;
-  throw new HttpProblem(403, 'FORBIDDEN_KEY', 'The API key may not use this key');
 }
 
 function secretOf(request: IncomingMessage): string {
