@@ -4,12 +4,7 @@ import type { Subscriber } from 'rxjs';
 import { Abandonment, type CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
-import {
-  connectionOf,
-  onceSentOrClosed,
-  type ResponseStream,
-  responseOf,
-} from './http-response.js';
+import { connectionOf, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { unlessSoonOver } from './unless-soon-over.js';
 import { isBody, isThenable, whenOver } from './when-over.js';
@@ -166,7 +161,7 @@ export class HandlerCall {
   }
 
   private awaitResponse(): void {
-    const response: ResponseStream | undefined = responseOf(this.context);
+    const response = responseOf(this.context);
     if (response !== undefined) onceSentOrClosed(response, this.begin());
   }
 

@@ -34,11 +34,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     if (definition === undefined || currentCall()?.context === context) return next.handle();
     // Everything begins with the subscription: without one nobody would ever give the permit back.
     const guarded = new Observable<unknown>((subscriber) => {
-      try {
-        this.run(context, definition, next, subscriber);
-      } catch (error) {
-        subscriber.error(error);
-      }
+      this.run(context, definition, next, subscriber);
     });
     if (!hasOwnErrorClass(context)) return guarded;
     return guarded.pipe(
@@ -48,6 +44,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     );
   }
 
+  /** What it throws is the subscriber's error. */
   private run(
     context: ExecutionContext,
     definition: SemaphoreDefinition,

@@ -8,16 +8,16 @@ let isTimerSet = false;
 /**
  * Does the task within a moment, unless it is stopped before: for what costs more than most calls last. All share one
  * timer.
+ * @param task a function of its own for each call
  * @returns what stops it
  */
 export function unlessSoonOver(task: () => void): () => void {
-  const own = (): void => task();
-  tasks.add(own);
+  tasks.add(task);
   if (!isTimerSet) {
     isTimerSet = true;
     systemClock.schedule(doAll, SOON_MS);
   }
-  return () => void tasks.delete(own);
+  return () => void tasks.delete(task);
 }
 
 function doAll(): void {

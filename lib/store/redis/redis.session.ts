@@ -218,13 +218,12 @@ export class RedisSession implements StoreSession {
 
   async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
     const state = this.keys.state(key);
-    const isDone = (answer: number): boolean => answer === 1;
     const first = (answer: number): void => {
-      if (isDone(answer)) this.revoked(state, id);
+      if (answer === 1) this.revoked(state, id);
     };
     const text = `${onlyWaiting ? 'D' : 'F'}${id}`;
     const { value } = await this.calls.send<number>({ state, text, first });
-    return isDone(value);
+    return value === 1;
   }
 
   health(timeoutMs: number): Promise<StoreHealth> {
