@@ -59,7 +59,7 @@ export function createSemaphoreServer({
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
   const waits = new PermitWaits(semaphores.permitsById, options.waitGraceMs);
-  const sessions = new Sessions(semaphores, options.sessionGraceMs);
+  const sessions = new Sessions(semaphores, options.sessionGraceMs, options.maxSessions);
   const routes = [
     ...permitRoutes({
       semaphores,

@@ -41,7 +41,11 @@ export interface SemaphoreServerOptions {
   bodyTimeoutMs?: number | undefined;
   /** How many requests for permits one API key's name may have open. @default 10_000 */
   maxOpenWaits?: number | undefined;
-  /** How many streams (sessions, events) one API key's name may have open. @default 1000 */
+  /**
+   * How many streams (sessions, events) one API key's name may have open. As many sessions may wait for their client to come
+   * back; beyond that the one that waits longest ends.
+   * @default 1000
+   */
   maxSessions?: number | undefined;
   /** How often a silent stream gets a comment, in milliseconds: proxies close what is silent. @default 15_000 */
   heartbeatMs?: number | undefined;

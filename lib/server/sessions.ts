@@ -18,6 +18,8 @@ export class Sessions {
   constructor(
     private readonly semaphores: SemaphoreService,
     private readonly graceMs: number,
+    /** How many sessions of one caller may wait for their client to come back. */
+    private readonly maxAway: number,
   ) {
     this.parts = { permits: semaphores.permitsById, graceMs, owners: this.owners };
   }
@@ -88,9 +90,20 @@ export class Sessions {
       return;
     }
     session.pause();
+    this.makeRoomFor(session);
     const timer = setTimeout(() => void this.end(session), this.graceMs);
     timer.unref();
     this.graceTimers.set(session, timer);
+  }
+
+  /** Whose client is away longest does not come back. */
+  private makeRoomFor({ name }: Session): void {
+    if (this.graceTimers.size < this.maxAway) return;
+    const away = [...this.graceTimers.keys()].filter((session) => session.name === name);
+    const [longest] = away;
+    if (longest === undefined || away.length < this.maxAway) return;
+    clearTimeout(this.graceTimers.get(longest));
+    void this.end(longest);
   }
 
   private async end(session: Session): Promise<void> {

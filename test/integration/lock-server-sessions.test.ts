@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { LockServer } from '../support/lock-server.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, nextEvents, Semaphores } from '../support/semaphores.js';
 
@@ -105,6 +106,32 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     const next = await server.acquire('k', { waitMs: 5000 });
     expect(next.status).toBe(201);
     expect((await server.openSession(id)).id).not.toBe(id);
+  });
+
+  test('wait for their clients in a bounded number: the one that waits longest ends', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open(), {
+      sessionGraceMs: 60_000,
+      maxSessions: 2,
+    });
+    const gone: Awaited<ReturnType<LockServer['openSession']>>[] = [];
+    while (gone.length < 3) {
+      await pollUntil('the server saw that a stream was closed', async () => {
+        const session = await server.openSession();
+        session.stream.close();
+        return gone.push(session) > 0;
+      });
+    }
+    const [first, ...others] = gone;
+    await pollUntil('the first session is over', async () => {
+      const { status } = await server.acquire('k', { waitMs: 0 }, { headers: first?.headers });
+      return status === 404;
+    });
+    for (const { id } of others) {
+      const resumed = await server.openSession(id);
+      expect(resumed.id).toBe(id);
+      resumed.stream.close();
+    }
   });
 
   test('go on at another server', async () => {
