@@ -72,6 +72,17 @@ export function merge<T extends object>(
   return resolved;
 }
 
+/**
+ * Checks the names of options whose values may be secrets, also under a misspelt name: no message shows them.
+ * @throws {InvalidOptionsError}
+ */
+export function refuseUnknown(options: object, names: readonly string[], place = ''): void {
+  for (const [option, value] of Object.entries(options)) {
+    if (value === undefined || names.includes(option)) continue;
+    throw new InvalidOptionsError(place + option, '***', noSuchOption(option, names));
+  }
+}
+
 /** Makes errors of a check say where the checked options stand. */
 export function checkedAt<T>(where: string, check: () => T): T {
   try {

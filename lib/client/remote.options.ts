@@ -1,3 +1,4 @@
+import { refuseUnknown } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
 
@@ -48,12 +49,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws {InvalidOptionsError} */
 export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): ResolvedRemoteOptions {
-  for (const name of Object.keys(options ?? {})) {
-    if (NAMES.includes(name)) continue;
-    const rule = `left out: there is no such option; there are ${NAMES.join(', ')}`;
-    // It may be a key under a misspelt name.
-    throw new InvalidOptionsError(name, '***', rule);
-  }
+  refuseUnknown(options ?? {}, NAMES);
   const { url, apiKey, storeTimeoutMs = 5000, graceMs = 5000, tls = {} } = options ?? {};
   if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey))) {
     throw new InvalidOptionsError('apiKey', '***', 'a string of visible ASCII characters');

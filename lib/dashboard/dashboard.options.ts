@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { refuseUnknown } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 
 /** What somebody may do: nothing, look, or look and act (force release, drop a waiter, change a limit). */
@@ -42,10 +43,8 @@ const PATH = /^\/?[\w.~-]+(?:\/[\w.~-]+)*\/?$/;
 export function resolveDashboardOptions(
   options: SemaphoreDashboardOptions = {},
 ): ResolvedDashboardOptions {
-  const { path = '/semaphores', readOnly = false, authorize, ...others } = options;
-  for (const [option, value] of Object.entries(others)) {
-    throw new InvalidOptionsError(option, value, 'left out: there is no such option');
-  }
+  refuseUnknown(options, ['path', 'readOnly', 'authorize']);
+  const { path = '/semaphores', readOnly = false, authorize } = options;
   if (typeof path !== 'string' || !PATH.test(path)) {
     const rule = 'a path below the root, of letters, digits and any of "-._~"';
     throw new InvalidOptionsError('path', path, rule);

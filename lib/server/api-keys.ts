@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { HttpProblem } from '../http/http-problem.js';
+import { refuseUnknown } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { requireLoopback } from './loopback.js';
 import type { ApiKeyOptions, ApiKeyRole } from './server.options.js';
@@ -98,15 +99,8 @@ function toKnownKey(wanted: unknown, index: number): KnownKey {
   if (typeof wanted !== 'object' || wanted === null) {
     throw new InvalidOptionsError(where, typeof wanted, 'a string, or an object with a `key`');
   }
-  const { key, role = 'admin', prefixes, name, ...others } = wanted as ApiKeyOptions;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new InvalidOptionsError(
-      `${where}.${unknown}`,
-      undefined,
-      'left out: there is no such option',
-    );
-  }
+  refuseUnknown(wanted, ['key', 'role', 'prefixes', 'name'], `${where}.`);
+  const { key, role = 'admin', prefixes, name } = wanted as ApiKeyOptions;
   if (typeof key !== 'string' || key.length < MIN_LENGTH || !/^[\x21-\x7e]+$/.test(key)) {
     const rule = `a string of at least ${MIN_LENGTH} visible ASCII characters`;
     throw new InvalidOptionsError(`${where}.key`, typeof key === 'string' ? '***' : key, rule);

@@ -1,3 +1,4 @@
+import { refuseUnknown } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 
 /** What a key may do: `use` acquires and looks; `admin` also sets limits and releases by force. */
@@ -87,17 +88,10 @@ const LEAST: Partial<Record<keyof SemaphoreServerOptions, number>> = {
 
 /** @throws {InvalidOptionsError} naming the option, the value and the rule */
 export function resolveServerOptions(options: SemaphoreServerOptions = {}): ResolvedServerOptions {
+  refuseUnknown(options, Object.keys(DEFAULTS));
   const resolved: ResolvedServerOptions = { ...DEFAULTS };
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined) continue;
-    if (!Object.hasOwn(DEFAULTS, option)) {
-      // It may be a key under a misspelt name.
-      throw new InvalidOptionsError(
-        option,
-        '***',
-        `left out: there is no such option; there are ${Object.keys(DEFAULTS).join(', ')}`,
-      );
-    }
     requireValid(option as keyof SemaphoreServerOptions, value);
     Object.assign(resolved, { [option]: value });
   }
