@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { InvalidOptionsError, SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
@@ -167,5 +167,44 @@ describe('what an API key may do over the store of the server', () => {
     expect((await fetch(`${url}/v1/store`, { headers: { 'x-api-key': ADMIN } })).status).toBe(400);
     expect((await post(secret, 'not-an-api-key-of-this', body({}))).status).toBe(401);
     expect((await semaphores.inspect('k')).held).toBe(0);
+  });
+
+  it('reads the long bodies of four requests at most at once, and of others when those are over', async () => {
+    const secret = randomBytes(32).toString('base64url');
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    const stream = await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
+    const answered: string[] = [];
+    const upload = async (name: string): Promise<{ finish: () => Promise<void> }> => {
+      const sent = request(`${url}/v1/store/result`, {
+        method: 'POST',
+        headers: { ...header(secret, ADMIN), 'content-type': 'application/json' },
+      });
+      const answer = once(sent, 'response').then(([response]) => {
+        answered.push(name);
+        response.resume();
+      });
+      const isHere = once(server, 'request');
+      sent.write('{');
+      await isHere;
+      return {
+        finish: async () => {
+          sent.end('}');
+          await answer;
+        },
+      };
+    };
+    const uploads = [];
+    for (const name of ['1', '2', '3', '4', '5', '6']) uploads.push(await upload(name));
+    const [first, , , , fifth, sixth] = uploads;
+    const late = Promise.all([fifth?.finish(), sixth?.finish()]);
+    await post(secret, ADMIN, '{"calls":[]}');
+    expect(answered).toEqual([]);
+    await first?.finish();
+    expect(answered[0]).toBe('1');
+    await late;
+    for (const { finish } of uploads) await finish();
+    expect(stream.status).toBe(200);
+    aborter.abort();
   });
 });
