@@ -32,8 +32,10 @@ export interface RequestOptions {
   /** Behind the base of the server, with the query. */
   path: string;
   headers: OutgoingHttpHeaders;
-  body?: string;
+  body?: string | undefined;
   signal: AbortSignal;
+  /** Told before it is sent a second time: the server may have got it the first time. */
+  onRepeat?: (() => void) | undefined;
 }
 
 /** Sends requests to servers, over connections that are kept. */
@@ -52,6 +54,7 @@ export class HttpClient {
     } catch (error) {
       // The server closed an idle connection at the moment in which it was used again.
       if (!(error instanceof StaleConnectionError) || options.signal.aborted) throw error;
+      options.onRepeat?.();
       return this.attempt(base, options);
     }
   }

@@ -19,6 +19,8 @@ import { RequestError } from './http-request.js';
 export interface Answer<T> {
   value: T;
   toLocal: (time: number) => number;
+  /** It was sent before, and the server may have done it then. */
+  isRepeated: boolean;
 }
 
 /** Pairs the server's clock with the local one: `now` was read after `sentAt`. */
@@ -54,7 +56,7 @@ export class RemoteCalls {
   private stopTimer: StopTimer | undefined;
 
   constructor(
-    private readonly post: (body: string) => Promise<WireReply>,
+    private readonly post: (body: string, onRepeat: () => void) => Promise<WireReply>,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly on: { answered(sample: Sample): void; failed(error: Error): void },
@@ -152,7 +154,9 @@ export class RemoteCalls {
   private async sendBatch(batch: readonly Pending[]): Promise<void> {
     const sentAt = this.clock.now();
     const body = `{"calls":[${batch.map(({ json }) => json).join(',')}]}`;
-    const { server, now, results } = await this.post(body);
+    const { server, now, results } = await this.post(body, () => {
+      for (const pending of batch) pending.isUncertain = true;
+    });
     this.on.answered({ server, now, sentAt });
     const toLocal = (time: number): number => sentAt + (time - now);
     for (const [i, pending] of batch.entries()) {
@@ -160,7 +164,8 @@ export class RemoteCalls {
       this.open.delete(pending);
       if (result === undefined) pending.reject(this.unavailable(pending.call.key, false));
       else if ('error' in result) pending.reject(toError(result.error, pending.call.key));
-      else pending.resolve({ value: result.value as never, toLocal });
+      else
+        pending.resolve({ value: result.value as never, toLocal, isRepeated: pending.isUncertain });
     }
   }
 

@@ -2,7 +2,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Clock, StopTimer } from '../store/clock.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
 import { EventParser } from './event-parser.js';
-import { type HttpClient, problemOf, readText, RequestError } from './http-request.js';
+import {
+  type HttpClient,
+  problemOf,
+  readText,
+  RequestError,
+  type RequestOptions,
+} from './http-request.js';
 
 export interface LinkEvents {
   /** A server has the session, and its stream is open. @param sentAt when it was asked for */
@@ -17,6 +23,12 @@ export interface LinkOptions {
   /** Of every request. */
   headers: Record<string, string>;
   timeoutMs: number;
+}
+
+/** What is asked for, of the stream's server, while the stream is open and within the time limit where nothing else is said. */
+interface Asked extends Omit<RequestOptions, 'headers' | 'signal'> {
+  signal?: AbortSignal;
+  timeoutMs?: number;
 }
 
 const RECONNECT_AFTER_MS = 25;
@@ -48,15 +60,20 @@ export class RemoteLink {
   }
 
   /** @throws {RequestError} */
-  async post(body: string, timeoutMs = this.options.timeoutMs): Promise<WireReply> {
-    const { signal } = this.current;
-    const text = await this.request('POST', STORE_PATH, signal, timeoutMs, readText, body);
+  async post(
+    body: string,
+    limits: { timeoutMs?: number; onRepeat?: () => void } = {},
+  ): Promise<WireReply> {
+    const text = await this.request(
+      { method: 'POST', path: STORE_PATH, body, ...limits },
+      readText,
+    );
     return JSON.parse(text) as WireReply;
   }
 
   /** The answer to a GET of another path. @throws {RequestError} */
   get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.request('GET', path, signal, this.options.timeoutMs, (response) => response);
+    return this.request({ method: 'GET', path, signal }, (response) => response);
   }
 
   /** A request beside the calls, again until it succeeds in time; its answer as text. @throws {RequestError} */
@@ -64,8 +81,8 @@ export class RemoteLink {
     const end = this.clock.now() + this.options.timeoutMs;
     for (;;) {
       try {
-        const leftMs = end - this.clock.now();
-        return await this.request(method, path, this.current.signal, leftMs, readText, body);
+        const timeoutMs = end - this.clock.now();
+        return await this.request({ method, path, body, timeoutMs }, readText);
       } catch (error) {
         const isRefused = error instanceof RequestError && error.isRefusal;
         const isLate = this.clock.now() + RECONNECT_AT_MOST_MS >= end;
@@ -79,16 +96,10 @@ export class RemoteLink {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
-    const { timeoutMs } = this.options;
     try {
+      const signal = AbortSignal.timeout(this.options.timeoutMs);
       if (this.attempts === 0) {
-        await this.request(
-          'DELETE',
-          STORE_PATH,
-          AbortSignal.timeout(timeoutMs),
-          timeoutMs,
-          readText,
-        );
+        await this.request({ method: 'DELETE', path: STORE_PATH, signal }, readText);
       }
     } catch {
       // The session ends with its grace time.
@@ -156,24 +167,18 @@ export class RemoteLink {
 
   /** @param read what is to be done of an answer within the time limit */
   private async request<T>(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    signal: AbortSignal,
-    timeoutMs: number,
+    { signal = this.current.signal, timeoutMs = this.options.timeoutMs, ...asked }: Asked,
     read: (response: IncomingMessage) => T | Promise<T>,
-    body?: string,
   ): Promise<T> {
     const late = new AbortController();
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
     const stop = this.clock.schedule(() => late.abort(error), timeoutMs);
-    const content = body === undefined ? {} : contentHeaders(body);
+    const content = asked.body === undefined ? {} : contentHeaders(asked.body);
     try {
       const response = await this.http.send(this.base, {
-        method,
-        path,
+        ...asked,
         headers: { ...this.options.headers, ...content },
         signal: AbortSignal.any([signal, late.signal]),
-        ...(body === undefined ? {} : { body }),
       });
       const { statusCode = 0 } = response;
       if (statusCode < 200 || statusCode > 299) throw await problemOf(response);

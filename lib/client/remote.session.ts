@@ -65,10 +65,15 @@ export class RemoteSession implements StoreSession {
     this.clientId = identity.clientId;
     const { urls, timeoutMs, graceMs, tls } = options;
     const { headers } = identity;
-    this.calls = new RemoteCalls((body) => this.link.post(body), clock, timeoutMs, {
-      answered: (sample) => this.trust.answered(sample),
-      failed: (error) => this.link.cut(error),
-    });
+    this.calls = new RemoteCalls(
+      (body, onRepeat) => this.link.post(body, { onRepeat }),
+      clock,
+      timeoutMs,
+      {
+        answered: (sample) => this.trust.answered(sample),
+        failed: (error) => this.link.cut(error),
+      },
+    );
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
       ask: (withinMs) => void this.ask(withinMs),
@@ -108,9 +113,9 @@ export class RemoteSession implements StoreSession {
     const publishing = this.flights.publishingOf(id);
     if (publishing !== undefined) await publishing;
     const call = { op: 'release', key, id, holdAtLeastMs, lastToken } as const;
-    const { value } = await this.calls.send<ReleaseOutcome>(call);
+    const { value, isRepeated } = await this.calls.send<ReleaseOutcome>(call);
     this.permits.forget(id);
-    return value;
+    return isRepeated ? 'released' : value;
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
@@ -292,7 +297,7 @@ export class RemoteSession implements StoreSession {
     this.isAsking = true;
     const sentAt = this.clock.now();
     try {
-      this.trust.answered({ ...(await this.link.post(NO_CALLS, withinMs)), sentAt });
+      this.trust.answered({ ...(await this.link.post(NO_CALLS, { timeoutMs: withinMs })), sentAt });
     } catch (error) {
       this.link.cut(error as Error);
     } finally {

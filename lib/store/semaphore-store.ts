@@ -51,6 +51,8 @@ export interface StoreSession {
    * Gives a permit back and hands it on.
    * @param holdAtLeastMs the permit stays taken until this long after its acquisition
    * @param lastToken the highest fencing token that was used under it, when it was more than the grant's own: see {@link TOKENS_A_GRANT}
+   * @returns 'expired' when it was not held any more; 'released' when that is not known, because a call before it, whose
+   * reply was lost, may have released it
    */
   release(
     key: string,

@@ -80,6 +80,22 @@ describe('a client whose server fails', () => {
     });
   });
 
+  it('says that a permit was released when the first reply that said so was lost', async () => {
+    const prefix = uniquePrefix();
+    await using direct = onRedis(prefix);
+    const { server, url } = await serve(prefix);
+    await using _ = server;
+    await using proxy = await TcpProxy.start(Number(new URL(url).port));
+    await using client = connect({ url: proxy.url.replace('redis:', 'http:'), graceMs: 10_000 });
+    const held = await client.acquire('k');
+    proxy.fault = { dropReplies: true };
+    const outcome = held.release();
+    await pollUntil('nobody holds', async () => (await direct.inspect('k')).held === 0);
+    proxy.heal();
+    proxy.cut();
+    expect(await outcome).toBe('released');
+  });
+
   it('goes on at another server with what it has, and what the first one shortened stays', async () => {
     const prefix = uniquePrefix();
     await using direct = onRedis(prefix);

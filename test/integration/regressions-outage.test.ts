@@ -140,6 +140,10 @@ test('acquires that fail because their key is something else cause no commands a
       const error = await rejection(service.acquire(KEY));
       expect(error).toMatchObject({ detail: expect.stringContaining('WRONGTYPE') });
     }
+    const good = ['a', 'b', 'c'].map((key) => service.acquire(key));
+    const together = Array.from({ length: 200 }, () => rejection(service.acquire(KEY)));
+    expect(await Promise.all(together)).toHaveLength(200);
+    for (const permit of await Promise.all(good)) await permit.release();
     const before = await readCounts(admin);
     await delay(3000);
     const after = await readCounts(admin);
@@ -148,6 +152,41 @@ test('acquires that fail because their key is something else cause no commands a
   } finally {
     admin.disconnect();
   }
+});
+
+describe('a release that was done says so', () => {
+  test('when its reply was lost and it was sent again', async () => {
+    await using redis = await startRedis();
+    await using proxy = await TcpProxy.start(redis.port);
+    await using semaphores = new Semaphores({ redis: proxy.url });
+    const service = semaphores.open();
+    const other = semaphores.open({ redis: redis.url });
+    const [lone, shared] = await Promise.all([
+      service.acquire('alone'),
+      service.acquire('shared', { permits: 2 }),
+    ]);
+    await other.acquire('shared', { permits: 2 });
+    proxy.fault = { dropReplies: true };
+    const outcomes = Promise.all([lone.release(), shared.release()]);
+    await pollUntil('both are released', async () => {
+      const holders = await holdersOf(other, ['alone', 'shared']);
+      return holders.flat().length === 1;
+    });
+    proxy.heal();
+    proxy.cut();
+    expect(await outcomes).toEqual(['released', 'released']);
+  });
+
+  test('when it travelled with a call on a key of a wrong type', async () => {
+    await using redis = await startRedis();
+    await using semaphores = new Semaphores({ redis: redis.url });
+    const service = semaphores.open();
+    const permit = await service.acquire('good');
+    await withRedis(redis.port, (admin) => admin.hset(`${semaphores.prefix}:{bad}`, 'a', 1));
+    const released = permit.release();
+    expect(await rejection(service.acquire('bad'))).toMatchObject(UNAVAILABLE);
+    expect(await released).toBe('released');
+  });
 });
 
 test('while the memory of Redis is full, held permits are renewed and released', async () => {

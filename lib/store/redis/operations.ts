@@ -67,6 +67,10 @@ export function isAcquire({ text }: Request): boolean {
   return isOneOf('A', text);
 }
 
+export function isRelease({ text }: Request): boolean {
+  return isOneOf('R', text);
+}
+
 export function isPoll({ text }: Request): boolean {
   return isOneOf('P', text);
 }

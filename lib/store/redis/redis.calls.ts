@@ -8,6 +8,7 @@ import {
   isAcquire,
   isOfFlight,
   isPoll,
+  isRelease,
   type Operation,
   type Request,
   type Sample,
@@ -33,6 +34,8 @@ interface Batch {
   end: number;
   /** Every attempt so far was refused, or not sent. */
   nothingDone: boolean;
+  /** The code of the server's error when one of those that travelled together could not be done: those before it were. */
+  refusal?: string;
 }
 
 const RETRY_AFTER_MS = 25;
@@ -197,8 +200,12 @@ export class RedisCalls {
       for (let i = 0; i < operations.length; i++) operations[i]?.first?.(reply[i + 1] as never);
       this.onOwnGrants(grants, sample);
     }
+    const isRepeated = !batch.nothingDone || batch.refusal !== undefined;
     for (let i = 0; i < operations.length; i++) {
-      (operations[i] as Operation).answered(reply[i + 1] as never, sample);
+      const operation = operations[i] as Operation;
+      // An attempt before may have released it: it was held when that was sent.
+      const answer = isRepeated && isRelease(operation) ? DONE : reply[i + 1];
+      operation.answered(answer as never, sample);
     }
   }
 
@@ -210,9 +217,11 @@ export class RedisCalls {
     }
     if (!isReply(error)) batch.nothingDone = false;
     else if (!TRANSIENT.test(error.message)) {
+      const refusal = codeOf(error);
       if (batch.operations.length === 1) this.fail(batch, batch.operations, error);
       // One bad key must not fail the others that travelled with it.
-      else for (const one of batch.operations) this.dispatch({ ...batch, operations: [one] });
+      else
+        for (const one of batch.operations) this.dispatch({ ...batch, operations: [one], refusal });
       return;
     } else if (error.message.startsWith('READONLY')) this.link.suspect(error);
     if (error instanceof StoreUnavailableError || this.clock.now() >= batch.end) {
@@ -259,8 +268,10 @@ export class RedisCalls {
     return error;
   }
 
-  private fail({ nothingDone }: Batch, operations: readonly Operation[], error: Error): void {
+  private fail(batch: Batch, operations: readonly Operation[], error: Error): void {
     const { detail, cause } = this.unavailable(error);
+    const isDoubtful = batch.refusal !== undefined && batch.refusal !== codeOf(error);
+    const nothingDone = batch.nothingDone && !isDoubtful;
     for (const operation of operations) {
       const key = this.keys.keyOf(operation.state);
       operation.failed(new StoreUnavailableError(detail, key, cause, nothingDone));
@@ -272,6 +283,11 @@ export class RedisCalls {
     const detail = cause instanceof Error ? cause.message : `no answer in ${this.timeoutMs} ms`;
     return new StoreUnavailableError(detail, undefined, cause);
   }
+}
+
+/** What errors of a server begin with. */
+function codeOf({ message }: Error): string {
+  return message.split(' ', 1)[0] as string;
 }
 
 /** Redis answered, with an error: as opposed to a broken connection. */
