@@ -18,15 +18,17 @@ interface PermitEvent extends KeyEvent {
 /** Why an acquisition came to nothing. */
 export type RejectedReason = UnavailableReason | 'aborted' | 'store-unavailable' | 'closed';
 
-/** What happens in this process, as it happens. */
+/** What happens in this process, as it happens. Durations are milliseconds. */
 export type SemaphoreEvent =
   | (PermitEvent & { type: 'waiting' })
   /** `waitedMs`: how long the caller stood in the queue. `degraded`: granted without the store. */
   | (PermitEvent & { type: 'acquired'; waitedMs: number; fencingToken: number; degraded: boolean })
   | (PermitEvent & { type: 'rejected'; reason: RejectedReason; waitedMs: number })
+  /** `expiresAt`: epoch milliseconds by the store's clock. */
   | (PermitEvent & { type: 'renewed'; expiresAt: number })
   | (PermitEvent & { type: 'lost'; reason: LostReason; heldMs: number })
   | (PermitEvent & { type: 'released'; outcome: 'released' | 'expired'; heldMs: number })
+  /** `previous`: the limit before, undefined where none was known. `pinned`: set by `setPermits`, over what callers pass. */
   | (KeyEvent & {
       type: 'permits-changed';
       permits: number;

@@ -27,6 +27,7 @@ import type { SemaphoreStore } from './store/semaphore-store.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
 export interface SemaphoreFeature extends SemaphoreOptions {
+  /** For `@InjectSemaphore(name)`; 512 bytes at most, as every key. */
   name: string;
 }
 

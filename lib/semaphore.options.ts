@@ -47,7 +47,7 @@ export interface SemaphoreOptions {
    */
   renew?: boolean | undefined;
   /**
-   * Stop renewing this long after the acquisition, in milliseconds > 0.
+   * Stop renewing this long after the acquisition, in milliseconds >= 1.
    * @default Infinity
    */
   maxHoldMs?: number | undefined;

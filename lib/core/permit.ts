@@ -9,8 +9,11 @@ export interface Permit extends AsyncDisposable {
   readonly key: string;
   /** All keys, in the order in which they were asked for. */
   readonly keys: readonly string[];
+  /** Its own, as snapshots, events and `forceRelease` know it. */
   readonly id: string;
+  /** How many units it takes; of several keys, of each. */
   readonly weight: number;
+  /** The `label` of its options. */
   readonly label: string | undefined;
   /** Epoch milliseconds by the store's clock. */
   readonly acquiredAt: number;
