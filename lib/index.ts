@@ -19,6 +19,7 @@ export {
 export { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
 export { SemaphoreGuard } from './nest/semaphore.guard.js';
 export { SemaphoreInterceptor } from './nest/semaphore.interceptor.js';
+export { SingleFlight, type SingleFlightDecoratorOptions } from './nest/single-flight.decorator.js';
 export {
   AcquireAbortedError,
   InvalidOptionsError,
@@ -57,10 +58,6 @@ export type {
   StatusCodes,
 } from './semaphore.options.js';
 export { SemaphoreService } from './semaphore.service.js';
-export {
-  SingleFlight,
-  type SingleFlightDecoratorOptions,
-} from './single-flight/single-flight.decorator.js';
 export type {
   RunOptions,
   SingleFlightOptions,

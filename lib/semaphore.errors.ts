@@ -227,6 +227,22 @@ export class InvalidOptionsError extends SemaphoreError {
   }
 }
 
+/** The errors that tell a client to try again later. The others are faults of the application. */
+export const RETRIABLE_ERRORS = [
+  PermitUnavailableError,
+  StoreUnavailableError,
+  SemaphoreClosedError,
+  AcquireAbortedError,
+  SingleFlightTimeoutError,
+  SingleFlightAbortedError,
+] as const;
+
+export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;
+
+export function isRetriable(error: unknown): error is RetriableError {
+  return RETRIABLE_ERRORS.some((type) => error instanceof type);
+}
+
 function withoutSecrets(value: unknown): unknown {
   return typeof value === 'string' ? value.replace(/\/\/.*@/s, '//***@') : value;
 }

@@ -1,24 +1,5 @@
-import {
-  AcquireAbortedError,
-  PermitUnavailableError,
-  SemaphoreClosedError,
-  SingleFlightAbortedError,
-  SingleFlightTimeoutError,
-  StoreUnavailableError,
-} from '../semaphore.errors.js';
+import { PermitUnavailableError, type RetriableError } from '../semaphore.errors.js';
 import type { StatusCodes } from '../semaphore.options.js';
-
-/** The errors that tell a client to try again later. The others are faults of the application. */
-export const RETRIABLE_ERRORS = [
-  PermitUnavailableError,
-  StoreUnavailableError,
-  SemaphoreClosedError,
-  AcquireAbortedError,
-  SingleFlightTimeoutError,
-  SingleFlightAbortedError,
-] as const;
-
-export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;
 
 /** What a client is told. Keys, limits and the store's own words stay inside. */
 export interface ErrorPayload {
@@ -35,10 +16,6 @@ const MESSAGES: Record<keyof StatusCodes, string> = {
   queueFull: 'Too many requests are waiting already. Try again later.',
   unavailable: 'The service cannot take the request now. Try again later.',
 };
-
-export function isRetriable(error: unknown): error is RetriableError {
-  return RETRIABLE_ERRORS.some((type) => error instanceof type);
-}
 
 /** Which of the configurable status codes an error has. */
 export function statusOf(error: RetriableError): keyof StatusCodes {

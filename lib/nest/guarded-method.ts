@@ -1,16 +1,22 @@
 import { Observable } from 'rxjs';
 import { Abandonment, type CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
-import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { acquireFor, admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
+import { injectedInto } from './decorated-method.js';
 import { currentCall, type HandlerCall } from './handler-call.js';
 import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
 import { isOngoing, whenOver } from './when-over.js';
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
 const UNSUBSCRIBED = new Error('Nobody reads the result any more.');
+
+const INJECTION = {
+  property: SEMAPHORE_SERVICE,
+  decorator: '@Semaphore()',
+  service: 'SemaphoreService',
+};
 
 /** One call of a decorated method. */
 export interface Invocation {
@@ -111,15 +117,5 @@ function currentKey({ definition, args }: Invocation): string | string[] {
 }
 
 function serviceOf({ definition, instance }: Invocation): SemaphoreService {
-  const service =
-    typeof instance === 'object' && instance !== null
-      ? (instance as { [SEMAPHORE_SERVICE]?: SemaphoreService })[SEMAPHORE_SERVICE]
-      : undefined;
-  if (service !== undefined) return service;
-  throw new InvalidOptionsError(
-    'this',
-    instance,
-    `an instance that Nest made of its class: ${definition.name} is decorated with @Semaphore(), ` +
-      'and an object made by `new` or by `useFactory` has no SemaphoreService of SemaphoreModule',
-  );
+  return injectedInto(instance, INJECTION, definition.name);
 }

@@ -3,8 +3,9 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
 import { resolveModuleOptions } from '../resolve-options.js';
-import type { SemaphoreModuleOptions } from '../semaphore.options.js';
-import { httpAnswerOf, payloadOf, RETRIABLE_ERRORS, type RetriableError } from './error-payload.js';
+import { RETRIABLE_ERRORS, type RetriableError } from '../semaphore.errors.js';
+import type { SemaphoreModuleOptions, StatusCodes } from '../semaphore.options.js';
+import { httpAnswerOf, payloadOf } from './error-payload.js';
 import { toTransportError, transportPayload } from './transport-error.js';
 
 /**
@@ -16,11 +17,14 @@ import { toTransportError, transportPayload } from './transport-error.js';
  */
 @Catch(...RETRIABLE_ERRORS)
 export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError> {
-  @Inject(MODULE_OPTIONS_TOKEN)
-  private readonly options!: SemaphoreModuleOptions;
+  private readonly statusCodes: Required<StatusCodes>;
 
-  @Inject(HttpAdapterHost)
-  private readonly adapterHost!: HttpAdapterHost;
+  constructor(
+    @Inject(MODULE_OPTIONS_TOKEN) options: SemaphoreModuleOptions,
+    @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
+  ) {
+    this.statusCodes = resolveModuleOptions(options).statusCodes;
+  }
 
   catch(error: RetriableError, host: ArgumentsHost): Observable<never> | undefined {
     switch (host.getType<string>()) {
@@ -46,8 +50,7 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
       httpAdapter.end(response);
       return;
     }
-    const { statusCodes } = resolveModuleOptions(this.options);
-    const { statusCode, retryAfter, payload } = httpAnswerOf(error, statusCodes);
+    const { statusCode, retryAfter, payload } = httpAnswerOf(error, this.statusCodes);
     httpAdapter.setHeader(response, 'Retry-After', retryAfter);
     httpAdapter.reply(response, { statusCode, ...payload }, statusCode);
   }

@@ -1,14 +1,20 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
-import { Observable } from 'rxjs';
 import { checkedAt } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
+import {
+  copyMetadata,
+  declaresObservable,
+  isAsyncGenerator,
+  isMethod,
+  type Method,
+  standIn,
+} from './decorated-method.js';
 import { invoke, type ReturnKind } from './guarded-method.js';
 import {
   createDefinition,
   definitionOf,
-  type Method,
   SEMAPHORE_SERVICE,
   type SemaphoreDecoratorOptions,
   setDefinition,
@@ -63,11 +69,7 @@ function decorateMethod(
   if (before !== undefined && before.guarded !== decorated) return;
   const method = before?.method ?? decorated;
   const kind = returnKindOf(prototype, property, method);
-  // A Proxy keeps name, length and everything else that the function is asked for.
-  const guarded: Method = new Proxy(method, {
-    apply: (_method, instance: unknown, args: unknown[]) =>
-      invoke({ definition, instance, args }, kind),
-  });
+  const guarded = standIn(method, (instance, args) => invoke({ definition, instance, args }, kind));
   const options = { ...given, ...before?.given };
   const called = `${name}.${String(property)}`;
   const definition = checkedAt(`@Semaphore() on ${called}`, () =>
@@ -112,20 +114,6 @@ function handlersOf(prototype: object): Map<string, PropertyDescriptor> {
 
 /** Only what is known without calling the method can decide what to return before there is a permit. */
 function returnKindOf(prototype: object, property: string | symbol, method: Method): ReturnKind {
-  if (Object.prototype.toString.call(method) === '[object AsyncGeneratorFunction]') {
-    return 'async-generator';
-  }
-  return Reflect.getMetadata('design:returntype', prototype, property) === Observable
-    ? 'observable'
-    : 'promise';
-}
-
-function copyMetadata(from: object, to: object): void {
-  for (const key of Reflect.getMetadataKeys(from) as (string | symbol)[]) {
-    Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
-  }
-}
-
-function isMethod(value: unknown): value is Method {
-  return typeof value === 'function';
+  if (isAsyncGenerator(method)) return 'async-generator';
+  return declaresObservable(prototype, property) ? 'observable' : 'promise';
 }

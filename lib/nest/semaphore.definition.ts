@@ -4,6 +4,7 @@ import { InvalidOptionsError } from '../semaphore.errors.js';
 import { validateKey, validateOptions } from '../resolve-options.js';
 import type { SemaphoreOptions } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
+import type { Method } from './decorated-method.js';
 
 /** Options of `@Semaphore()`. */
 export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
@@ -18,8 +19,6 @@ export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
    */
   onUnavailable?: 'throw' | 'skip' | undefined;
 }
-
-export type Method = (this: unknown, ...args: unknown[]) => unknown;
 
 /** What `@Semaphore()` knows of a method. One object for one decorated method: its identity tells methods apart. */
 export interface SemaphoreDefinition {

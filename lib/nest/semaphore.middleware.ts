@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { ScopeSemaphore } from '../core/scope.js';
-import { InvalidOptionsError } from '../semaphore.errors.js';
+import { InvalidOptionsError, isRetriable } from '../semaphore.errors.js';
 import { resolveOptions, validateKey, validateOptions } from '../resolve-options.js';
 import type { SemaphoreOptions, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { httpAnswerOf, isRetriable } from './error-payload.js';
+import { httpAnswerOf } from './error-payload.js';
 import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 
 /** Options of {@link semaphoreMiddleware}: its own, and those of the semaphore. */

@@ -1,5 +1,6 @@
 import type { ArgumentsHost } from '@nestjs/common';
-import { type ErrorPayload, isRetriable, payloadOf, type RetriableError } from './error-payload.js';
+import { isRetriable, type RetriableError } from '../semaphore.errors.js';
+import { type ErrorPayload, payloadOf } from './error-payload.js';
 
 /** Whether errors of this transport have to be of a class of its own, which global filters may not see before. */
 export function hasOwnErrorClass(host: ArgumentsHost): boolean {

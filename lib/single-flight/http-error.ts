@@ -1,5 +1,6 @@
 import { HttpException } from '@nestjs/common';
-import { RETRIABLE_ERRORS } from '../nest/error-payload.js';
+import { isObject } from '../option-rules.js';
+import { RETRIABLE_ERRORS } from '../semaphore.errors.js';
 
 const OWN = new Map<string, object>(
   RETRIABLE_ERRORS.map(({ name, prototype }) => [name, prototype]),
@@ -19,7 +20,7 @@ export function withHttpClass(error: unknown): unknown {
   }
   if (!error.name.endsWith('Exception')) return error;
   const { response, status, ...fields } = error as Error & { response?: unknown; status?: unknown };
-  const isHttp = Number.isInteger(status) && (typeof response === 'string' || isRecord(response));
+  const isHttp = Number.isInteger(status) && (typeof response === 'string' || isObject(response));
   if (!isHttp) return error;
   const { cause } = error;
   const own = new HttpException(response, status as number, { cause });
@@ -28,8 +29,4 @@ export function withHttpClass(error: unknown): unknown {
     name: { value: name, enumerable: false, writable: true, configurable: true },
     message: { value: message, enumerable: false, writable: true, configurable: true },
   });
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

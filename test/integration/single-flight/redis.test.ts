@@ -66,17 +66,20 @@ describe('single flight in Redis', () => {
       const joined = followers.flatMap(({ flights }) =>
         Array.from({ length: 20 }, () => flights.run(pilots.key, job.work, options)),
       );
-      await withRedis(server.port, async (redis) => {
-        const queue = `${pilots.prefix}:{single-flight:${pilots.key}}:q`;
-        await pollUntil(
-          'all stand in the queue',
-          async () => (await redis.zcard(queue)) === FOLLOWERS,
-        );
-      });
+      const untilWaiting = (count: number): Promise<void> =>
+        withRedis(server.port, (redis) => {
+          const queue = `${pilots.prefix}:{single-flight:${pilots.key}}:q`;
+          return pollUntil(
+            `${count} stand in the queue`,
+            async () => (await redis.zcard(queue)) === count,
+          );
+        });
+      await untilWaiting(FOLLOWERS);
       const joining = opsOf(await watch.takeAll());
       job.finish('x'.repeat(size));
       await Promise.all([...calls, ...joined]);
       // A follower has its result before it leaves the queue.
+      await untilWaiting(0);
       await sleep(100);
       const landing = opsOf(await watch.takeAll());
       const { held, waiters } = await leader!.semaphores.inspect(`single-flight:${pilots.key}`);

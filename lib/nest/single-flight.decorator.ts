@@ -1,11 +1,22 @@
 import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
-import { Observable } from 'rxjs';
-import { KeyByArgs } from '../nest/by-args.js';
 import { checkedAt, isObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
-import { resolveFlightOptions, type SingleFlightOptions } from './single-flight.options.js';
-import { SingleFlightService } from './single-flight.service.js';
+import {
+  resolveFlightOptions,
+  type SingleFlightOptions,
+} from '../single-flight/single-flight.options.js';
+import { SingleFlightService } from '../single-flight/single-flight.service.js';
+import { KeyByArgs } from './by-args.js';
+import {
+  copyMetadata,
+  declaresObservable,
+  injectedInto,
+  isAsyncGenerator,
+  isMethod,
+  type Method,
+  standIn,
+} from './decorated-method.js';
 
 /** Options of `@SingleFlight()`. */
 export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
@@ -17,12 +28,14 @@ export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
   key?: string | KeyByArgs | undefined;
 }
 
-type Method = (this: unknown, ...args: unknown[]) => unknown;
-
-/** Where Nest puts the service in instances of decorated classes. Its text is part of Nest's own message when it cannot. */
-const SINGLE_FLIGHT_SERVICE = Symbol(
-  'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
-);
+const INJECTION = {
+  // Its text is part of Nest's own message when it cannot.
+  property: Symbol(
+    'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+  ),
+  decorator: '@SingleFlight()',
+  service: 'SingleFlightService',
+};
 
 const DECORATED = Symbol('nestjs-semaphore:single-flight');
 
@@ -59,29 +72,20 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
         'on a method that returns a value or a promise: streams cannot be shared',
       );
     }
-    const call = (instance: unknown, args: unknown[]): Promise<unknown> => {
-      const flights = serviceOf(instance, name);
+    const call = async (instance: unknown, args: unknown[]): Promise<unknown> => {
+      const flights = injectedInto<SingleFlightService>(instance, INJECTION, name);
       const flightKey =
         key instanceof KeyByArgs
           ? keyFrom(key, args, name)
           : flights.keyOf(key ?? nameOf(instance, property, target), ...args);
       return flights.run(flightKey, () => Reflect.apply(method, instance, args), rest);
     };
-    // A Proxy keeps name, length and everything else that the function is asked for.
-    const decorated: Method = new Proxy(method, {
-      apply: async (_method, instance: unknown, args: unknown[]) => call(instance, args),
-    });
-    for (const metadata of Reflect.getMetadataKeys(method) as (string | symbol)[]) {
-      Reflect.defineMetadata(metadata, Reflect.getMetadata(metadata, method), decorated);
-    }
+    const decorated = standIn(method, call);
+    copyMetadata(method, decorated);
     Reflect.defineMetadata(DECORATED, true, decorated);
     descriptor.value = decorated;
-    Inject(SingleFlightService)(target, SINGLE_FLIGHT_SERVICE);
+    Inject(SingleFlightService)(target, INJECTION.property);
   };
-}
-
-function isMethod(value: unknown): value is Method {
-  return typeof value === 'function';
 }
 
 /** Where a method is inherited its results are not the same, and those of an overridden one are others again. */
@@ -93,12 +97,8 @@ function nameOf(instance: unknown, property: string | symbol, target: object): s
 }
 
 function returnsStream(prototype: object, property: string | symbol, method: Method): boolean {
-  const kind = Object.prototype.toString.call(method);
-  return (
-    kind === '[object AsyncGeneratorFunction]' ||
-    kind === '[object GeneratorFunction]' ||
-    Reflect.getMetadata('design:returntype', prototype, property) === Observable
-  );
+  const isGenerator = Object.prototype.toString.call(method) === '[object GeneratorFunction]';
+  return isGenerator || isAsyncGenerator(method) || declaresObservable(prototype, property);
 }
 
 function keyFrom(key: KeyByArgs, args: unknown[], name: string): string {
@@ -108,20 +108,6 @@ function keyFrom(key: KeyByArgs, args: unknown[], name: string): string {
     'key',
     made,
     `a non-empty string, as byArgs(…) of ${name} should return`,
-  );
-}
-
-function serviceOf(instance: unknown, name: string): SingleFlightService {
-  const service =
-    typeof instance === 'object' && instance !== null
-      ? (instance as { [SINGLE_FLIGHT_SERVICE]?: SingleFlightService })[SINGLE_FLIGHT_SERVICE]
-      : undefined;
-  if (service !== undefined) return service;
-  throw new InvalidOptionsError(
-    'this',
-    instance,
-    `an instance that Nest made of its class: ${name} is decorated with @SingleFlight(), ` +
-      'and an object made by `new` or by `useFactory` has no SingleFlightService of SemaphoreModule',
   );
 }
 

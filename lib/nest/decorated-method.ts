@@ -1,0 +1,65 @@
+import 'reflect-metadata';
+import { Observable } from 'rxjs';
+import { isObject } from '../option-rules.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
+
+export type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+export function isMethod(value: unknown): value is Method {
+  return typeof value === 'function';
+}
+
+/**
+ * What stands in for a decorated method: called instead of it, and the same in everything else that it is asked for, such as
+ * name, length and metadata.
+ */
+export function standIn(
+  method: Method,
+  call: (instance: unknown, args: unknown[]) => unknown,
+): Method {
+  return new Proxy(method, {
+    apply: (_method, instance: unknown, args: unknown[]) => call(instance, args),
+  });
+}
+
+/** What other decorators noted on a method that was replaced. */
+export function copyMetadata(from: Method, to: Method): void {
+  for (const key of Reflect.getMetadataKeys(from) as (string | symbol)[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);
+  }
+}
+
+export function isAsyncGenerator(method: Method): boolean {
+  return Object.prototype.toString.call(method) === '[object AsyncGeneratorFunction]';
+}
+
+/** Whether the method says that it returns an Observable. */
+export function declaresObservable(prototype: object, property: string | symbol): boolean {
+  return Reflect.getMetadata('design:returntype', prototype, property) === Observable;
+}
+
+/** What Nest puts into the instances of classes with methods of a decorator. */
+export interface Injection {
+  readonly property: symbol;
+  readonly decorator: string;
+  readonly service: string;
+}
+
+/**
+ * What Nest put into the instance.
+ * @param method its name, for the error
+ * @throws {InvalidOptionsError} Nest did not make it
+ */
+export function injectedInto<T>(instance: unknown, injection: Injection, method: string): T {
+  const { property, decorator, service } = injection;
+  const injected = isObject(instance)
+    ? (instance as Record<symbol, T | undefined>)[property]
+    : undefined;
+  if (injected !== undefined) return injected;
+  throw new InvalidOptionsError(
+    'this',
+    instance,
+    `an instance that Nest made of its class: ${method} is decorated with ${decorator}, ` +
+      `and an object made by \`new\` or by \`useFactory\` has no ${service} of SemaphoreModule`,
+  );
+}
