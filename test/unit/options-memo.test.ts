@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { OptionsMemo } from '../../lib/options-memo.js';
 import { resolveOptions } from '../../lib/resolve-options.js';
+import { InvalidOptionsError } from '../../lib/semaphore.errors.js';
 import type { AcquireOptions } from '../../lib/semaphore.options.js';
 
 const DEFAULTS = { waitMs: 50 };
@@ -67,8 +68,8 @@ describe('options that were checked before', () => {
   ])('do not make %j acceptable', (wrong) => {
     const memo = new OptionsMemo(DEFAULTS);
     memo.resolve({ permits: 2 });
-    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow();
+    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow(InvalidOptionsError);
     memo.resolve({});
-    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow();
+    expect(() => memo.resolve(wrong as unknown as AcquireOptions)).toThrow(InvalidOptionsError);
   });
 });

@@ -111,12 +111,10 @@ describe('two processes on one store', () => {
     await held.release();
     await Promise.all(small.map(({ permit }) => permit));
     const third = await queue(other, 'b2', { permits: 2 });
-    const fourth = await queue(one, 'a2', { permits: 2 });
+    await queue(one, 'a2', { permits: 2 });
     await (await small[1]?.permit)?.release();
     await third.permit;
     expect(served).toEqual(['b1', 'a1', 'b2']);
-    await one.setPermits('k', 1);
-    expect(fourth).toBeDefined();
   });
 
   test('the limit that is in force counts, not the one that the caller knows', async () => {

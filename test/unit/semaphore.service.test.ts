@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Permit } from '../../../lib/core/permit.js';
-import { NamedSemaphore } from '../../../lib/named-semaphore.js';
-import { PermitLostError } from '../../../lib/semaphore.errors.js';
-import { SemaphoreService } from '../../../lib/semaphore.service.js';
-import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
-import { VirtualClock } from '../../../lib/testing/index.js';
+import type { Permit } from '../../lib/core/permit.js';
+import { NamedSemaphore } from '../../lib/named-semaphore.js';
+import { PermitLostError } from '../../lib/semaphore.errors.js';
+import { SemaphoreService } from '../../lib/semaphore.service.js';
+import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
+import { VirtualClock } from '../../lib/testing/index.js';
 
 let clock: VirtualClock;
 let semaphores: SemaphoreService;
@@ -209,7 +209,9 @@ describe('reentrant', () => {
     let later!: Promise<Permit>;
     const gate = deferred();
     await semaphores.withPermit('k', async () => {
-      await expect(semaphores.acquire('k', { waitMs: 0 })).rejects.toThrow();
+      await expect(semaphores.acquire('k', { waitMs: 0 })).rejects.toMatchObject({
+        reason: 'busy',
+      });
       later = (async () => {
         await gate.promise;
         return semaphores.acquire('k', options);

@@ -7,7 +7,7 @@ import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Worker } from '../support/workers.js';
 
-const KEY = 'regressions';
+const KEY = 'key';
 /** Every key that nobody uses is gone after a few seconds; one that somebody waits for, within two minutes. */
 const IDLE_AT_MOST_MS = 10_000;
 const WAITED_FOR_AT_MOST_MS = 120_000;

@@ -16,7 +16,7 @@ import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 import { Worker } from '../support/workers.js';
 
-const KEY = 'regressions';
+const KEY = 'key';
 /** A grant that was told by a message lapses when nobody claims it for so long. */
 const CLAIM_WITHIN_MS = 2000;
 /** How often a process asks for its waiters, at least. */

@@ -10,7 +10,7 @@ import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { readCounts } from '../support/redis-watch.js';
 import { nextEvent, nextEvents, queued, rejection, Semaphores } from '../support/semaphores.js';
 
-const KEY = 'regressions';
+const KEY = 'key';
 const STORE_TIMEOUT_MS = 500;
 const UNAVAILABLE = { code: 'SEMAPHORE_STORE_UNAVAILABLE' };
 
