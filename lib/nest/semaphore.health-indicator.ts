@@ -56,13 +56,12 @@ export class SemaphoreHealthIndicator {
       return toResult(await this.semaphores.health(timeoutMs));
     } catch (error) {
       if (error instanceof InvalidOptionsError) throw error;
-      const message = error instanceof Error ? error.message : String(error);
       return {
         status: 'down',
         latencyMs: null,
         subscriberConnected: false,
         lastSignOfLifeMs: null,
-        message,
+        message: detailOf(error),
       };
     }
   }

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 import { InvalidOptionsError } from '../semaphore.errors.js';
-import { bytesOf, isBytes, isPlainObject } from './plain-values.js';
+import { bytesOf, isBytes, isDense, isPlainObject } from './plain-values.js';
 
 /** Deeper is taken for a mistake: the call would be keyed by half of the application. */
 const MAX_DEPTH = 100;
@@ -69,9 +69,7 @@ function keyOfObject(value: object, at: Place): string {
 
 /** Holes are left out, and so is not what is undefined. */
 function keyOfArray(value: readonly unknown[], inside: (name: string) => Place): string {
-  const keys = Object.keys(value);
-  const isDense = keys.length === value.length && keys.at(-1) === String(value.length - 1);
-  if (isDense) return `[${value.map((item, i) => keyOf(item, inside(`[${i}]`))).join(',')}]`;
+  if (isDense(value)) return `[${value.map((item, i) => keyOf(item, inside(`[${i}]`))).join(',')}]`;
   return `Array(${value.length}){${keyOfProperties(value, inside).join(',')}}`;
 }
 

@@ -1,4 +1,4 @@
-import { ResultNotSharedError } from '../semaphore.errors.js';
+import { detailOf, ResultNotSharedError } from '../semaphore.errors.js';
 import { withHttpClass } from './http-error.js';
 import type { ResolvedFlightOptions, SingleFlightSerializer } from './single-flight.options.js';
 import { superjsonSerializer } from './superjson.serializer.js';
@@ -41,8 +41,7 @@ export function pack(
       ? ERROR + superjsonSerializer.serialize(outcome.error)
       : VALUE + textOf(serializer.serialize(outcome.value));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return refuse(key, `it cannot be serialized (${reason})`, error);
+    return refuse(key, `it cannot be serialized (${detailOf(error)})`, error);
   }
   const limit = Math.min(maxResultBytes, storable);
   if (text.length * MOST_BYTES_A_UNIT <= limit) return { payload: text };
@@ -68,8 +67,7 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
         return { isError: true, error: new ResultNotSharedError(key, text) };
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const detail = `it cannot be deserialized (${reason}): do all processes use the same serializer?`;
+    const detail = `it cannot be deserialized (${detailOf(error)}): do all processes use the same serializer?`;
     return { isError: true, error: new ResultNotSharedError(key, detail, error) };
   }
 }
