@@ -141,7 +141,7 @@ export class Dashboard {
     if (this.streams.size >= MAX_STREAMS) {
       throw new HttpProblem(503, 'TOO_MANY_VIEWERS', `${MAX_STREAMS} pages are open already`);
     }
-    const stream = new EventStream(request, response, { heartbeatMs: HEARTBEAT_MS });
+    const stream = new EventStream(request, response, HEARTBEAT_MS);
     this.streams.add(stream);
     const origin = { host: hostname(), pid: process.pid, since: this.collector.since };
     stream.send('session', { ...visitor, process: origin });

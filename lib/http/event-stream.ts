@@ -1,13 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-export interface EventStreamOptions {
-  /** How long a client should wait before it connects again, in milliseconds. @default 1000 */
-  retryMs?: number;
-  /** How often a comment is sent when nothing else is, in milliseconds: a proxy closes what is silent. @default 15_000 */
-  heartbeatMs?: number;
-  /** A client that leaves so many bytes unread is disconnected. @default 1_000_000 */
-  maxUnreadBytes?: number;
-}
+/** How long a client should wait before it connects again. */
+const RETRY_MS = 1000;
+/** A client that leaves so many bytes unread is disconnected. */
+const MAX_UNREAD_BYTES = 1_000_000;
 
 /** Server-sent events to one client, until either side ends it. */
 export class EventStream {
@@ -16,15 +12,14 @@ export class EventStream {
 
   private readonly controller = new AbortController();
   private readonly heartbeat: NodeJS.Timeout;
-  private readonly maxUnreadBytes: number;
 
+  /** @param heartbeatMs how often a comment is sent: a proxy closes what is silent */
   constructor(
     request: IncomingMessage,
     private readonly response: ServerResponse,
-    { retryMs = 1000, heartbeatMs = 15_000, maxUnreadBytes = 1_000_000 }: EventStreamOptions = {},
+    heartbeatMs: number,
   ) {
     this.closed = this.controller.signal;
-    this.maxUnreadBytes = maxUnreadBytes;
     request.socket.setNoDelay(true);
     request.socket.setTimeout(0);
     response.writeHead(200, {
@@ -37,13 +32,12 @@ export class EventStream {
     response.once('close', () => this.end());
     response.once('error', () => this.end());
     if (response.destroyed) this.end();
-    else this.write(`retry: ${retryMs}\n\n`);
+    else this.write(`retry: ${RETRY_MS}\n\n`);
   }
 
   /** @param data anything that JSON can say */
-  send(event: string, data: unknown, id?: string): void {
-    const idLine = id === undefined ? '' : `id: ${id}\n`;
-    this.write(`${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+  send(event: string, data: unknown): void {
+    this.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
   }
 
   /** Ends the answer. */
@@ -55,7 +49,7 @@ export class EventStream {
   private write(text: string): void {
     if (this.closed.aborted) return;
     this.response.write(text);
-    if (this.response.writableLength > this.maxUnreadBytes) this.response.destroy();
+    if (this.response.writableLength > MAX_UNREAD_BYTES) this.response.destroy();
   }
 
   private end(): void {

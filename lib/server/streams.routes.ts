@@ -38,7 +38,7 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
     async handle({ request, response, access, headers }) {
       const leave = openStreams.enter(access.name);
       response.once('close', leave);
-      const stream = (): EventStream => new EventStream(request, response, { heartbeatMs });
+      const stream = (): EventStream => new EventStream(request, response, heartbeatMs);
       await sessions.open(access, headers['x-session-id'], stream);
       return undefined;
     },
@@ -70,7 +70,7 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
     response: ServerResponse,
     isForClient: (event: SemaphoreEvent) => boolean,
   ): void {
-    const stream = new EventStream(request, response, { heartbeatMs });
+    const stream = new EventStream(request, response, heartbeatMs);
     const close = (): void => stream.close();
     const subscription = semaphores.events.subscribe({
       next: (event) => {

@@ -62,7 +62,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const wish = wishOf(request);
     const now = store.clock.now();
     const { onBroken, stream } = sessions.attach(wish, access, () => {
-      const stream = new EventStream(request, response, { heartbeatMs: HEARTBEAT_MS });
+      const stream = new EventStream(request, response, HEARTBEAT_MS);
       stream.send('open', { server, now, graceMs: wish.graceMs, heartbeatMs: HEARTBEAT_MS });
       return stream;
     });
