@@ -3,17 +3,15 @@ import { type BrokenRule, invalidRequest } from './problems.js';
 
 /**
  * What the schema makes of a part of the request.
- * @param part what stands before the names of fields, such as `query`
  * @throws {HttpProblem} 400 naming the fields and the rules
  */
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
-  part = '',
 ): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalidRequest(result.error.issues.flatMap((issue) => toRules(issue, part)));
+  throw invalidRequest(result.error.issues.flatMap(toRules));
 }
 
 /** @param search the query of a URL @throws {HttpProblem} 400 a parameter is there twice */
@@ -27,12 +25,11 @@ export function toObject(search: string): Record<string, string> {
   return Object.fromEntries(values);
 }
 
-function toRules(issue: z.core.$ZodIssue, part: string): BrokenRule[] {
-  const path = part === '' ? issue.path : [part, ...issue.path];
-  const field = path.map(String).join('.') || 'body';
+function toRules(issue: z.core.$ZodIssue): BrokenRule[] {
+  const field = issue.path.map(String).join('.') || 'body';
   if (issue.code !== 'unrecognized_keys') return [{ field, rule: issue.message }];
   return issue.keys.slice(0, 20).map((key) => ({
-    field: [...path, key.slice(0, 80)].map(String).join('.'),
+    field: [...issue.path, key.slice(0, 80)].map(String).join('.'),
     rule: 'left out: there is no such field',
   }));
 }
