@@ -6,10 +6,6 @@ export class Durations {
   private readonly cells = new Map<number, number>();
   private total = 0;
 
-  get count(): number {
-    return this.total;
-  }
-
   add(ms: number): void {
     const cell = ms < 1 ? 0 : 1 + Math.floor(Math.log2(ms) * CELLS_PER_OCTAVE);
     this.put(cell, 1);

@@ -42,10 +42,6 @@ export class RemoteSessions {
     private readonly limits: RemoteLimits,
   ) {}
 
-  get size(): number {
-    return this.bySecret.size;
-  }
-
   /**
    * Opens a session with its stream, or takes it up again with a new one.
    * @throws {HttpProblem}

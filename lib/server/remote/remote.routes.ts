@@ -36,7 +36,6 @@ export interface RemoteStoreOptions extends Partial<RemoteLimits> {
 /** The server's half of RemoteSemaphoreStore. */
 export interface RemoteStore {
   readonly routes: HttpRoute[];
-  readonly sessions: RemoteSessions;
   /** Ends all streams and sessions. */
   close(): Promise<void>;
 }
@@ -137,7 +136,6 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   }
 
   return {
-    sessions,
     routes: [
       { method: 'GET', path: STORE_PATH, handle: open },
       { method: 'POST', path: STORE_PATH, handle: call },
