@@ -30,7 +30,6 @@ export function invalidRequest(broken: readonly BrokenRule[]): HttpProblem {
  * @param report gets what should not have happened
  */
 export function toProblem(error: unknown, report: (error: unknown) => void): HttpProblem {
-  if (error instanceof HttpProblem) return error;
   if (error instanceof PermitUnavailableError) {
     const { code, message, reason } = error;
     const retryAfterMs = Math.ceil(error.retryAfterMs);
