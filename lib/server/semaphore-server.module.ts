@@ -34,11 +34,12 @@ export class SemaphoreServerModule
   extends ConfigurableModuleClass
   implements NestModule, BeforeApplicationShutdown
 {
+  private readonly semaphores: SemaphoreService;
   private server: SemaphoreServer | undefined;
 
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) private readonly options: SemaphoreServerOptions,
-    @Optional() @Inject(SemaphoreService) private readonly semaphores: SemaphoreService | undefined,
+    @Optional() @Inject(SemaphoreService) semaphores: SemaphoreService | undefined,
     @Inject(ApplicationConfig) private readonly config: ApplicationConfig,
     @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
   ) {
@@ -48,6 +49,7 @@ export class SemaphoreServerModule
         'SemaphoreServerModule serves the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
       );
     }
+    this.semaphores = semaphores;
   }
 
   /** @throws {InvalidOptionsError} when the application starts */
@@ -63,7 +65,6 @@ export class SemaphoreServerModule
   configure(consumer: MiddlewareConsumer): void {
     const { path, ...options } = resolveServerOptions(this.options);
     const { semaphores, config, adapterHost } = this;
-    if (semaphores === undefined) return;
     const basePath = (): string => mountPath(config, path);
     this.server = createSemaphoreServer({ ...options, semaphores, basePath });
     if (this.server.isLoopbackOnly) {
