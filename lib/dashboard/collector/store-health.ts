@@ -1,6 +1,6 @@
 import { detailOf, SemaphoreClosedError } from '../../semaphore.errors.js';
 
-/** Since when the store does not answer (epoch milliseconds), and what it said last. */
+/** Since when the store does not answer (epoch milliseconds), and what it said then. */
 export interface StoreOutage {
   since: number;
   message: string;
@@ -15,15 +15,14 @@ export class StoreHealth {
   }
 
   failed(error: unknown): void {
-    if (error instanceof SemaphoreClosedError) this.begin(Date.now(), 'this process shuts down');
-    else this.begin(Date.now(), detailOf(error));
+    this.current ??= { since: Date.now(), message: messageOf(error) };
   }
 
   worked(): void {
     this.current = null;
   }
+}
 
-  private begin(since: number, message: string): void {
-    this.current ??= { since, message };
-  }
+function messageOf(error: unknown): string {
+  return error instanceof SemaphoreClosedError ? 'this process shuts down' : detailOf(error);
 }
