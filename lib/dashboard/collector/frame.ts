@@ -4,7 +4,7 @@ import type {
   StoreSnapshot,
 } from '../../store/semaphore-store.js';
 import type { RecentCounts, Statistics, Timeline } from '../statistics/statistics.js';
-import type { KeyState, KnownKey, KnownKeys } from './known-keys.js';
+import { type KeyState, type KnownKey, type KnownKeys, stateOf } from './known-keys.js';
 import type { StoreOutage } from './store-health.js';
 import type { OverviewView } from './view.js';
 
@@ -104,6 +104,7 @@ function totalsOf(keys: readonly KnownKey[], statistics: Statistics, now: number
 
 export function semaphorePart(snapshot: StoreSnapshot, timeline: Timeline): SemaphorePart {
   const { key, permits, held, available, pinned, holders, waiters } = snapshot;
+  const { waiting, oldestWaitSince } = stateOf(snapshot);
   return {
     key,
     permits,
@@ -111,8 +112,8 @@ export function semaphorePart(snapshot: StoreSnapshot, timeline: Timeline): Sema
     available,
     pinned,
     holding: holders.length,
-    waiting: waiters.length,
-    oldestWaitSince: waiters.length === 0 ? null : oldestOf(waiters),
+    waiting,
+    oldestWaitSince,
     holders: holders.slice(0, MAX_LISTED).map(({ expiresAt, ...holder }) => ({
       ...holder,
       expiresAt: Number.isFinite(expiresAt) ? expiresAt : null,
@@ -120,8 +121,4 @@ export function semaphorePart(snapshot: StoreSnapshot, timeline: Timeline): Sema
     waiters: waiters.slice(0, MAX_LISTED),
     timeline,
   };
-}
-
-function oldestOf(waiters: SemaphoreSnapshot['waiters']): number {
-  return waiters.reduce((oldest, { enqueuedAt }) => Math.min(oldest, enqueuedAt), Infinity);
 }
