@@ -8,7 +8,7 @@ import { type KnownKey, KnownKeys, stateOf } from './known-keys.js';
 import { Listing } from './listing.js';
 import { selectKeys } from './select-keys.js';
 import { StoreClock } from './store-clock.js';
-import { StoreHealth } from './store-health.js';
+import { OutageNote } from './outage-note.js';
 import type { OverviewView, View } from './view.js';
 
 /** How often the store is asked, and viewers are told. */
@@ -28,7 +28,7 @@ export type Send = (frame: Frame) => void;
  */
 export class Collector {
   private readonly statistics = new Statistics();
-  private readonly health = new StoreHealth();
+  private readonly outageNote = new OutageNote();
   private readonly storeClock = new StoreClock();
   private readonly keys: KnownKeys;
   private readonly listing: Listing;
@@ -45,18 +45,18 @@ export class Collector {
     core: Pick<SemaphoreCore, 'addWitness'> | undefined,
   ) {
     this.keys = new KnownKeys(service, ({ now }) => this.storeClock.hear(now));
-    this.listing = new Listing(this.keys, () => this.health.worked());
-    const { statistics, health } = this;
+    this.listing = new Listing(this.keys, () => this.outageNote.worked());
+    const { statistics, outageNote } = this;
     this.stopCounting = core?.addWitness({
       acquired: (key, waitedMs) => statistics.acquired(key, waitedMs),
       rejected: (key, reason) => statistics.rejected(key, reason),
       ended: (key, heldMs, isLost) => statistics.ended(key, heldMs, isLost),
       storeDown: (error) => {
-        health.failed(error);
+        outageNote.failed(error);
         this.tellAll();
       },
       storeUp: () => {
-        health.worked();
+        outageNote.worked();
         this.tellAll();
       },
     });
@@ -127,9 +127,9 @@ export class Collector {
       if (overviews.length > 0) await this.listing.keepFresh();
       const known = this.worthALook(overviews, others);
       await Promise.all([this.keys.look(known), ...[...watched].map((key) => this.inspect(key))]);
-      if (known.length + watched.size > 0) this.health.worked();
+      if (known.length + watched.size > 0) this.outageNote.worked();
     } catch (error) {
-      this.health.failed(error);
+      this.outageNote.failed(error);
     }
   }
 
@@ -168,7 +168,7 @@ export class Collector {
   private frameOf(view: View): Frame {
     const now = Date.now();
     const storeNow = this.storeClock.now();
-    const frame: Frame = { now, storeNow, storeDown: this.health.outage };
+    const frame: Frame = { now, storeNow, storeDown: this.outageNote.outage };
     if (view.type === 'overview') {
       const { matching, page } = this.select(view, now);
       const overview = overviewPart(view, matching, page, this.keys, this.statistics, now);

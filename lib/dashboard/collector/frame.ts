@@ -5,7 +5,7 @@ import type {
 } from '../../store/semaphore-store.js';
 import type { RecentCounts, Statistics, Timeline } from '../statistics/statistics.js';
 import { type KeyState, type KnownKey, type KnownKeys, stateOf } from './known-keys.js';
-import type { StoreOutage } from './store-health.js';
+import type { StoreOutage } from './outage-note.js';
 import type { OverviewView } from './view.js';
 
 /** Of each list: whoever has more wants a number, not a page of thousands of lines. */

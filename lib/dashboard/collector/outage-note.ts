@@ -7,7 +7,7 @@ export interface StoreOutage {
 }
 
 /** Whether the store answers, by what the service says and by what became of the collector's own calls. */
-export class StoreHealth {
+export class OutageNote {
   private current: StoreOutage | null = null;
 
   get outage(): StoreOutage | null {
