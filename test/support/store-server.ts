@@ -2,11 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createHttpHandler } from '../../lib/http/http-handler.js';
-import type { RemoteAccess } from '../../lib/server/remote/remote-access.js';
+import type { Access } from '../../lib/server/api-keys.js';
 import { createRemoteStore, type RemoteStore } from '../../lib/server/remote/remote.routes.js';
 import type { SemaphoreStore, StoreSession } from '../../lib/store/semaphore-store.js';
 
-const EVERYTHING: RemoteAccess = { name: 'all', isAdmin: true, mayUse: () => true };
+const EVERYTHING: Access = { name: 'all', isAdmin: true, mayUse: () => true };
 
 /** The server's half of RemoteSemaphoreStore in this process, on a free port or the one given. */
 export class StoreServer implements AsyncDisposable {
@@ -18,7 +18,7 @@ export class StoreServer implements AsyncDisposable {
 
   static async start(
     store: SemaphoreStore,
-    { port = 0, access = EVERYTHING }: { port?: number; access?: RemoteAccess } = {},
+    { port = 0, access = EVERYTHING }: { port?: number; access?: Access } = {},
   ): Promise<StoreServer> {
     const own = store.connect({
       granted: () => undefined,

@@ -14,7 +14,7 @@ import {
 } from '../../store/remote/wire.js';
 import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
-import type { RemoteAccess } from './remote-access.js';
+import type { Access } from '../api-keys.js';
 import type { RemoteSession } from './remote-session.js';
 
 const key = z.string().superRefine((value, context) => {
@@ -81,7 +81,7 @@ export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS
 export function runCalls(
   calls: readonly WireCall[],
   session: RemoteSession,
-  access: RemoteAccess,
+  access: Access,
   hasRoom: () => boolean,
 ): Promise<WireResult[]> {
   return Promise.all(
@@ -97,11 +97,7 @@ export function runCalls(
   );
 }
 
-function refuse(
-  call: WireCall,
-  access: RemoteAccess,
-  hasRoom: () => boolean,
-): WireResult | undefined {
+function refuse(call: WireCall, access: Access, hasRoom: () => boolean): WireResult | undefined {
   if (!access.mayUse(call.key)) {
     return refused('FORBIDDEN_KEY', 'The API key may not use this key');
   }

@@ -2,7 +2,7 @@ import { HttpProblem } from '../../http/http-problem.js';
 import type { StopTimer } from '../../store/clock.js';
 import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
-import type { RemoteAccess } from './remote-access.js';
+import type { Access } from '../api-keys.js';
 import { RemoteSession, type Tell } from './remote-session.js';
 
 export interface RemoteLimits {
@@ -48,7 +48,7 @@ export class RemoteSessions {
    */
   attach<S extends SessionStream>(
     wish: SessionWish,
-    access: RemoteAccess,
+    access: Access,
     openStream: () => S,
   ): { stream: S; onBroken: () => void } {
     if (this.isClosed) throw new HttpProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
@@ -62,7 +62,7 @@ export class RemoteSessions {
   }
 
   /** @throws {HttpProblem} 409 when the session has no stream at this server: nothing was done */
-  get(secret: string, access: RemoteAccess): RemoteSession {
+  get(secret: string, access: Access): RemoteSession {
     const session = this.bySecret.get(secret)?.session;
     if (session === undefined || !session.isAttached) {
       throw new HttpProblem(
@@ -82,7 +82,7 @@ export class RemoteSessions {
   }
 
   /** The client has finished: what it still holds ends with its leases. */
-  async end(secret: string, access: RemoteAccess): Promise<void> {
+  async end(secret: string, access: Access): Promise<void> {
     const kept = this.bySecret.get(secret);
     if (kept === undefined) return;
     requireOwner(kept.session, access);
@@ -105,7 +105,7 @@ export class RemoteSessions {
     ]);
   }
 
-  private open({ secret, name, graceMs }: SessionWish, access: RemoteAccess): Kept {
+  private open({ secret, name, graceMs }: SessionWish, access: Access): Kept {
     const { maxSessions } = this.limits;
     const own = [...this.bySecret.values()].filter(({ session }) => session.owner === access.name);
     if (own.length >= maxSessions) {
@@ -146,7 +146,7 @@ function finish(kept: Kept): void {
   stream?.close();
 }
 
-function requireOwner(session: RemoteSession, access: RemoteAccess): void {
+function requireOwner(session: RemoteSession, access: Access): void {
   if (session.owner === access.name) return;
   throw new HttpProblem(403, 'FORBIDDEN', 'The session was opened with another API key');
 }

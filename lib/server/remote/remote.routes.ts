@@ -21,8 +21,7 @@ import {
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
 import { toObject, validate } from '../validate.js';
 import { Turns } from '../../turns.js';
-import { requireKeys } from '../api-keys.js';
-import type { Authenticate } from './remote-access.js';
+import { type Access, requireKeys } from '../api-keys.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
@@ -30,7 +29,8 @@ import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-se
 export interface RemoteStoreOptions extends Partial<RemoteLimits> {
   store: SemaphoreStore;
   list: StoreSession['list'];
-  authenticate: Authenticate;
+  /** @throws {HttpProblem} 401 */
+  authenticate: (request: IncomingMessage) => Access;
 }
 
 /** The server's half of RemoteSemaphoreStore. */
