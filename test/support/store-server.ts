@@ -32,6 +32,8 @@ export class StoreServer implements AsyncDisposable {
       store,
       list: (pattern) => own.list(pattern),
       authenticate: () => access,
+      maxSessions: 1000,
+      maxPermits: 10_000,
     });
     const server = createServer(createHttpHandler({ routes: remote.routes }));
     server.listen(port, '127.0.0.1');

@@ -6,9 +6,9 @@ import type { Access } from '../api-keys.js';
 import { RemoteSession, type Tell } from './remote-session.js';
 
 export interface RemoteLimits {
-  /** Sessions that one API key may have open. @default 1000 */
+  /** Sessions that one caller may have. */
   maxSessions: number;
-  /** What one session may wait for and hold. @default 10_000 */
+  /** How many permits one session may wait for and hold. */
   maxPermits: number;
 }
 

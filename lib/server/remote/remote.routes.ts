@@ -26,7 +26,7 @@ import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
 
-export interface RemoteStoreOptions extends Partial<RemoteLimits> {
+export interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
   list: StoreSession['list'];
   /** @throws {HttpProblem} 401 */
@@ -48,8 +48,8 @@ const RESULT_BODY = { maxBytes: 2 * MAX_RESULT_BYTES + MAX_CALLS_BYTES, timeoutM
 const TRANSFERS = 4;
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
-  const { store, list, authenticate, maxSessions = 1000, maxPermits = 10_000 } = options;
-  const sessions = new RemoteSessions(store, { maxSessions, maxPermits });
+  const { store, list, authenticate } = options;
+  const sessions = new RemoteSessions(store, options);
   const server = randomUUID();
   const transfers = new Turns(TRANSFERS);
 
