@@ -40,11 +40,15 @@ export interface SemaphoreServerOptions {
   maxBodyBytes?: number | undefined;
   /** How long a body may take to arrive, in milliseconds. @default 10_000 */
   bodyTimeoutMs?: number | undefined;
-  /** How many requests for permits one API key's name may have open. @default 10_000 */
+  /**
+   * How many requests for permits one API key's name may have open, and how many permits each RemoteSemaphoreStore may wait
+   * for and hold.
+   * @default 10_000
+   */
   maxOpenWaits?: number | undefined;
   /**
-   * How many streams (sessions, events) one API key's name may have open. As many sessions may wait for their client to come
-   * back; beyond that the one that waits longest ends.
+   * How many streams (sessions, events) one API key's name may have open, and how many RemoteSemaphoreStores. As many sessions
+   * may wait for their client to come back; beyond that the one that waits longest ends.
    * @default 1000
    */
   maxSessions?: number | undefined;

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { once } from 'node:events';
@@ -128,6 +129,35 @@ test('each caller may have only so many requests and streams open', async () => 
   const stream = await a.stream('/v1/sessions');
   await expect(a.stream('/v1/events')).rejects.toThrow('429');
   (await b.stream('/v1/events')).close();
+  stream.close();
+});
+
+test('each caller may have only so many remote stores, and each of them so many permits', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open(), {
+    apiKeys: [A, B],
+    maxOpenWaits: 1,
+    maxSessions: 1,
+  });
+  const [a, b] = [server.with(A.key), server.with(B.key)];
+  const newSession = (): Record<string, string> => ({
+    'x-store-session': randomBytes(32).toString('base64url'),
+    'x-store-client': 'test:1',
+    'x-store-grace': '1000',
+  });
+  const headers = newSession();
+  const stream = await a.stream('/v1/store', headers);
+  await expect(a.stream('/v1/store', newSession())).rejects.toThrow('429');
+  (await b.stream('/v1/store', newSession())).close();
+
+  const wish = { op: 'acquire', key: 'a:k', permits: 2, weight: 1, priority: 0 };
+  const call = { ...wish, leaseMs: null, wait: false, maxWaiting: null };
+  const calls = [1, 2].map((id) => ({ ...call, id: String(id) }));
+  const { body } = await a.call('POST', '/v1/store', { calls }, { headers });
+  expect(body['results']).toMatchObject([
+    { value: { status: 'granted' } },
+    { error: { code: 'TOO_MANY_PERMITS', nothingDone: true } },
+  ]);
   stream.close();
 });
 
