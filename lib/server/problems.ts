@@ -8,7 +8,8 @@ import {
   SemaphoreError,
 } from '../semaphore.errors.js';
 
-const RETRY_AFTER_MS = 1000;
+/** When nothing says how long it takes. */
+export const RETRY_AFTER_MS = 1000;
 
 const STORE_DOWN = 'The store of the semaphores is not available. Try again later.';
 

@@ -1,4 +1,4 @@
-import { HttpProblem } from '../http/http-problem.js';
+import { RETRY_AFTER_MS, retriable } from './problems.js';
 
 /** Counts what each caller has open, and refuses more than the bound. */
 export class Quota {
@@ -14,15 +14,8 @@ export class Quota {
   enter(name: string): () => void {
     const count = this.counts.get(name) ?? 0;
     if (count >= this.most) {
-      throw new HttpProblem(
-        429,
-        this.code,
-        `This API key has ${this.most} ${this.what} open already`,
-        {
-          headers: { 'retry-after': '1' },
-          members: { retryAfterMs: 1000 },
-        },
-      );
+      const message = `This API key has ${this.most} ${this.what} open already`;
+      throw retriable(429, this.code, message, RETRY_AFTER_MS);
     }
     this.counts.set(name, count + 1);
     let isOver = false;
