@@ -73,12 +73,17 @@ export function parseApiKeys(text: string | undefined): string[] {
 }
 
 /** @throws {HttpProblem} 403 */
-export function requireKeys(access: Pick<Access, 'mayUse'>, keys: Iterable<string>): void {
+export function requireKeys(access: Access, keys: Iterable<string>): void {
   for (const key of keys) {
     if (!access.mayUse(key)) {
       throw new HttpProblem(403, 'FORBIDDEN_KEY', 'This API key may not use that semaphore');
     }
   }
+}
+
+/** @throws {HttpProblem} 403 */
+export function requireAdmin({ isAdmin }: Access): void {
+  if (!isAdmin) throw new HttpProblem(403, 'FORBIDDEN_ROLE', 'Only API keys of admins may do that');
 }
 
 const EVERYTHING: Access = {

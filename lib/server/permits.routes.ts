@@ -4,7 +4,7 @@ import { PermitLostError } from '../semaphore.errors.js';
 import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { requireKeys, type Access } from './api-keys.js';
+import { requireAdmin } from './api-keys.js';
 import { holdAtLeastOf, permitIdOf } from './permit-ids.js';
 import type { Attendance, PermitWaits } from './permit-waits.js';
 import { invalidRequest } from './problems.js';
@@ -53,7 +53,6 @@ export function permitRoutes({
     },
     problems: [404, 429],
     async handle({ response, access, params: { key }, headers, body }) {
-      requireKeys(access, [key]);
       const { requestId } = body;
       const postponeMs = preferredWaitMs(headers.prefer, requestId);
       const sessionId = headers['x-session-id'];
@@ -129,8 +128,7 @@ export function permitRoutes({
     body: schemas.renewBody,
     answers: { 200: { description: 'Renewed', schema: schemas.renewedPermit } },
     problems: [410],
-    async handle({ access, params: { key, id }, body }) {
-      requireKeys(access, [key]);
+    async handle({ params: { key, id }, body }) {
       const { leaseMs } = resolveOptions(semaphores.defaults, {
         leaseMs: orInfinity(body.leaseMs),
       });
@@ -154,7 +152,6 @@ export function permitRoutes({
     query: schemas.releaseQuery,
     answers: { 200: { description: 'What became of it', schema: schemas.releasedPermit } },
     async handle({ access, params: { key, id }, query }): Promise<Answer> {
-      requireKeys(access, [key]);
       const isForced = query.force === 'true';
       if (isForced) requireAdmin(access);
       // Its session hears of a forced release as of every loss: when the permit is to be renewed.
@@ -172,11 +169,6 @@ export function permitRoutes({
 type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
   [O in 'waitMs' | 'maxWaiting' | 'leaseMs']?: number | null | undefined;
 };
-
-/** @throws {HttpProblem} 403 */
-export function requireAdmin({ isAdmin }: Access): void {
-  if (!isAdmin) throw new HttpProblem(403, 'FORBIDDEN_ROLE', 'Only API keys of admins may do that');
-}
 
 /** `Prefer: wait=25` (RFC 7240). */
 function preferredWaitMs(prefer: string | undefined, requestId: string | undefined): number {

@@ -4,12 +4,12 @@ import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/htt
 import { HttpProblem, sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { ApiKeys } from './api-keys.js';
+import { ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
 import { infoRoutes } from './info.routes.js';
 import { Locks } from './locks.js';
 import { lockRoutes } from './locks.routes.js';
 import { PermitWaits } from './permit-waits.js';
-import { permitRoutes, requireAdmin } from './permits.routes.js';
+import { permitRoutes } from './permits.routes.js';
 import { toProblem } from './problems.js';
 import { Quota } from './quota.js';
 import { storeCalls } from './remote/remote-documentation.js';
@@ -134,6 +134,8 @@ function toHttpRoute(
         headers: route.headers && validate(route.headers, request.headers),
         body: route.body && validate(route.body, await readJsonBody(request, limits)),
       };
+      const { key } = params;
+      if (key !== undefined) requireKeys(access, [key]);
       // The route was made for what its own schemas give.
       const answer = await route.handle(parts as ServerCall<never, never, never, never>);
       if (answer !== undefined) sendJson(response, answer.status, answer.body, answer.headers);

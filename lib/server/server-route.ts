@@ -12,7 +12,7 @@ export interface Answer {
   headers?: OutgoingHttpHeaders;
 }
 
-/** A request that was understood and may be done. */
+/** A request that was understood and may be done, with the semaphore that its path names. */
 export interface ServerCall<Params, Query, Headers, Body> {
   request: IncomingMessage;
   response: ServerResponse;
