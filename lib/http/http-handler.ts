@@ -24,7 +24,7 @@ export interface HttpHandlerOptions {
   routes: Iterable<HttpRoute>;
   /** What the paths of the routes stand behind, such as `/locks`; asked at the first request. */
   basePath?: () => string;
-  /** Makes a problem of what a route threw. */
+  /** Makes a problem of what a route threw that is none. */
   toProblem?: (error: unknown) => HttpProblem;
 }
 

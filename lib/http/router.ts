@@ -5,6 +5,8 @@ export interface Route<Method extends string = string> {
   method: Method;
   /** `/v1/semaphores/{key}`: a name in braces stands for one segment, URL-encoded. */
   path: string;
+  /** HEAD is not served: GET begins something that lasts. */
+  noHead?: boolean;
 }
 
 export interface Match<R> {
@@ -35,7 +37,8 @@ export class Router<R extends Route> {
   }
 
   /**
-   * HEAD is served by GET. Where a segment is the text of some route, it is no parameter of another one.
+   * HEAD is served by GET, unless the route says otherwise. Where a segment is the text of some route, it is no parameter
+   * of another one.
    * @param path as it came, without the query
    * @returns undefined when no route has such a path
    * @throws {HttpProblem} 400 a malformed escape, 405 another method would do
@@ -57,7 +60,9 @@ export class Router<R extends Route> {
     }
     if (branch.byMethod.size === 0) return undefined;
     const route = branch.byMethod.get(method === 'HEAD' ? 'GET' : method);
-    if (route === undefined) throw methodNotAllowed(method, [...branch.byMethod.keys()]);
+    const isRefused = method === 'HEAD' && route?.noHead === true;
+    if (route === undefined || isRefused)
+      throw methodNotAllowed(method, [...branch.byMethod.keys()]);
     return { route, params: decode(params) };
   }
 }

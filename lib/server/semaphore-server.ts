@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { Logger } from '@nestjs/common';
 import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
-import { HttpProblem, sendJson } from '../http/http-problem.js';
+import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
@@ -113,16 +113,12 @@ function toHttpRoute(
 ): HttpRoute {
   const limits = { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs };
   const { method, path, role } = route;
-  const isStream = Object.values(route.answers).every(({ schema }) => schema === undefined);
   return {
     method,
     path,
+    // What has no schema is a stream.
+    noHead: Object.values(route.answers).every(({ schema }) => schema === undefined),
     async handle({ request, response, params, search }) {
-      if (isStream && request.method === 'HEAD') {
-        throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET', {
-          headers: { allow: 'GET' },
-        });
-      }
       const access = role === 'open' ? NO_ACCESS : apiKeys.authenticate(request);
       if (role === 'admin') requireAdmin(access);
       const parts = {

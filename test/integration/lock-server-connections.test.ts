@@ -118,6 +118,23 @@ test('a place that is kept for the next request counts as an open one', async ()
   expect(await ask('3', 0)).toBe(202);
 });
 
+test('HEAD opens no stream', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const answers = await Promise.all(
+    ['/v1/sessions', '/v1/events', '/v1/store', '/health'].map(async (path) => {
+      const { status, headers } = await fetch(server.url + path, { method: 'HEAD' });
+      return [path, status, headers.get('allow')];
+    }),
+  );
+  expect(answers).toEqual([
+    ['/v1/sessions', 405, 'GET'],
+    ['/v1/events', 405, 'GET'],
+    ['/v1/store', 405, 'GET, POST, DELETE'],
+    ['/health', 200, null],
+  ]);
+});
+
 test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();

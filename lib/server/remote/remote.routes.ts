@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises';
 import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
-import { HttpProblem, sendJson } from '../../http/http-problem.js';
+import { sendJson } from '../../http/http-problem.js';
 import { readJsonBody } from '../../http/read-json-body.js';
 import {
   GRACE_HEADER,
@@ -54,9 +54,6 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const transfers = new Turns(TRANSFERS);
 
   function open({ request, response }: HttpCall): void {
-    if (request.method === 'HEAD') {
-      throw new HttpProblem(405, 'METHOD_NOT_ALLOWED', 'HEAD is not possible here: use GET');
-    }
     const access = authenticate(request);
     const wish = wishOf(request);
     const now = store.clock.now();
@@ -137,7 +134,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
 
   return {
     routes: [
-      { method: 'GET', path: STORE_PATH, handle: open },
+      { method: 'GET', path: STORE_PATH, noHead: true, handle: open },
       { method: 'POST', path: STORE_PATH, handle: call },
       { method: 'DELETE', path: STORE_PATH, handle: end },
       { method: 'GET', path: KEYS_PATH, handle: keys },
