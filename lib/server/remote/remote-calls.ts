@@ -15,7 +15,7 @@ import {
 import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { Access } from '../api-keys.js';
-import type { RemoteSession } from './remote-session.js';
+import type { HostedSession } from './hosted-session.js';
 
 const key = z.string().superRefine((value, context) => {
   try {
@@ -80,7 +80,7 @@ export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS
  */
 export function runCalls(
   calls: readonly WireCall[],
-  session: RemoteSession,
+  session: HostedSession,
   access: Access,
   hasRoom: () => boolean,
 ): Promise<WireResult[]> {
@@ -115,7 +115,7 @@ function refused(code: string, message: string): WireResult {
   return { error: { code, message, nothingDone: true } };
 }
 
-async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
+async function run(call: WireCall, session: HostedSession): Promise<unknown> {
   switch (call.op) {
     case 'acquire': {
       const { op: _, leaseMs, maxWaiting, ...request } = call;
@@ -136,21 +136,21 @@ async function run(call: WireCall, session: RemoteSession): Promise<unknown> {
       return lease && leaseToWire(lease);
     }
     case 'inspect':
-      return snapshotToWire(await session.session.inspect(call.key));
+      return snapshotToWire(await session.store.inspect(call.key));
     case 'setPermits':
-      return session.session.setPermits(call.key, call.permits).then(() => null);
+      return session.store.setPermits(call.key, call.permits).then(() => null);
     case 'forceRelease':
-      return session.session.forceRelease(call.key, call.id, call.onlyWaiting);
+      return session.store.forceRelease(call.key, call.id, call.onlyWaiting);
     case 'look':
       return shortened(
-        await flightsOf(session.session, call.key).look(call.key, call.seen ?? undefined),
+        await flightsOf(session.store, call.key).look(call.key, call.seen ?? undefined),
       );
     case 'publish': {
       const { op: _, key, ...rest } = call;
-      return flightsOf(session.session, key).publish(key, rest);
+      return flightsOf(session.store, key).publish(key, rest);
     }
     case 'forget':
-      return flightsOf(session.session, call.key)
+      return flightsOf(session.store, call.key)
         .forget(call.key)
         .then(() => null);
   }

@@ -24,7 +24,7 @@ import { Turns } from '../../turns.js';
 import { type Access, requireKeys } from '../api-keys.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
-import { type RemoteLimits, RemoteSessions, type SessionWish } from './remote-sessions.js';
+import { HostedSessions, type RemoteLimits, type SessionWish } from './hosted-sessions.js';
 
 export interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
@@ -49,7 +49,7 @@ const TRANSFERS = 4;
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const { store, list, authenticate } = options;
-  const sessions = new RemoteSessions(store, options);
+  const sessions = new HostedSessions(store, options);
   const server = randomUUID();
   const transfers = new Turns(TRANSFERS);
 
@@ -85,7 +85,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       const body = await readJsonBody(request, RESULT_BODY);
       const { key, ...publication } = validate(resultBody, body);
       requireKeys(access, [key]);
-      const flights = flightsOf(sessions.get(secret, access).session, key);
+      const flights = flightsOf(sessions.get(secret, access).store, key);
       const published = await flights.publish(key, publication);
       sendJson(response, 200, { published });
     });
@@ -95,10 +95,10 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const access = authenticate(request);
     const { key, seen } = validate(resultQuery, toObject(search));
     requireKeys(access, [key]);
-    const { session } = sessions.get(secretOf(request), access);
+    const session = sessions.get(secretOf(request), access);
     await transfers.run(async () => {
       if (hungUp.aborted) return;
-      const look = await flightsOf(session, key).look(key, seen);
+      const look = await flightsOf(session.store, key).look(key, seen);
       sendJson(response, 200, look);
       // Somebody who reads slowly must not keep all others waiting.
       const slow = setTimeout(() => response.destroy(), RESULT_BODY.timeoutMs);

@@ -3,7 +3,7 @@ import type { StopTimer } from '../../store/clock.js';
 import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
-import { RemoteSession, type Tell } from './remote-session.js';
+import { HostedSession, type Tell } from './hosted-session.js';
 
 export interface RemoteLimits {
   /** Sessions that one caller may have. */
@@ -25,14 +25,14 @@ export interface SessionStream {
 }
 
 interface Kept {
-  session: RemoteSession;
+  session: HostedSession;
   /** The one that is open now. */
   stream: SessionStream | undefined;
   stopGrace: StopTimer;
 }
 
 /** The sessions of RemoteSemaphoreStore at this server, by their secrets. */
-export class RemoteSessions {
+export class HostedSessions {
   private readonly bySecret = new Map<string, Kept>();
   private readonly closing = new Set<Promise<void>>();
   private isClosed = false;
@@ -62,7 +62,7 @@ export class RemoteSessions {
   }
 
   /** @throws {HttpProblem} 409 when the session has no stream at this server: nothing was done */
-  get(secret: string, access: Access): RemoteSession {
+  get(secret: string, access: Access): HostedSession {
     const session = this.bySecret.get(secret)?.session;
     if (session === undefined || !session.isAttached) {
       throw new HttpProblem(
@@ -77,7 +77,7 @@ export class RemoteSessions {
   }
 
   /** Whether another permit fits. */
-  hasRoom(session: RemoteSession): boolean {
+  hasRoom(session: HostedSession): boolean {
     return session.size < this.limits.maxPermits;
   }
 
@@ -88,7 +88,7 @@ export class RemoteSessions {
     requireOwner(kept.session, access);
     this.bySecret.delete(secret);
     finish(kept);
-    await kept.session.session.close();
+    await kept.session.store.close();
   }
 
   /** Ends all streams. Clients go on at another server; what they hold there or here ends with its leases. */
@@ -100,7 +100,7 @@ export class RemoteSessions {
       ...this.closing,
       ...all.map((kept) => {
         finish(kept);
-        return kept.session.session.close();
+        return kept.session.store.close();
       }),
     ]);
   }
@@ -117,7 +117,7 @@ export class RemoteSessions {
     }
     const { clock } = this.store;
     const kept: Kept = {
-      session: new RemoteSession(this.store, access.name, name, secret, graceMs, clock),
+      session: new HostedSession(this.store, access.name, name, secret, graceMs, clock),
       stream: undefined,
       stopGrace: () => undefined,
     };
@@ -146,7 +146,7 @@ function finish(kept: Kept): void {
   stream?.close();
 }
 
-function requireOwner(session: RemoteSession, access: Access): void {
+function requireOwner(session: HostedSession, access: Access): void {
   if (session.owner === access.name) return;
   throw new HttpProblem(403, 'FORBIDDEN', 'The session was opened with another API key');
 }

@@ -30,8 +30,8 @@ export type Tell = <E extends keyof StoreEvents>(event: E, data: StoreEvents[E])
  * session of the store is closed. Nothing is ever released here: so a client that goes on at another server, under the
  * same name, makes its leases long again there, and no server can take from it what another one keeps alive.
  */
-export class RemoteSession implements StoreClient {
-  readonly session: StoreSession;
+export class HostedSession implements StoreClient {
+  readonly store: StoreSession;
   private readonly entries: RemoteEntries;
   private tell: Tell | undefined;
   private heardAt: number;
@@ -50,8 +50,8 @@ export class RemoteSession implements StoreClient {
   ) {
     this.entries = new RemoteEntries(clock);
     this.heardAt = this.tidiedAt = clock.now();
-    this.session = store.connect(this, clientIdOf(name, secret));
-    this.session.flights?.listen((key, token, payload) => this.published(key, token, payload));
+    this.store = store.connect(this, clientIdOf(name, secret));
+    this.store.flights?.listen((key, token, payload) => this.published(key, token, payload));
   }
 
   get isAttached(): boolean {
@@ -93,21 +93,21 @@ export class RemoteSession implements StoreClient {
     const unheard = this.entries
       .held()
       .filter(([, { isUnheard, leaseMs }]) => isUnheard && leaseMs === Infinity);
-    await Promise.allSettled(unheard.map(([id, { key }]) => this.session.cancel(key, id)));
-    await this.session.close();
+    await Promise.allSettled(unheard.map(([id, { key }]) => this.store.cancel(key, id)));
+    await this.store.close();
   }
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, leaseMs } = request;
     this.entries.waits(key, id, leaseMs);
-    const reply = await this.session.acquire(request);
+    const reply = await this.store.acquire(request);
     if (reply.status === 'granted') this.holds(key, id, reply.grant, leaseMs);
     else if (reply.status !== 'waiting') this.entries.forget(id);
     return reply;
   }
 
   async cancel(key: string, id: string): Promise<void> {
-    await this.session.cancel(key, id);
+    await this.store.cancel(key, id);
     this.entries.forget(id);
   }
 
@@ -117,13 +117,13 @@ export class RemoteSession implements StoreClient {
     holdAtLeastMs: number,
     lastToken: number,
   ): Promise<ReleaseOutcome> {
-    const outcome = await this.session.release(key, id, holdAtLeastMs, lastToken);
+    const outcome = await this.store.release(key, id, holdAtLeastMs, lastToken);
     this.entries.forget(id);
     return outcome;
   }
 
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    const lease = await this.session.renew(key, id, leaseMs);
+    const lease = await this.store.renew(key, id, leaseMs);
     if (lease === null) this.entries.forget(id);
     else this.holds(key, id, lease, leaseMs);
     return lease;
@@ -170,7 +170,7 @@ export class RemoteSession implements StoreClient {
   private shorten(id: string, entry: RemoteEntry): void {
     const { key, deadline } = entry;
     if (deadline === Infinity || deadline - this.clock.now() <= this.graceMs) return;
-    this.session.renew(key, id, this.graceMs).then(
+    this.store.renew(key, id, this.graceMs).then(
       (lease) => {
         if (lease !== null) entry.deadline = lease.deadline;
       },
