@@ -99,7 +99,7 @@ export class Session {
   drop(id: string): void {
     this.parts.owners.delete(id);
     if (!this.permits.delete(id) || this.parts.graceMs === 0) return;
-    void this.ignore(this.parts.permits.release(noteKey(this.id), noteId(id)));
+    this.parts.permits.release(noteKey(this.id), noteId(id)).catch(ignore);
   }
 
   /** The permit ended, or was released by force, while its client believes that it is held. */
@@ -164,15 +164,15 @@ export class Session {
 
   private renew(key: string, id: string, leaseMs: number): void {
     const { permits, graceMs } = this.parts;
-    const renewed = permits.renew(key, id, leaseMs).then((lease) => {
-      if (lease === null) this.lose(key, id);
-    });
-    void this.ignore(renewed);
-    if (graceMs > 0) void this.ignore(permits.renew(noteKey(this.id), noteId(id), leaseMs));
-  }
-
-  /** What failed now succeeds at the next renewal, or the lease ends. */
-  private async ignore(promise: Promise<unknown>): Promise<void> {
-    await promise.catch(() => undefined);
+    permits
+      .renew(key, id, leaseMs)
+      .then((lease) => {
+        if (lease === null) this.lose(key, id);
+      })
+      .catch(ignore);
+    if (graceMs > 0) permits.renew(noteKey(this.id), noteId(id), leaseMs).catch(ignore);
   }
 }
+
+/** What failed now succeeds at the next renewal, or the lease ends. */
+function ignore(): void {}
