@@ -1,4 +1,5 @@
 import { RequestError } from '../client/http-request.js';
+import { ALLOWED_KEY } from '../client/remote.calls.js';
 import {
   InvalidOptionsError,
   PermitLostError,
@@ -56,7 +57,7 @@ export function toCliError(error: unknown): CliError {
     );
   }
   if (error instanceof InvalidOptionsError) {
-    const isForbidden = error.option === 'apiKey' || error.rule.startsWith('one that the API key');
+    const isForbidden = error.option === 'apiKey' || error.rule === ALLOWED_KEY;
     return new CliError(
       error.message,
       isForbidden ? ExitCode.forbidden : ExitCode.usage,

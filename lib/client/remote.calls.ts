@@ -15,6 +15,9 @@ import {
 } from '../store/remote/wire.js';
 import { RequestError } from './http-request.js';
 
+/** The rule that a key breaks which the API key may not use. */
+export const ALLOWED_KEY = 'one that the API key may use';
+
 /** An answer, and how the server's clock is read that came with it. */
 export interface Answer<T> {
   value: T;
@@ -226,7 +229,7 @@ export class RemoteCalls {
 
 function toError({ code, message, nothingDone }: WireError, key: string): Error {
   if (code === 'FORBIDDEN_KEY') {
-    return new InvalidOptionsError('key', key, 'one that the API key may use', key);
+    return new InvalidOptionsError('key', key, ALLOWED_KEY, key);
   }
   if (code === 'FORBIDDEN_ROLE') {
     return new InvalidOptionsError('apiKey', '***', 'one with the role `admin`', key);
