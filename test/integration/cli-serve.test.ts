@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
-import { Cli } from '../support/cli.js';
+import { Cli, type CliResult } from '../support/cli.js';
+import { LockServer } from '../support/lock-server.js';
 import { startRedis } from '../support/redis-server.js';
 import { pollUntil } from '../support/redis-admin.js';
+import { Semaphores } from '../support/semaphores.js';
 
 const API_KEY = 'a-key-of-the-server-tests';
 
@@ -65,6 +67,22 @@ describe('nestjs-semaphore serve', () => {
     expect(server.stdout + server.stderr + refused.stderr).not.toMatch(
       /-of-the-server|-of-somebody/,
     );
+  });
+
+  it('tells its clients by the exit code 77 what their API key may not do', async () => {
+    await using services = new Semaphores({});
+    await using server = await LockServer.start(services.open(), {
+      apiKeys: [{ key: API_KEY, role: 'use', prefixes: ['shop:'] }],
+    });
+    const run = (...args: string[]): Promise<CliResult> =>
+      Cli.run([...args, '--url', server.url, '--api-key', API_KEY]);
+    const [own, other, act] = await Promise.all([
+      run('inspect', 'shop:till'),
+      run('inspect', 'bank:safe'),
+      run('set-permits', 'shop:till', '2'),
+    ]);
+    expect([own.code, other.code, act.code]).toEqual([0, 77, 77]);
+    expect(other.stderr).toContain('one that the API key may use');
   });
 
   it('stops within bounded time when it gets SIGTERM, whatever is open', async () => {
