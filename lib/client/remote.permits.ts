@@ -1,5 +1,13 @@
-import { toWire, type WireCall } from '../store/remote/wire.js';
-import type { AcquireRequest } from '../store/semaphore-store.js';
+import {
+  fromWire,
+  leaseFromWire,
+  toWire,
+  type WireAcquireReply,
+  type WireCall,
+  type WireLease,
+} from '../store/remote/wire.js';
+import type { AcquireReply, AcquireRequest, Lease } from '../store/semaphore-store.js';
+import type { Answer } from './remote.calls.js';
 
 interface Held {
   key: string;
@@ -21,9 +29,33 @@ export class RemotePermits {
     return this.waiting.size === 0 && this.held.size === 0;
   }
 
-  /** Its grant may have been quicker. */
-  waits(request: AcquireRequest): void {
-    if (!this.held.has(request.id)) this.waiting.set(request.id, request);
+  /** Notes what a server answered to an `acquire`. */
+  acquired(request: AcquireRequest, { value, toLocal }: Answer<WireAcquireReply>): AcquireReply {
+    if (value.status === 'granted') {
+      const grant = leaseFromWire(value.grant, toLocal);
+      this.holds(request.key, request.id, grant.deadline);
+      return { status: 'granted', grant };
+    }
+    if (value.status === 'waiting') {
+      // Its grant may have been quicker.
+      if (!this.held.has(request.id)) this.waiting.set(request.id, request);
+      return value;
+    }
+    return { status: value.status, retryAfterMs: fromWire(value.retryAfterMs) };
+  }
+
+  /** Notes what a server answered to a `renew`. */
+  renewed(
+    { key, id }: Pick<Renewal, 'key' | 'id'>,
+    { value, toLocal }: Answer<WireLease | null>,
+  ): Lease | null {
+    if (value === null) {
+      this.forget(id);
+      return null;
+    }
+    const lease = leaseFromWire(value, toLocal);
+    this.holds(key, id, lease.deadline);
+    return lease;
   }
 
   holds(key: string, id: string, until: number): void {

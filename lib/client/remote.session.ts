@@ -5,7 +5,6 @@ import {
 } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import {
-  fromWire,
   leaseFromWire,
   type OpenEvent,
   snapshotFromWire,
@@ -24,12 +23,13 @@ import type {
   StoreSession,
 } from '../store/semaphore-store.js';
 import { HttpClient } from './http-request.js';
-import { type Answer, RemoteCalls } from './remote.calls.js';
+import { RemoteCalls } from './remote.calls.js';
 import { RemoteFlights } from './remote.flights.js';
 import { RemoteLink } from './remote.link.js';
 import { listKeys } from './remote.listing.js';
 import type { ResolvedRemoteOptions } from './remote.options.js';
-import { type Renewal, RemotePermits, toAcquire } from './remote.permits.js';
+import { RemotePermits, toAcquire } from './remote.permits.js';
+import { RemoteRecovery } from './remote.recovery.js';
 import { RemoteTrust } from './remote.trust.js';
 
 export interface SessionIdentity {
@@ -48,6 +48,7 @@ export class RemoteSession implements StoreSession {
   private readonly link: RemoteLink;
   private readonly calls: RemoteCalls;
   private readonly permits = new RemotePermits();
+  private readonly recovery: RemoteRecovery;
   private readonly trust: RemoteTrust;
   private isLinkUp = false;
   private isAsking = false;
@@ -74,6 +75,7 @@ export class RemoteSession implements StoreSession {
         failed: (error) => this.link.cut(error),
       },
     );
+    this.recovery = new RemoteRecovery(this.permits, this.calls, client, clock);
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
       ask: (withinMs) => void this.ask(withinMs),
@@ -89,7 +91,7 @@ export class RemoteSession implements StoreSession {
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const answer = await this.calls.send<WireAcquireReply>(toAcquire(request));
-    return this.acquired(request, answer);
+    return this.permits.acquired(request, answer);
   }
 
   async cancel(key: string, id: string): Promise<void> {
@@ -121,7 +123,7 @@ export class RemoteSession implements StoreSession {
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
     this.permits.willHold(id, this.clock.now() + leaseMs);
     const call = { op: 'renew', key, id, leaseMs: toWire(leaseMs) } as const;
-    return this.renewed(call, await this.calls.send<WireLease | null>(call));
+    return this.permits.renewed(call, await this.calls.send<WireLease | null>(call));
   }
 
   async inspect(key: string): Promise<StoreSnapshot> {
@@ -150,97 +152,20 @@ export class RemoteSession implements StoreSession {
     await this.link.close();
   }
 
-  private acquired(
-    request: AcquireRequest,
-    { value, toLocal }: Answer<WireAcquireReply>,
-  ): AcquireReply {
-    const { key, id } = request;
-    if (value.status === 'granted') {
-      const grant = leaseFromWire(value.grant, toLocal);
-      this.permits.holds(key, id, grant.deadline);
-      return { status: 'granted', grant };
-    }
-    if (value.status === 'waiting') {
-      this.permits.waits(request);
-      return value;
-    }
-    return { status: value.status, retryAfterMs: fromWire(value.retryAfterMs) };
-  }
-
-  private renewed(
-    { key, id }: Pick<Renewal, 'key' | 'id'>,
-    { value, toLocal }: Answer<WireLease | null>,
-  ): Lease | null {
-    if (value === null) {
-      this.permits.forget(id);
-      return null;
-    }
-    const lease = leaseFromWire(value, toLocal);
-    this.permits.holds(key, id, lease.deadline);
-    return lease;
-  }
-
   private async onOpened(hello: OpenEvent, sentAt: number): Promise<void> {
     const { server, now, graceMs } = hello;
     const isOther = this.trust.server !== '' && this.trust.server !== server;
     this.trust.opened({ server, now, sentAt }, graceMs);
     this.isLinkUp = true;
     this.storeError = undefined;
-    await this.restore();
+    await this.recovery.restore();
     // The server before may still find out that it has lost the stream.
     if (isOther) this.clock.schedule(() => this.renewAll(), graceMs / 2 + AFTER_MOVE_MS);
     this.report();
   }
 
-  /** Asks for everything again, before all calls that wait. */
-  private async restore(): Promise<void> {
-    const cancels = this.permits.cancels();
-    const renewals = this.permits.renewals(this.clock.now());
-    const requests = this.permits.requests();
-    const answers = this.calls.resume([
-      ...cancels,
-      ...renewals,
-      // Its old place, however long the queue is by now.
-      ...requests.map((request) => ({ ...toAcquire(request), maxWaiting: null })),
-    ]);
-    const [renewed, acquired] = [
-      answers.slice(cancels.length),
-      answers.slice(cancels.length + renewals.length),
-    ];
-    await Promise.allSettled([
-      ...cancels.map(({ id }, i) => answers[i]?.then(() => this.permits.forget(id))),
-      ...renewals.map((call, i) =>
-        this.confirm(call, renewed[i] as Promise<Answer<WireLease | null>>),
-      ),
-      ...requests.map((request, i) =>
-        this.askAgain(request, acquired[i] as Promise<Answer<WireAcquireReply>>),
-      ),
-    ]);
-  }
-
   private renewAll(): void {
-    if (this.isClosed || !this.isLinkUp) return;
-    for (const call of this.permits.renewals(this.clock.now())) {
-      this.confirm(call, this.calls.send(call)).catch(() => undefined);
-    }
-  }
-
-  private async confirm(call: Renewal, answer: Promise<Answer<WireLease | null>>): Promise<void> {
-    if (this.renewed(call, await answer) === null) this.client.revoked(call.key, call.id);
-  }
-
-  private async askAgain(
-    request: AcquireRequest,
-    answer: Promise<Answer<WireAcquireReply>>,
-  ): Promise<void> {
-    const { key, id } = request;
-    try {
-      const reply = this.acquired(request, await answer);
-      if (reply.status === 'granted') this.client.granted(key, id, reply.grant);
-    } catch (error) {
-      this.permits.forget(id);
-      this.client.failed(key, id, error as Error);
-    }
+    if (this.isLinkUp && !this.isClosed) this.recovery.renewAll();
   }
 
   private onEvent(name: string, data: unknown): void {
