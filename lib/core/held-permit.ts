@@ -3,7 +3,6 @@ import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { Permit } from './permit.js';
-import type { UnkeptPermit } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -137,16 +136,4 @@ export class HeldPermit implements Permit, Timed {
   lostError(): PermitLostError {
     return new PermitLostError(this.key, this.id, this.over === 'forced' ? 'forced' : 'expired');
   }
-}
-
-/** Who waits or holds. */
-export type Entry = Waiter | HeldPermit | UnkeptPermit;
-
-/** The weights of a key that this process holds by the store. */
-export function weightHeld(entries: ReadonlyMap<string, Entry>, key: string): number {
-  let held = 0;
-  for (const entry of entries.values()) {
-    if (entry instanceof HeldPermit && entry.key === key) held += entry.weight;
-  }
-  return held;
 }

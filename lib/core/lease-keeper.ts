@@ -1,10 +1,8 @@
 import type { LostReason } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
-import type { Clock } from '../store/clock.js';
-import type { Grant, Lease, ReleaseOutcome, StoreSession } from '../store/semaphore-store.js';
-import type { Alarm } from './alarm.js';
-import type { GiveBackList } from './give-back-list.js';
-import { type Entry, HeldPermit, type PermitKeeper } from './held-permit.js';
+import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { CoreParts } from './core-parts.js';
+import { HeldPermit, type PermitKeeper } from './held-permit.js';
 import {
   CONFIRM_WITHIN_MS,
   isConfirmed,
@@ -13,16 +11,9 @@ import {
   safely,
 } from './lease-times.js';
 import type { LocalPasses } from './local-passes.js';
-import type { Reporter } from './reporter.js';
 import type { Waiter } from './waiter.js';
 
-export interface LeaseKeeperParts {
-  clock: Clock;
-  session: StoreSession;
-  entries: Map<string, Entry>;
-  alarm: Alarm<Entry>;
-  giveBacks: GiveBackList;
-  reporter: Reporter;
+export interface LeaseKeeperParts extends CoreParts {
   passes: LocalPasses;
   /** A permit was given to a waiter without asking the store. */
   onPassed: (waiter: Waiter, permit: HeldPermit) => void;

@@ -1,8 +1,8 @@
 import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
-import type { Entry } from './held-permit.js';
-import type { LeaseKeeperParts } from './lease-keeper.js';
+import type { CoreParts } from './core-parts.js';
+import type { Entry } from './entries.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
 
@@ -21,7 +21,7 @@ export class UnkeptPermits {
   private readonly early = new Map<string, symbol>();
 
   constructor(
-    private readonly parts: Omit<LeaseKeeperParts, 'onFreed' | 'passes' | 'onPassed'>,
+    private readonly parts: CoreParts,
     private readonly begin: (waiter: Waiter) => void,
     private readonly abort: (waiter: Waiter) => void,
   ) {}

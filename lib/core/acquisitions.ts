@@ -1,0 +1,266 @@
+import {
+  AcquireAbortedError,
+  PermitLostError,
+  SemaphoreClosedError,
+  SemaphoreError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
+import type { RejectedReason } from '../semaphore.events.js';
+import type { ResolvedOptions } from '../resolve-options.js';
+import type { AcquireReply, Grant } from '../store/semaphore-store.js';
+import type { CancelSignal } from './abandonment.js';
+import type { Acquired, StartProbe } from './acquisition-probe.js';
+import type { CoreParts } from './core-parts.js';
+import { DegradedPermit } from './degraded-permit.js';
+import { weightHeld } from './entries.js';
+import type { HeldPermit } from './held-permit.js';
+import type { LeaseKeeper } from './lease-keeper.js';
+import { isKeptAlive } from './lease-times.js';
+import type { LocalPasses } from './local-passes.js';
+import { LocalPermits } from './local-permits.js';
+import { asStoreError } from './outage.js';
+import type { Permit } from './permit.js';
+import { PermitIds } from './permit-ids.js';
+import { SignalWatch } from './signal-watch.js';
+import { UnkeptWaiter } from './unkept-permit.js';
+import type { UnkeptPermits } from './unkept-permits.js';
+import { Waiter } from './waiter.js';
+
+/** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
+const MAX_ASKED = 3;
+
+export interface AcquisitionsParts extends CoreParts {
+  passes: LocalPasses;
+  keeper: LeaseKeeper;
+  unkept: UnkeptPermits;
+  startProbe: StartProbe | undefined;
+}
+
+/**
+ * Acquisitions from their beginning to their end. Each is registered under its id before the store hears of it, because
+ * its grant may be faster than the reply. It ends as a permit, or with an error; then the store is made to forget the id,
+ * unless it said itself that it knows nothing of it.
+ */
+export class Acquisitions {
+  private readonly ids = new PermitIds();
+  private readonly signals = new SignalWatch();
+  private readonly local: LocalPermits;
+  private isClosed = false;
+
+  constructor(private readonly parts: AcquisitionsParts) {
+    this.local = new LocalPermits(
+      (key) => weightHeld(parts.entries, key),
+      (waiter) => this.degrade(waiter, () => this.local.release(waiter.key, waiter.options.weight)),
+    );
+  }
+
+  /** @param since when the caller asked: `waitMs` counts from here */
+  acquire(key: string, options: ResolvedOptions, since: number): Promise<Permit> {
+    return new Promise((resolve, reject) => {
+      const place = this.placeOf(key, options);
+      const id = place ?? this.ids.next();
+      this.begin(new Waiter(id, key, options, since, resolve, reject), place !== undefined);
+    });
+  }
+
+  /** @param hasPlace in the store's queue, which a waiter of this process has left */
+  begin(waiter: Waiter, hasPlace = false): void {
+    const { key, options } = waiter;
+    const { signal } = options;
+    waiter.probe = this.parts.startProbe?.(options);
+    if (this.isClosed) {
+      this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
+    } else if (signal?.aborted) {
+      this.refuse(waiter, 'aborted', new AcquireAbortedError(key, signal.reason));
+    } else {
+      this.parts.entries.set(waiter.id, waiter);
+      if (signal) this.listen(waiter, signal);
+      if (hasPlace) this.enqueue(waiter, 'waiting');
+      else this.ask(waiter);
+    }
+  }
+
+  granted(key: string, id: string, grant: Grant): void {
+    const entry = this.parts.entries.get(id);
+    if (entry === undefined) this.takeBack(key, id);
+    else if (entry instanceof Waiter) this.take(entry, grant);
+  }
+
+  failed(key: string, id: string, error: Error): void {
+    const entry = this.parts.entries.get(id);
+    if (entry === undefined) this.takeBack(key, id);
+    else if (entry instanceof Waiter) this.doWithoutStore(entry, error);
+  }
+
+  admit(waiter: Waiter, permit: HeldPermit): void {
+    if (waiter.id !== permit.id) this.parts.entries.delete(waiter.id);
+    this.settle(waiter);
+    waiter.resolve(permit);
+    this.reportAcquired(waiter, permit);
+  }
+
+  /** A permit of the store is held no more: who waits for it in this process only may have it. */
+  freed(key: string): void {
+    this.local.serve(key);
+  }
+
+  abort(waiter: Waiter, cause: unknown): void {
+    this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, cause));
+  }
+
+  /** Ends the wait of somebody for whom the store may still do, or have done, something. */
+  giveUp(waiter: Waiter, reason: RejectedReason, error: Error): void {
+    const isLocal = waiter.state === 'local';
+    this.refuse(waiter, reason, error);
+    if (isLocal) this.local.leave(waiter);
+    else this.parts.giveBacks.cancel(waiter.key, waiter.id);
+  }
+
+  stopWaitingForStore(error: Error): void {
+    for (const entry of this.parts.entries.values()) {
+      if (entry instanceof Waiter && entry.state === 'waiting') this.doWithoutStore(entry, error);
+    }
+  }
+
+  /** Takes no new ones, and sends everybody away who waits. */
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    for (const entry of this.parts.entries.values()) {
+      if (entry instanceof Waiter) {
+        this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));
+      }
+    }
+  }
+
+  /** A place in the queue that was left by a waiter of this process. */
+  private placeOf(key: string, options: ResolvedOptions): string | undefined {
+    if (options.localPasses === 0 || options.waitMs === 0) return undefined;
+    if (this.isClosed || options.signal?.aborted) return undefined;
+    return this.parts.passes.adopt(key, options);
+  }
+
+  private listen(waiter: Waiter, signal: CancelSignal): void {
+    waiter.stopListening = this.signals.listen(signal, () => this.abort(waiter, signal.reason));
+  }
+
+  private ask(waiter: Waiter): void {
+    waiter.state = 'asking';
+    waiter.asked++;
+    const failed = (error: unknown): void => this.doWithoutStore(waiter, error);
+    try {
+      const asked = this.parts.session.acquire(waiter.request());
+      asked.then((reply) => this.answered(waiter, reply), failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  private answered(waiter: Waiter, reply: AcquireReply): void {
+    // By its id: who is over may have left it to somebody else.
+    if (reply.status === 'granted') this.granted(waiter.key, waiter.id, reply.grant);
+    else if (waiter.state !== 'asking') return;
+    else if (reply.status === 'waiting') this.enqueue(waiter, 'waiting');
+    else {
+      const error = waiter.unavailableError(reply.status, reply.retryAfterMs);
+      this.refuse(waiter, reply.status, error);
+    }
+  }
+
+  private enqueue(waiter: Waiter, state: 'waiting' | 'local'): void {
+    waiter.enqueue(state);
+    this.parts.alarm.expect(waiter);
+    if (state === 'waiting' && waiter.options.localPasses > 0) this.parts.passes.add(waiter);
+    waiter.probe?.queued();
+    this.parts.reporter.waiting(waiter);
+  }
+
+  private take(waiter: Waiter, grant: Grant): void {
+    const { key, id } = waiter;
+    if (waiter.state === 'local') {
+      this.parts.giveBacks.cancel(key, id);
+      return;
+    }
+    const now = this.parts.clock.now();
+    const isHeld = grant.deadline > now;
+    const mayBeginShort = !grant.provisional || isKeptAlive(waiter.options);
+    if (isHeld && mayBeginShort) this.hold(waiter, grant, now);
+    // That claims a provisional grant too: a lease that nobody renews must not begin with a short one.
+    else if (isHeld || waiter.asked < MAX_ASKED) this.ask(waiter);
+    else this.giveUp(waiter, 'store-unavailable', new PermitLostError(key, id, 'expired'));
+  }
+
+  private hold(waiter: Waiter, grant: Grant, now: number): void {
+    if (!(waiter instanceof UnkeptWaiter)) {
+      this.admit(waiter, this.parts.keeper.hold(waiter, grant, now));
+      return;
+    }
+    this.settle(waiter);
+    const { id, fencingToken } = this.parts.unkept.hold(waiter, grant, now);
+    this.reportAcquired(waiter, { id, fencingToken, degraded: false });
+  }
+
+  /** What the store did for the waiter is not known, and it cannot be asked. */
+  private doWithoutStore(waiter: Waiter, cause: unknown): void {
+    const { key, id, options } = waiter;
+    // Who is over was cancelled, or its grant came by a message although the reply was lost.
+    if (waiter.state === 'over' || waiter.state === 'local') return;
+    const isOther = cause instanceof SemaphoreError && !(cause instanceof StoreUnavailableError);
+    const nothingDone = cause instanceof StoreUnavailableError && cause.nothingDone;
+    const isUnknown = waiter.state === 'waiting' || waiter.asked > 1 || !nothingDone;
+    if (isUnknown) this.parts.giveBacks.cancel(key, id);
+    if (isOther || options.onStoreFailure === 'reject') {
+      this.refuse(waiter, 'store-unavailable', isOther ? cause : asStoreError(key, cause));
+      return;
+    }
+    if (options.onStoreFailure === 'allow') this.degrade(waiter, () => undefined);
+    else this.enterLocally(waiter);
+  }
+
+  private enterLocally(waiter: Waiter): void {
+    this.parts.passes.remove(waiter);
+    const refusal = this.local.enter(waiter);
+    if (refusal) this.refuse(waiter, refusal, waiter.unavailableError(refusal));
+    else if (waiter.state !== 'over') this.enqueue(waiter, 'local');
+  }
+
+  private degrade(waiter: Waiter, onRelease: () => void): void {
+    const { clock, entries, reporter } = this.parts;
+    const heldSince = clock.now();
+    const permit = new DegradedPermit(waiter, clock.wallTime(), () => {
+      waiter.probe?.ended('released');
+      const { key, id, options } = waiter;
+      reporter.released({ key, id, options, heldSince }, 'released');
+      onRelease();
+    });
+    entries.delete(waiter.id);
+    this.settle(waiter);
+    waiter.resolve(permit);
+    this.reportAcquired(waiter, permit);
+  }
+
+  /** Nobody waits under the id any more. */
+  private takeBack(key: string, id: string): void {
+    this.parts.passes.forget(key, id);
+    this.parts.giveBacks.cancel(key, id);
+  }
+
+  private refuse(waiter: Waiter, reason: RejectedReason, error: Error): void {
+    this.parts.entries.delete(waiter.id);
+    this.settle(waiter);
+    waiter.reject(error);
+    waiter.probe?.rejected(reason, error);
+    this.parts.reporter.rejected(waiter, reason);
+  }
+
+  /** Its wait is over. */
+  private settle(waiter: Waiter): void {
+    if (waiter.options.localPasses > 0) this.parts.passes.remove(waiter);
+    waiter.end();
+  }
+
+  private reportAcquired(waiter: Waiter, permit: Acquired): void {
+    waiter.probe?.acquired(permit);
+    this.parts.reporter.acquired(waiter, permit);
+  }
+}
