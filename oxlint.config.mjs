@@ -7,6 +7,7 @@ const NOT = {
   service: [
     'arrows point from the service inwards, never back',
     '**/semaphore.service.js',
+    '**/service-internals.js',
     '**/index.js',
   ],
   faces: [

@@ -77,6 +77,7 @@ const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Obj
 
 const MAX_KEY_BYTES = 512;
 const KEY_RULE = `a non-empty string of at most ${MAX_KEY_BYTES} bytes`;
+const PERMIT_ID = /^[\w-]{1,64}$/;
 const MAX_LABEL_LENGTH = 256;
 const MAX_NAME_LENGTH = 512;
 const MAX_PRIORITY = 100_000;
@@ -261,6 +262,12 @@ function isKey(key: unknown): key is string {
   if (typeof key !== 'string' || key.length === 0) return false;
   // A UTF-16 unit has at most three bytes in UTF-8: most keys need no counting.
   return key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES;
+}
+
+/** @throws {InvalidOptionsError} */
+export function validatePermitId(id: unknown, key: string): void {
+  if (typeof id === 'string' && PERMIT_ID.test(id)) return;
+  throw new InvalidOptionsError('permitId', id, `an id that matches ${PERMIT_ID}`, key);
 }
 
 /** A limit for `setPermits`. @throws {InvalidOptionsError} */

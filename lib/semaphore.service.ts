@@ -1,28 +1,19 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
-import type { CancelSignal } from './core/abandonment.js';
-import { acquireAll } from './core/acquire-all.js';
-import { registerCore } from './core/core-of.js';
 import { EventLog } from './core/event-log.js';
 import { healthOf } from './core/health.js';
-import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
-import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
+import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
 import { OptionsMemo } from './options-memo.js';
-import { PermitsById } from './permits-by-id.js';
-import {
-  InvalidOptionsError,
-  PermitUnavailableError,
-  ScopeError,
-  SemaphoreClosedError,
-} from './semaphore.errors.js';
+import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
   resolveLog,
   resolveModuleOptions,
   validateKey,
+  validatePermitId,
   validatePermits,
   validateTimeout,
 } from './resolve-options.js';
@@ -34,18 +25,15 @@ import type {
   SemaphoreOptions,
   StatusCodes,
 } from './semaphore.options.js';
+import { ServiceInternals } from './service-internals.js';
 import { createStore } from './store/create-store.js';
 import {
   type SemaphoreSnapshot,
   type SemaphoreStore,
   type StoreHealth,
-  type StoreSession,
-  type StoreSnapshot,
   withoutStoreFacts,
 } from './store/semaphore-store.js';
 import { startTelemetry } from './telemetry/telemetry.js';
-
-const PERMIT_ID = /^[\w-]{1,64}$/;
 
 /** A method that runs under a permit: it waits for one first. */
 export type Bound<This, Args extends unknown[], Result> = (
@@ -69,21 +57,11 @@ export class SemaphoreService {
   /** What happens to the permits of this process, as it happens. Completes when the service is closed. */
   readonly events: Observable<SemaphoreEvent>;
 
-  /** For servers that acquire on behalf of somebody else. @internal */
-  readonly permitsById: PermitsById;
-
   /** Where the semaphores live. */
   readonly store: SemaphoreStore;
 
   private readonly log: EventLog;
-  private readonly core: SemaphoreCore;
-  private readonly context = new HeldContext();
-  private readonly scopeHost: ScopeHost = {
-    context: this.context,
-    resolve: (options) => this.memo.resolve(options),
-    acquire: (key, options) => acquireAll(this.core, this.context, [key], options),
-  };
-  private readonly memo: OptionsMemo;
+  private readonly internals: ServiceInternals;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: SemaphoreModuleOptions = {}) {
@@ -93,17 +71,11 @@ export class SemaphoreService {
     this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
     const reporter = new Reporter(this.log, store.clock);
     this.defaults = Object.freeze({ ...resolved.defaults });
-    this.memo = new OptionsMemo(this.defaults);
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
     const startProbe = resolved.telemetry ? startTelemetry(store.clock) : undefined;
-    this.core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter, startProbe);
-    this.permitsById = new PermitsById({
-      unkept: this.core.unkept,
-      resolve: (options) => this.memo.resolve(options),
-      isClosed: () => this.core.isClosed,
-    });
-    registerCore(this, this.core);
+    const core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter, startProbe);
+    this.internals = new ServiceInternals(core, new OptionsMemo(this.defaults));
   }
 
   /**
@@ -116,22 +88,7 @@ export class SemaphoreService {
    * @example await using permit = await semaphores.acquire('reports');
    */
   acquire(key: string | readonly string[], options?: AcquireOptions): Promise<Permit> {
-    return this.acquireUntil(key, options);
-  }
-
-  /** As {@link acquire}, for callers with a signal that is none of the platform's. @internal */
-  acquireUntil(
-    key: string | readonly string[],
-    options: AcquireOptions | undefined,
-    signal?: CancelSignal,
-  ): Promise<Permit> {
-    try {
-      const resolved = this.memo.resolve(options);
-      const own = signal === undefined ? resolved : { ...resolved, signal };
-      return acquireAll(this.core, this.context, keysOf(key), own);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.internals.acquireUntil(key, options);
   }
 
   /**
@@ -143,9 +100,9 @@ export class SemaphoreService {
     key: string | readonly string[],
     options?: AcquireOptions,
   ): Promise<Permit | null> {
-    const now = { ...this.memo.resolve(options), waitMs: 0 };
+    const now = { ...this.internals.resolve(options), waitMs: 0 };
     try {
-      return await acquireAll(this.core, this.context, keysOf(key), now);
+      return await this.internals.acquire(key, now);
     } catch (error) {
       if (error instanceof PermitUnavailableError && error.reason === 'busy') return null;
       throw error;
@@ -162,16 +119,7 @@ export class SemaphoreService {
     options?: AcquireOptions,
   ): Promise<T> {
     requireFunction('task', task);
-    return this.runUnder(await this.acquire(key, options), task);
-  }
-
-  /** The second half of {@link withPermit}, for a permit that was acquired before: SemaphoreGuard does that. */
-  async runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
-    try {
-      return await this.context.run(permit, () => task(permit));
-    } finally {
-      await permit.release();
-    }
+    return this.internals.runUnder(await this.acquire(key, options), task);
   }
 
   /** A function that does what `fn` does, each call under a permit of its own. Keeps name, length and `this`. */
@@ -207,7 +155,7 @@ export class SemaphoreService {
    */
   async scope<T>(task: () => T | Promise<T>): Promise<T> {
     requireFunction('task', task);
-    const scope = new Scope(this.scopeHost);
+    const scope = new Scope(this.internals);
     try {
       return await scope.run(task);
     } finally {
@@ -229,7 +177,7 @@ export class SemaphoreService {
   use(key: string, options?: AcquireOptions): Promise<Permit> {
     try {
       validateKey(key);
-      const { scope } = this.context;
+      const { scope } = this.internals.context;
       if (scope === undefined) throw new ScopeError('none', key);
       return scope.use(key, options);
     } catch (error) {
@@ -238,26 +186,11 @@ export class SemaphoreService {
   }
 
   /**
-   * A scope that lasts until its opener ends it, and is a part of the scope around it: semaphoreMiddleware and
-   * SemaphoreInterceptor do that.
-   */
-  openScope(semaphore?: ScopeSemaphore): Scope {
-    const around = this.context.scope;
-    return new Scope(this.scopeHost, around?.isOver === true ? undefined : around, semaphore);
-  }
-
-  /**
    * Who holds and who waits now.
    * @throws {StoreUnavailableError}
    */
   async inspect(key: string): Promise<SemaphoreSnapshot> {
-    return withoutStoreFacts(await this.look(key));
-  }
-
-  /** As {@link inspect}, with what only the store knows: for those who show it. @internal */
-  async look(key: string): Promise<StoreSnapshot> {
-    validateKey(key);
-    return this.session(key).inspect(key);
+    return withoutStoreFacts(await this.internals.look(key));
   }
 
   /**
@@ -267,7 +200,8 @@ export class SemaphoreService {
    */
   async health(timeoutMs = 1000): Promise<StoreHealth> {
     validateTimeout(timeoutMs);
-    return healthOf(this.session(), this.core.clock, timeoutMs);
+    const { internals } = this;
+    return healthOf(internals.session(), internals.core.clock, timeoutMs);
   }
 
   /** Keys that have holders or waiters now. @param pattern a glob with `*`, `?` and `[ab]` */
@@ -275,7 +209,7 @@ export class SemaphoreService {
     if (typeof pattern !== 'string' || pattern === '') {
       throw new InvalidOptionsError('pattern', pattern, 'a non-empty string');
     }
-    yield* this.session().list(pattern);
+    yield* this.internals.session().list(pattern);
   }
 
   /**
@@ -285,7 +219,7 @@ export class SemaphoreService {
   async setPermits(key: string, permits: number | null): Promise<void> {
     validateKey(key);
     validatePermits(permits, key);
-    await this.session(key).setPermits(key, permits);
+    await this.internals.session(key).setPermits(key, permits);
   }
 
   /**
@@ -296,18 +230,7 @@ export class SemaphoreService {
   async forceRelease(key: string, permitId: string): Promise<boolean> {
     validateKey(key);
     validatePermitId(permitId, key);
-    return this.session(key).forceRelease(key, permitId);
-  }
-
-  /**
-   * Sends a waiter away, and leaves it its permit when it has become a holder meanwhile.
-   * @returns false when nobody waits under this id
-   * @internal
-   */
-  async dropWaiter(key: string, id: string): Promise<boolean> {
-    validateKey(key);
-    validatePermitId(id, key);
-    return this.session(key).forceRelease(key, id, true);
+    return this.internals.session(key).forceRelease(key, permitId);
   }
 
   /**
@@ -320,7 +243,7 @@ export class SemaphoreService {
 
   /** The first step of shutting down: no new acquisitions, and who waits gets SemaphoreClosedError. */
   beginClose(): void {
-    this.core.beginClose();
+    this.internals.core.beginClose();
   }
 
   /**
@@ -328,33 +251,8 @@ export class SemaphoreService {
    * service opened. Permits that are still held end with their leases.
    */
   close(): Promise<void> {
-    return this.core.close();
+    return this.internals.core.close();
   }
-
-  private session(key?: string): StoreSession {
-    if (this.core.isClosed) throw new SemaphoreClosedError(key);
-    return this.core.session;
-  }
-}
-
-/** Without those asked for twice. */
-function keysOf(key: string | readonly string[]): readonly [string, ...string[]] {
-  if (typeof key === 'string' || !Array.isArray(key)) {
-    validateKey(key);
-    return [key];
-  }
-  const [first, ...others] = new Set<string>(key);
-  if (first === undefined) {
-    throw new InvalidOptionsError('key', key, 'a key, or an array of at least one');
-  }
-  const keys: [string, ...string[]] = [first, ...others];
-  keys.forEach(validateKey);
-  return keys;
-}
-
-function validatePermitId(id: unknown, key: string): void {
-  if (typeof id === 'string' && PERMIT_ID.test(id)) return;
-  throw new InvalidOptionsError('permitId', id, `an id that matches ${PERMIT_ID}`, key);
 }
 
 function requireFunction(name: string, value: unknown): void {

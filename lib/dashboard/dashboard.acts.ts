@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { HttpProblem } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import type { Visitor } from './access-control.js';
 
 const LIMITS = { maxBytes: 16_384, timeoutMs: 10_000 };
@@ -46,7 +47,7 @@ export class DashboardActs {
   readonly drop: Act = async ({ key, id }, who) => {
     const { waiters } = await this.service.inspect(key);
     const waiter = waiters.find((candidate) => candidate.id === id);
-    if (waiter === undefined || !(await this.service.dropWaiter(key, waiter.id))) {
+    if (waiter === undefined || !(await internalsOf(this.service).dropWaiter(key, waiter.id))) {
       throw gone('This caller does not wait any more.');
     }
     const of = `${quoted(waiter.label ?? waiter.id)} (${waiter.client})`;

@@ -1,7 +1,6 @@
 import type { Logger } from '@nestjs/common';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
-import { coreOf } from '../core/core-of.js';
 import { createHttpHandler, type HttpCall, type HttpHandler } from '../http/http-handler.js';
 import { EventStream } from '../http/event-stream.js';
 import { HttpProblem, sendJson } from '../http/http-problem.js';
@@ -54,7 +53,7 @@ export class Dashboard {
     logger: Pick<Logger, 'log' | 'error'>,
     basePath: () => string,
   ) {
-    this.collector = new Collector(service, coreOf(service));
+    this.collector = new Collector(service);
     this.access = new AccessControl(options, logger);
     this.acts = new DashboardActs(service, logger);
     this.handler = createHttpHandler({

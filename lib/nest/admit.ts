@@ -2,6 +2,7 @@ import type { CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { PermitUnavailableError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
 /**
@@ -14,7 +15,7 @@ export function acquireFor(
   key: string | string[],
   signal?: CancelSignal,
 ): Promise<Permit | undefined> {
-  const acquired = service.acquireUntil(key, definition.options, signal);
+  const acquired = internalsOf(service).acquireUntil(key, definition.options, signal);
   if (!definition.skip) return acquired;
   return acquired.catch((error: unknown) => {
     if (error instanceof PermitUnavailableError) return undefined;
@@ -31,5 +32,5 @@ export async function admit<T>(
   signal?: CancelSignal,
 ): Promise<T | undefined> {
   const permit = await acquireFor(service, definition, key, signal);
-  return permit === undefined ? undefined : service.runUnder(permit, task);
+  return permit === undefined ? undefined : internalsOf(service).runUnder(permit, task);
 }

@@ -8,6 +8,7 @@ import {
 import { catchError, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
 import type { Permit } from '../core/permit.js';
 import { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { acquireFor } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { takeGuardPermit } from './guard-permits.js';
@@ -52,7 +53,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     subscriber: Subscriber<unknown>,
   ): void {
     const service = this[SEMAPHORE_SERVICE];
-    const call = new HandlerCall(context, definition, service.openScope(), subscriber);
+    const call = new HandlerCall(context, definition, internalsOf(service).openScope(), subscriber);
     if (definition.key instanceof KeyByArgs) return call.proceed(next);
     const admitted = (permit: Permit | undefined): void => {
       if (permit === undefined) {

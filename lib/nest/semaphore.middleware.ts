@@ -4,6 +4,7 @@ import { InvalidOptionsError, isRetriable } from '../semaphore.errors.js';
 import { resolveOptions, validateKey, validateOptions } from '../resolve-options.js';
 import type { SemaphoreOptions, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { httpAnswerOf } from './error-payload.js';
 import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 
@@ -60,7 +61,7 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
   const { acquireOnStart, semaphoreOf } = resolve(service, options);
   return (request, response, next) => {
     const semaphore = semaphoreOf(request);
-    const scope = service.openScope(semaphore);
+    const scope = internalsOf(service).openScope(semaphore);
     onceSentOrClosed(response, () => void scope.end());
     // When the response is over nobody is called: there is nobody to answer.
     const proceed = (error?: unknown): void => {

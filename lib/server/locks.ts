@@ -1,6 +1,7 @@
 import { PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { lockPrefixOf, newLockId } from './permit-ids.js';
 
 export interface LockToken {
@@ -59,7 +60,7 @@ export class Locks {
       tokens.map(async ({ key, version }) => {
         const own = await this.find(key, lockPrefixOf(name, key, uid));
         if (own?.version !== version) return undefined;
-        const outcome = await this.semaphores.permitsById.release(key, own.id);
+        const outcome = await internalsOf(this.semaphores).permitsById.release(key, own.id);
         return outcome === 'released' ? key : undefined;
       }),
     );
@@ -79,7 +80,7 @@ export class Locks {
     keys: readonly string[],
     leaseMs: number,
   ): Promise<Locked | undefined> {
-    const { permitsById } = this.semaphores;
+    const { permitsById } = internalsOf(this.semaphores);
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
     const options = permitsById.resolve({ ...limits, leaseMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
@@ -106,7 +107,7 @@ export class Locks {
 
   /** @throws {PermitUnavailableError} another uid holds it */
   private async takeOne(key: string, prefix: string, options: ResolvedOptions): Promise<HeldLock> {
-    const { permitsById } = this.semaphores;
+    const { permitsById } = internalsOf(this.semaphores);
     const id = newLockId(prefix);
     try {
       const { fencingToken } = await permitsById.acquire(key, id, options);
@@ -134,7 +135,7 @@ export class Locks {
   /** All leases begin with the last lock. @returns false when one was lost meanwhile */
   private async extend(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
     if (held.length === 1 && held[0]?.isNew === true) return true;
-    const { permitsById } = this.semaphores;
+    const { permitsById } = internalsOf(this.semaphores);
     const leases = await Promise.all(
       held.map(({ key, id }) => permitsById.renew(key, id, leaseMs)),
     );

@@ -4,6 +4,7 @@ import { PermitLostError } from '../semaphore.errors.js';
 import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { requireAdmin } from './api-keys.js';
 import { holdAtLeastOf, permitIdOf } from './permit-ids.js';
 import type { Attendance, PermitWaits } from './permit-waits.js';
@@ -29,7 +30,7 @@ export function permitRoutes({
   sessions,
   openWaits,
 }: PermitParts): ServerRoute[] {
-  const permits = semaphores.permitsById;
+  const permits = internalsOf(semaphores).permitsById;
 
   const acquire = serverRoute({
     method: 'POST',

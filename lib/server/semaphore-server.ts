@@ -4,6 +4,7 @@ import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/htt
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
 import { infoRoutes } from './info.routes.js';
 import { Locks } from './locks.js';
@@ -58,7 +59,7 @@ export function createSemaphoreServer({
   const apiKeys = new ApiKeys(options.apiKeys);
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
-  const waits = new PermitWaits(semaphores.permitsById, options.waitGraceMs);
+  const waits = new PermitWaits(internalsOf(semaphores).permitsById, options.waitGraceMs);
   const sessions = new Sessions(semaphores, options.sessionGraceMs, options.maxSessions);
   const routes = [
     ...permitRoutes({

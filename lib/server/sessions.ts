@@ -3,6 +3,7 @@ import { EventStream } from '../http/event-stream.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import type { Access } from './api-keys.js';
 import { Session, type SessionParts } from './session.js';
 import { fromNote, noteKey } from './session-notes.js';
@@ -21,7 +22,7 @@ export class Sessions {
     /** How many sessions of one caller may wait for their client to come back. */
     private readonly maxAway: number,
   ) {
-    this.parts = { permits: semaphores.permitsById, graceMs, owners: this.owners };
+    this.parts = { permits: internalsOf(semaphores).permitsById, graceMs, owners: this.owners };
   }
 
   /** @throws {HttpProblem} 404 there is none at this server, or it is somebody else's */

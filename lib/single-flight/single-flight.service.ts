@@ -1,6 +1,6 @@
-import { coreOf } from '../core/core-of.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { argumentKey } from './argument-key.js';
 import { LocalFlights } from './local-flights.js';
 import {
@@ -96,13 +96,9 @@ export class SingleFlightService {
     return `${name}(${argumentKey(args)})`;
   }
 
-  /** @throws {InvalidOptionsError} the store cannot do it */
+  /** @throws {InvalidOptionsError} the store cannot do it, or the service is none of ours */
   private get flights(): LocalFlights {
-    const core = coreOf(this.semaphores);
-    if (core === undefined) {
-      throw new InvalidOptionsError('semaphores', this.semaphores, 'a SemaphoreService');
-    }
-    return LocalFlights.of(core);
+    return LocalFlights.of(internalsOf(this.semaphores).core);
   }
 }
 

@@ -5,6 +5,7 @@ import {
   type SemaphoreModuleOptions,
   SingleFlightService,
 } from 'nestjs-semaphore';
+import { internalsOf } from '../../lib/service-internals.js';
 import { Job, untilFollowed } from '../support/flights.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
@@ -181,16 +182,17 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     const service = semaphores.open();
     const { name, value } = measured();
     const wanted = { name, permits: 4, leaseMs: 60_000 };
-    const permit = service.permitsById.resolve(wanted);
-    const brief = service.permitsById.resolve({ ...wanted, leaseMs: 20 });
-    await service.permitsById.acquire('k', 'one', permit);
-    await service.permitsById.acquire('k', 'one', permit);
-    await service.permitsById.acquire('k', 'two', permit);
+    const { permitsById } = internalsOf(service);
+    const permit = permitsById.resolve(wanted);
+    const brief = permitsById.resolve({ ...wanted, leaseMs: 20 });
+    await permitsById.acquire('k', 'one', permit);
+    await permitsById.acquire('k', 'one', permit);
+    await permitsById.acquire('k', 'two', permit);
     const short = nextEvent(service, 'released', ({ permitId }) => permitId === 'short');
-    await service.permitsById.acquire('k', 'short', brief);
+    await permitsById.acquire('k', 'short', brief);
     await short;
     expect(await value('semaphore_permits_held')).toBe(2);
-    await service.permitsById.release('k', 'one');
+    await permitsById.release('k', 'one');
     const lost = nextEvent(service, 'lost');
     await service.forceRelease('k', 'two');
     await lost;

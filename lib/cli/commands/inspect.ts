@@ -1,4 +1,5 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
+import { internalsOf } from '../../service-internals.js';
 import {
   type HolderSnapshot,
   type StoreSnapshot,
@@ -15,7 +16,7 @@ export async function inspect(
   output: Output,
   key: string,
 ): Promise<void> {
-  const snapshot = await semaphores.look(key);
+  const snapshot = await internalsOf(semaphores).look(key);
   output.result(toJson(snapshot), toLines(snapshot, output));
 }
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { SemaphoreCore } from '../../core/semaphore-core.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
+import { findInternals, internalsOf } from '../../service-internals.js';
 import type { StoreSnapshot } from '../../store/semaphore-store.js';
 import { Statistics } from '../statistics/statistics.js';
 import { type Frame, overviewPart, semaphorePart } from './frame.js';
@@ -39,15 +39,12 @@ export class Collector {
   private isRunning = false;
   private turn = 0;
 
-  /** @param core of the service; undefined for a service that is a mock: then nothing is counted */
-  constructor(
-    private readonly service: Pick<SemaphoreService, 'look' | 'list'>,
-    core: Pick<SemaphoreCore, 'addWitness'> | undefined,
-  ) {
+  /** @param service where it is a mock, nothing is counted */
+  constructor(private readonly service: SemaphoreService) {
     this.keys = new KnownKeys(service, ({ now }) => this.storeClock.hear(now));
     this.listing = new Listing(this.keys, () => this.outageNote.worked());
     const { statistics, outageNote } = this;
-    this.stopCounting = core?.addWitness({
+    this.stopCounting = findInternals(service)?.core.addWitness({
       acquired: (key, waitedMs) => statistics.acquired(key, waitedMs),
       rejected: (key, reason) => statistics.rejected(key, reason),
       ended: (key, heldMs, isLost) => statistics.ended(key, heldMs, isLost),
@@ -156,7 +153,7 @@ export class Collector {
   private async inspect(key: string): Promise<void> {
     const begun = performance.now();
     if (begun < (this.snapshots.get(key)?.freshUntil ?? 0)) return;
-    const snapshot = await this.service.look(key);
+    const snapshot = await internalsOf(this.service).look(key);
     this.storeClock.hear(snapshot.now);
     const state = stateOf(snapshot);
     const freshUntil = begun + state.size * MIN_AGE_FOR_EACH_IF_WATCHED_MS;

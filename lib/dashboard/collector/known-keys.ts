@@ -1,4 +1,5 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
+import { internalsOf } from '../../service-internals.js';
 import type { SemaphoreSnapshot, StoreSnapshot } from '../../store/semaphore-store.js';
 
 /** More are not kept in memory; a page with more would help nobody. */
@@ -32,7 +33,7 @@ export class KnownKeys {
   private listed = false;
 
   constructor(
-    private readonly service: Pick<SemaphoreService, 'look' | 'list'>,
+    private readonly service: SemaphoreService,
     private readonly onLook: (snapshot: StoreSnapshot) => void,
   ) {}
 
@@ -83,7 +84,7 @@ export class KnownKeys {
     await Promise.all(
       keys.map(async (known) => {
         known.lookedAt = performance.now();
-        const snapshot = await this.service.look(known.key);
+        const snapshot = await internalsOf(this.service).look(known.key);
         known.state = stateOf(snapshot);
         this.onLook(snapshot);
       }),

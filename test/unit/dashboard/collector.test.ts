@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
-import { coreOf } from '../../../lib/core/core-of.js';
 import { Collector } from '../../../lib/dashboard/collector/collector.js';
 import type { Frame } from '../../../lib/dashboard/collector/frame.js';
 import { MAX_ROWS, overviewOf } from '../../../lib/dashboard/collector/view.js';
+import { internalsOf } from '../../../lib/service-internals.js';
 import { queued } from '../../support/semaphores.js';
 
 const overview = (query = ''): ReturnType<typeof overviewOf> =>
@@ -16,7 +16,7 @@ describe('the collector', () => {
 
   beforeEach(() => {
     service = new SemaphoreService({ log: 'none' });
-    collector = new Collector(service, coreOf(service));
+    collector = new Collector(service);
   });
 
   afterEach(async () => {
@@ -36,6 +36,18 @@ describe('the collector', () => {
         resolve(frame);
       });
     });
+  }
+
+  /** How often the store is asked about a key from now on. */
+  function countLooks(): { asked: number } {
+    const looks = { asked: 0 };
+    const internals = internalsOf(service);
+    const look = internals.look.bind(internals);
+    internals.look = (key) => {
+      looks.asked++;
+      return look(key);
+    };
+    return looks;
   }
 
   const isListed = ({ overview: part }: Frame): boolean => part?.complete === true;
@@ -120,7 +132,7 @@ describe('the collector', () => {
   test('tells the time of the store, by which its leases and waits are counted', async () => {
     const clock = new VirtualClock(Date.now() - 3_600_000);
     const elsewhere = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
-    const late = new Collector(elsewhere, coreOf(elsewhere));
+    const late = new Collector(elsewhere);
     await elsewhere.acquire('k', { leaseMs: 20_000, renew: false });
     await clock.advance(5_000);
     for (const view of [overview(), { type: 'semaphore', key: 'k' } as const]) {
@@ -151,41 +163,36 @@ describe('the collector', () => {
 
   test('asks for as much, however many watch', async () => {
     await service.acquire('k');
-    let asked = 0;
-    const asking: Pick<SemaphoreService, 'look' | 'list'> = {
-      list: (pattern) => service.list(pattern),
-      look: (key) => {
-        asked++;
-        return service.look(key);
-      },
-    };
-    const counting = new Collector(asking, coreOf(service));
+    const looks = countLooks();
     let frames = 0;
     let stops: (() => void)[] = [];
     await new Promise<void>((resolve) => {
       stops = Array.from({ length: 50 }, () =>
-        counting.watch(overview(), () => {
+        collector.watch(overview(), () => {
           if (++frames === 150) resolve();
         }),
       );
     });
     for (const stop of stops) stop();
-    counting.close();
-    expect(asked).toBeGreaterThan(0);
-    expect(asked).toBeLessThanOrEqual(4);
+    expect(looks.asked).toBeGreaterThan(0);
+    expect(looks.asked).toBeLessThanOrEqual(4);
   });
 
   test('asks nothing while nobody watches', async () => {
     await service.acquire('k');
     await watchUntil(({ overview: part }) => part?.matching === 1);
-    let asked = 0;
-    const look = service.look.bind(service);
-    service.look = (key) => {
-      asked++;
-      return look(key);
-    };
+    const looks = countLooks();
     await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect(asked).toBe(0);
+    expect(looks.asked).toBe(0);
+  });
+
+  test('a service that is a mock is shown as a store that does not answer', async () => {
+    const mock = { list: service.list.bind(service) } as SemaphoreService;
+    await service.acquire('k');
+    const mocked = new Collector(mock);
+    const { storeDown } = await mocked.read(overview());
+    expect(storeDown).toMatchObject({ message: expect.stringContaining('a SemaphoreService') });
+    mocked.close();
   });
 
   test('a store that does not answer is shown, with what was known before', async () => {

@@ -1,0 +1,120 @@
+import type { CancelSignal } from './core/abandonment.js';
+import { acquireAll } from './core/acquire-all.js';
+import { HeldContext } from './core/held-context.js';
+import type { Permit } from './core/permit.js';
+import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
+import type { SemaphoreCore } from './core/semaphore-core.js';
+import type { OptionsMemo } from './options-memo.js';
+import { PermitsById } from './permits-by-id.js';
+import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
+import { InvalidOptionsError, SemaphoreClosedError } from './semaphore.errors.js';
+import type { AcquireOptions } from './semaphore.options.js';
+import type { SemaphoreService } from './semaphore.service.js';
+import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
+
+/** What is behind a SemaphoreService: for itself, and for what is built on it in this package. */
+export class ServiceInternals implements ScopeHost {
+  readonly context = new HeldContext();
+  /** For servers that acquire on behalf of somebody else. */
+  readonly permitsById: PermitsById;
+
+  constructor(
+    readonly core: SemaphoreCore,
+    private readonly memo: OptionsMemo,
+  ) {
+    this.permitsById = new PermitsById({
+      unkept: core.unkept,
+      resolve: (options) => memo.resolve(options),
+      isClosed: () => core.isClosed,
+    });
+  }
+
+  /** @throws {InvalidOptionsError} */
+  resolve(options: AcquireOptions | undefined): ResolvedOptions {
+    return this.memo.resolve(options);
+  }
+
+  /** @throws {InvalidOptionsError} at once, for the key; else rejects as `SemaphoreService.acquire` */
+  acquire(key: string | readonly string[], options: ResolvedOptions): Promise<Permit> {
+    return acquireAll(this.core, this.context, keysOf(key), options);
+  }
+
+  /** As `SemaphoreService.acquire`, for callers with a signal that is none of the platform's. */
+  acquireUntil(
+    key: string | readonly string[],
+    options: AcquireOptions | undefined,
+    signal?: CancelSignal,
+  ): Promise<Permit> {
+    try {
+      const resolved = this.memo.resolve(options);
+      return this.acquire(key, signal === undefined ? resolved : { ...resolved, signal });
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Runs the task under a permit that was acquired for it, and releases it when the task is over. */
+  async runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
+    try {
+      return await this.context.run(permit, () => task(permit));
+    } finally {
+      await permit.release();
+    }
+  }
+
+  /** A scope that lasts until its opener ends it, and is a part of the scope around it. */
+  openScope(semaphore?: ScopeSemaphore): Scope {
+    const around = this.context.scope;
+    return new Scope(this, around?.isOver === true ? undefined : around, semaphore);
+  }
+
+  /** As `SemaphoreService.inspect`, with what only the store knows: for those who show it. */
+  async look(key: string): Promise<StoreSnapshot> {
+    validateKey(key);
+    return this.session(key).inspect(key);
+  }
+
+  /**
+   * Sends a waiter away, and leaves it its permit when it has become a holder meanwhile.
+   * @returns false when nobody waits under this id
+   */
+  async dropWaiter(key: string, id: string): Promise<boolean> {
+    validateKey(key);
+    validatePermitId(id, key);
+    return this.session(key).forceRelease(key, id, true);
+  }
+
+  /** @throws {SemaphoreClosedError} */
+  session(key?: string): StoreSession {
+    if (this.core.isClosed) throw new SemaphoreClosedError(key);
+    return this.core.session;
+  }
+}
+
+/** @throws {InvalidOptionsError} it is not one of ours, but a mock for example */
+export function internalsOf(service: SemaphoreService): ServiceInternals {
+  const internals = findInternals(service);
+  if (internals !== undefined) return internals;
+  throw new InvalidOptionsError('semaphores', service, 'a SemaphoreService');
+}
+
+/** Undefined for what is not one of ours, but a mock for example. */
+export function findInternals(service: SemaphoreService | undefined): ServiceInternals | undefined {
+  // Private to users; read as a property, so that a proxy of the service has it too and no call pays for a look-up.
+  return service?.['internals'];
+}
+
+/** Without those asked for twice. @throws {InvalidOptionsError} */
+function keysOf(key: string | readonly string[]): readonly [string, ...string[]] {
+  if (typeof key === 'string' || !Array.isArray(key)) {
+    validateKey(key);
+    return [key];
+  }
+  const [first, ...others] = new Set<string>(key);
+  if (first === undefined) {
+    throw new InvalidOptionsError('key', key, 'a key, or an array of at least one');
+  }
+  const keys: [string, ...string[]] = [first, ...others];
+  keys.forEach(validateKey);
+  return keys;
+}
