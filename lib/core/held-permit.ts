@@ -1,4 +1,5 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
@@ -22,7 +23,7 @@ export class HeldPermit implements Permit, Timed {
   readonly acquiredAt: number;
   readonly fencingToken: number;
   readonly degraded = false;
-  readonly options: Waiter['options'];
+  readonly options: ResolvedOptions;
   expiresAt: number;
 
   /** Why it is held no more. */

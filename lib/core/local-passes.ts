@@ -1,3 +1,4 @@
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
 import type { Waiter } from './waiter.js';
@@ -11,7 +12,7 @@ const MIN_LEFT_MS = 1000;
 /** A place in the store's queue, for a request with these options. */
 interface Place {
   id: string;
-  options: Waiter['options'];
+  options: ResolvedOptions;
 }
 
 interface Line {
@@ -32,7 +33,7 @@ export class LocalPasses {
   constructor(private readonly leave: (key: string, id: string) => void) {}
 
   /** A place for a newcomer, whose waiter would need such a one. @returns its id */
-  adopt(key: string, options: Waiter['options']): string | undefined {
+  adopt(key: string, options: ResolvedOptions): string | undefined {
     const line = this.lines.get(key);
     const at = line?.places.findIndex((place) => isAlike(place.options, options)) ?? -1;
     return at < 0 ? undefined : line?.places.splice(at, 1)[0]?.id;
@@ -97,7 +98,7 @@ export class LocalPasses {
 }
 
 /** Whether the store would treat both the same, and their leases are renewed alike: that goes on where it is. */
-function isAlike(a: Waiter['options'], b: Waiter['options']): boolean {
+function isAlike(a: ResolvedOptions, b: ResolvedOptions): boolean {
   return (
     a === b ||
     (a.permits === b.permits &&

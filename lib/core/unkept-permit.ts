@@ -1,3 +1,4 @@
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant } from '../store/semaphore-store.js';
 import type { Timed } from './alarm.js';
 import { Waiter } from './waiter.js';
@@ -13,7 +14,7 @@ export class UnkeptWaiter extends Waiter {
   constructor(
     id: string,
     key: string,
-    options: Waiter['options'],
+    options: ResolvedOptions,
     since: number,
     /** Of the permit that the id held when it was asked for, as far as this process knows. */
     readonly knownToken: number | undefined,
@@ -44,7 +45,7 @@ export class UnkeptPermit implements Timed {
     this.fencingToken = grant.fencingToken;
   }
 
-  get options(): Waiter['options'] {
+  get options(): ResolvedOptions {
     return this.waiter.options;
   }
 }
