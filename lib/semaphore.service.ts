@@ -74,8 +74,10 @@ export class SemaphoreService {
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
     const startProbe = resolved.telemetry ? startTelemetry(store.clock) : undefined;
-    const core = new SemaphoreCore(store, resolved.storeTimeoutMs, reporter, startProbe);
-    this.internals = new ServiceInternals(core, new OptionsMemo(this.defaults));
+    const memo = new OptionsMemo(this.defaults);
+    const { storeTimeoutMs } = resolved;
+    const core = new SemaphoreCore({ store, storeTimeoutMs, reporter, memo, startProbe });
+    this.internals = new ServiceInternals(core, memo);
   }
 
   /**

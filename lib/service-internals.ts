@@ -2,10 +2,10 @@ import type { CancelSignal } from './core/abandonment.js';
 import { acquireAll } from './core/acquire-all.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
+import type { PermitsById } from './core/permits-by-id.js';
 import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import type { SemaphoreCore } from './core/semaphore-core.js';
 import type { OptionsMemo } from './options-memo.js';
-import { PermitsById } from './permits-by-id.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
 import { InvalidOptionsError, SemaphoreClosedError } from './semaphore.errors.js';
 import type { AcquireOptions } from './semaphore.options.js';
@@ -22,11 +22,7 @@ export class ServiceInternals implements ScopeHost {
     readonly core: SemaphoreCore,
     private readonly memo: OptionsMemo,
   ) {
-    this.permitsById = new PermitsById({
-      unkept: core.unkept,
-      resolve: (options) => memo.resolve(options),
-      isClosed: () => core.isClosed,
-    });
+    this.permitsById = core.permitsById;
   }
 
   /** @throws {InvalidOptionsError} */

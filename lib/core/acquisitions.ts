@@ -21,9 +21,9 @@ import { LocalPermits } from './local-permits.js';
 import { asStoreError } from './outage.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
+import type { PermitsById } from './permits-by-id.js';
 import { SignalWatch } from './signal-watch.js';
 import { UnkeptWaiter } from './unkept-permit.js';
-import type { UnkeptPermits } from './unkept-permits.js';
 import { Waiter } from './waiter.js';
 
 /** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
@@ -32,7 +32,7 @@ const MAX_ASKED = 3;
 export interface AcquisitionsParts extends CoreParts {
   passes: LocalPasses;
   keeper: LeaseKeeper;
-  unkept: UnkeptPermits;
+  permitsById: PermitsById;
   startProbe: StartProbe | undefined;
 }
 
@@ -196,7 +196,7 @@ export class Acquisitions {
       return;
     }
     this.settle(waiter);
-    const { id, fencingToken } = this.parts.unkept.hold(waiter, grant, now);
+    const { id, fencingToken } = this.parts.permitsById.hold(waiter, grant, now);
     this.reportAcquired(waiter, { id, fencingToken, degraded: false });
   }
 

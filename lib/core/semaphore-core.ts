@@ -1,4 +1,5 @@
 import { PermitLostError } from '../semaphore.errors.js';
+import type { OptionsMemo } from '../options-memo.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import type {
@@ -18,17 +19,28 @@ import { LeaseKeeper } from './lease-keeper.js';
 import { LocalPasses } from './local-passes.js';
 import { Outage } from './outage.js';
 import type { Permit } from './permit.js';
+import { PermitsById } from './permits-by-id.js';
 import type { Reporter } from './reporter.js';
 import { UnkeptPermit } from './unkept-permit.js';
-import { UnkeptPermits } from './unkept-permits.js';
 import type { Witness } from './witness.js';
+
+/** What a core is made of. */
+export interface CoreSetup {
+  store: SemaphoreStore;
+  storeTimeoutMs: number;
+  reporter: Reporter;
+  memo: OptionsMemo;
+  startProbe: StartProbe | undefined;
+}
 
 /** Puts the parts together, hears what the store says, and shuts all of it down. */
 export class SemaphoreCore implements StoreClient {
   readonly clock: Clock;
   readonly session: StoreSession;
-  /** Permits by id, which are not kept by this process. */
-  readonly unkept: UnkeptPermits;
+  /** For servers that acquire on behalf of somebody else. */
+  readonly permitsById: PermitsById;
+  private readonly storeTimeoutMs: number;
+  private readonly reporter: Reporter;
   /** Who waits and who holds, by id. */
   private readonly entries = new Map<string, Entry>();
   private readonly alarm: Alarm<Entry>;
@@ -39,12 +51,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly outage: Outage;
   private closed: Promise<void> | undefined;
 
-  constructor(
-    store: SemaphoreStore,
-    private readonly storeTimeoutMs: number,
-    private readonly reporter: Reporter,
-    startProbe?: StartProbe,
-  ) {
+  constructor({ store, storeTimeoutMs, reporter, memo, startProbe }: CoreSetup) {
     const { clock } = store;
     const { entries } = this;
     const session = store.connect(this);
@@ -58,19 +65,23 @@ export class SemaphoreCore implements StoreClient {
       onPassed: (waiter, permit) => this.acquisitions.admit(waiter, permit),
       onFreed: (key) => this.acquisitions.freed(key),
     });
-    const unkept = new UnkeptPermits(
-      parts,
-      (waiter) => this.acquisitions.begin(waiter),
-      (waiter) => this.acquisitions.abort(waiter, undefined),
-    );
+    const permitsById = new PermitsById({
+      ...parts,
+      memo,
+      begin: (waiter) => this.acquisitions.begin(waiter),
+      abort: (waiter) => this.acquisitions.abort(waiter, undefined),
+      isClosed: () => this.isClosed,
+    });
+    this.storeTimeoutMs = storeTimeoutMs;
+    this.reporter = reporter;
     this.clock = clock;
     this.session = session;
     this.giveBacks = giveBacks;
     this.alarm = alarm;
     this.passes = passes;
     this.keeper = keeper;
-    this.unkept = unkept;
-    this.acquisitions = new Acquisitions({ ...parts, passes, keeper, unkept, startProbe });
+    this.permitsById = permitsById;
+    this.acquisitions = new Acquisitions({ ...parts, passes, keeper, permitsById, startProbe });
     this.outage = new Outage(clock, storeTimeoutMs, (error) =>
       this.acquisitions.stopWaitingForStore(error),
     );
@@ -101,7 +112,7 @@ export class SemaphoreCore implements StoreClient {
   revoked(key: string, id: string): void {
     const entry = this.entries.get(id);
     if (entry instanceof HeldPermit) this.keeper.lose(entry, 'forced');
-    else if (entry instanceof UnkeptPermit) this.unkept.lose(entry, 'forced');
+    else if (entry instanceof UnkeptPermit) this.permitsById.lose(entry, 'forced');
     else if (entry) {
       this.acquisitions.giveUp(entry, 'aborted', new PermitLostError(key, id, 'forced'));
     } else this.passes.forget(key, id);
@@ -158,7 +169,7 @@ export class SemaphoreCore implements StoreClient {
   /** The entry is due. */
   private wake(entry: Entry, now: number): void {
     if (entry instanceof HeldPermit) this.keeper.attend(entry, now);
-    else if (entry instanceof UnkeptPermit) this.unkept.expire(entry, now);
+    else if (entry instanceof UnkeptPermit) this.permitsById.expire(entry, now);
     else this.acquisitions.giveUp(entry, 'timeout', entry.unavailableError('timeout'));
   }
 }

@@ -1,4 +1,4 @@
-import type { PermitsById } from '../permits-by-id.js';
+import type { PermitsById } from '../core/permits-by-id.js';
 import { holdAtLeastOf } from './permit-ids.js';
 import type { EventStream } from '../http/event-stream.js';
 import { noteId, noteKey, noteText, type SessionPermit } from './session-notes.js';

@@ -1,5 +1,11 @@
-import { AcquireAbortedError, StoreUnavailableError } from '../semaphore.errors.js';
-import type { ResolvedOptions } from '../resolve-options.js';
+import type { OptionsMemo } from '../options-memo.js';
+import { type ResolvedOptions, validateKey, validateLease } from '../resolve-options.js';
+import {
+  AcquireAbortedError,
+  SemaphoreClosedError,
+  StoreUnavailableError,
+} from '../semaphore.errors.js';
+import type { AcquireOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
@@ -12,25 +18,36 @@ const FORGET_AFTER_MS = 600_000;
 /** The store's times are rounded to milliseconds. */
 const ROUNDING_MS = 2;
 
+export interface PermitsByIdParts extends CoreParts {
+  memo: OptionsMemo;
+  begin: (waiter: Waiter) => void;
+  abort: (waiter: Waiter) => void;
+  isClosed: () => boolean;
+}
+
 /**
- * Permits by id: acquired here for somebody outside of this process, who renews and releases them through this process or
- * any other one of the same store. Acquiring again under an id that holds or waits gives the same permit.
+ * Permits for somebody outside of this process, such as the clients of a lock server: nothing renews them, and any process
+ * of the same store renews and releases them by key and id.
  */
-export class UnkeptPermits {
+export class PermitsById {
   /** Who waits for an earlier cancel of the same id before asking. */
   private readonly early = new Map<string, symbol>();
 
-  constructor(
-    private readonly parts: CoreParts,
-    private readonly begin: (waiter: Waiter) => void,
-    private readonly abort: (waiter: Waiter) => void,
-  ) {}
+  constructor(private readonly parts: PermitsByIdParts) {}
+
+  /** What an acquisition wants, checked and complete. @throws {InvalidOptionsError} */
+  resolve(options: AcquireOptions): ResolvedOptions {
+    return asUnkept(this.parts.memo.resolve(options));
+  }
 
   /**
-   * @param id of a caller that uses it for this acquisition only; two calls at the same time must not share one
-   * @param options of {@link asUnkept}
+   * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
+   *   Not to be called twice at the same time with one id
+   * @param options of {@link resolve}
+   * @throws as `SemaphoreService.acquire()`
    */
   async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
+    validateKey(key);
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
     const cancellation = giveBacks.cancellation(id);
@@ -43,25 +60,61 @@ export class UnkeptPermits {
     // The same permit, if it is still held: what is measured of it begins again.
     earlier?.waiter.probe?.ended('released');
     return new Promise((resolve, reject) =>
-      this.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
+      this.parts.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
     );
   }
 
-  /** Waits for an earlier cancel of the same id. @throws {AcquireAbortedError} it was given up meanwhile */
-  private async outlast(key: string, id: string, cancellation: Promise<void>): Promise<void> {
-    const call = Symbol(id);
-    this.early.set(id, call);
-    await cancellation;
-    // Another call may ask under the id by now.
-    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
-    this.early.delete(id);
+  /**
+   * Notes something in the store that other processes find by `inspect(key)`, as a holder whose label is the text.
+   * It ends with its lease, as a permit does.
+   */
+  async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
+    const limits = { permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs };
+    await this.acquire(key, id, { ...this.resolve(limits), label: text });
   }
 
   /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
   giveUp(id: string): void {
     if (this.early.delete(id)) return;
     const entry = this.parts.entries.get(id);
-    if (entry instanceof UnkeptWaiter) this.abort(entry);
+    if (entry instanceof UnkeptWaiter) this.parts.abort(entry);
+  }
+
+  /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
+  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    validateLease(leaseMs, key);
+    this.requireOpen(key);
+    const lease = await this.parts.session.renew(key, id, leaseMs);
+    const permit = this.find(id);
+    if (lease === null) {
+      if (permit) this.lose(permit, 'expired');
+    } else if (permit) {
+      permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
+      this.parts.alarm.expect(permit);
+      this.parts.reporter.renewed(permit, lease.expiresAt);
+    }
+    return lease;
+  }
+
+  /** @throws {StoreUnavailableError} */
+  async release(key: string, id: string, holdAtLeastMs = 0): Promise<ReleaseOutcome> {
+    this.requireOpen(key);
+    const released = this.parts.session.release(key, id, holdAtLeastMs);
+    const permit = this.find(id);
+    if (permit === undefined) return released;
+    const outcome = released.then(
+      (known) => (this.find(id) === permit ? this.ended(permit, known) : undefined),
+      () => undefined,
+    );
+    this.parts.reporter.releasing(permit, outcome);
+    await outcome;
+    return released;
+  }
+
+  /** Releases what nobody received, in the background and until it succeeded; not what another process was asked for since. */
+  takeBack(key: string, id: string): void {
+    this.reportReleased(id, 'released');
+    this.parts.giveBacks.cancel(key, id);
   }
 
   /** The waiter became a holder. */
@@ -77,38 +130,6 @@ export class UnkeptPermits {
     return permit;
   }
 
-  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    const lease = await this.parts.session.renew(key, id, leaseMs);
-    const permit = this.find(id);
-    if (lease === null) {
-      if (permit) this.lose(permit, 'expired');
-    } else if (permit) {
-      permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
-      this.parts.alarm.expect(permit);
-      this.parts.reporter.renewed(permit, lease.expiresAt);
-    }
-    return lease;
-  }
-
-  async release(key: string, id: string, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    const released = this.parts.session.release(key, id, holdAtLeastMs);
-    const permit = this.find(id);
-    if (permit === undefined) return released;
-    const outcome = released.then(
-      (known) => (this.find(id) === permit ? this.ended(permit, known) : undefined),
-      () => undefined,
-    );
-    this.parts.reporter.releasing(permit, outcome);
-    await outcome;
-    return released;
-  }
-
-  /** Takes back what nobody received: tried until it succeeded, and not when it was asked for again elsewhere. */
-  takeBack(key: string, id: string): void {
-    this.reportReleased(id, 'released');
-    this.parts.giveBacks.cancel(key, id);
-  }
-
   /** Nobody has told what became of it. */
   expire(permit: UnkeptPermit, now: number): void {
     if (now >= permit.wakeAt) this.reportReleased(permit.id, 'expired');
@@ -118,6 +139,16 @@ export class UnkeptPermits {
     this.forget(permit);
     permit.waiter.probe?.ended(reason);
     this.parts.reporter.lost(permit, reason);
+  }
+
+  /** Waits for an earlier cancel of the same id. @throws {AcquireAbortedError} it was given up meanwhile */
+  private async outlast(key: string, id: string, cancellation: Promise<void>): Promise<void> {
+    const call = Symbol(id);
+    this.early.set(id, call);
+    await cancellation;
+    // Another call may ask under the id by now.
+    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
+    this.early.delete(id);
   }
 
   private reportReleased(id: string, outcome: ReleaseOutcome): void {
@@ -132,6 +163,10 @@ export class UnkeptPermits {
     return outcome;
   }
 
+  private requireOpen(key: string): void {
+    if (this.parts.isClosed()) throw new SemaphoreClosedError(key);
+  }
+
   private find(id: string): UnkeptPermit | undefined {
     const entry: Entry | undefined = this.parts.entries.get(id);
     return entry instanceof UnkeptPermit ? entry : undefined;
@@ -144,7 +179,7 @@ export class UnkeptPermits {
 }
 
 /** Without what only a holder in this process could do. */
-export function asUnkept(options: ResolvedOptions): ResolvedOptions {
+function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
 }
 
