@@ -1,5 +1,5 @@
 import type { AcquireRequest } from '../semaphore-store.js';
-import { leaseText } from './redis.waiting.js';
+import { leaseText } from './script-format.js';
 
 /** All of an acquire but who asks, as the script takes it. Callers of one semaphore have the same terms again and again. */
 export class AcquireTerms {

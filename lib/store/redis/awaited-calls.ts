@@ -1,13 +1,7 @@
 import type { AcquireReply, ReleaseOutcome } from '../semaphore-store.js';
 import type { Operation, Sample } from './operations.js';
 import type { Waiting } from './redis.waiting.js';
-
-/** What the script answers to an acquire: a token alone for what happens most. */
-export type AcquireAnswer =
-  | number
-  | [status: 0, previous: number, score: number, next: number]
-  | [status: 1, previous: number, token: number, expiry: number, acquired: number, permits: number]
-  | [status: 2 | 3, previous: number, next: number];
+import type { AcquireAnswer } from './script-format.js';
 
 /** Who learns what came of an acquire, as the reply for the port. */
 interface Acquirer {

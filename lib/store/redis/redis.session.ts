@@ -20,20 +20,20 @@ import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
 import { readSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
+import { RedisWaiting, Waiting } from './redis.waiting.js';
+import { AcquireTerms } from './acquire-terms.js';
+import { AcquireCall, ReleaseCall } from './awaited-calls.js';
 import {
+  type AcquireAnswer,
   ENDLESS,
-  type Granted,
   GRANT_FIELDS,
-  toGranted,
+  type Granted,
   labelText,
   leaseText,
-  RedisWaiting,
   toGrant,
+  toGranted,
   toLease,
-  Waiting,
-} from './redis.waiting.js';
-import { AcquireTerms } from './acquire-terms.js';
-import { type AcquireAnswer, AcquireCall, ReleaseCall } from './awaited-calls.js';
+} from './script-format.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {

@@ -1,5 +1,5 @@
 import type { HolderSnapshot, StoreSnapshot, WaiterSnapshot } from '../semaphore-store.js';
-import { ENDLESS } from './redis.waiting.js';
+import { ENDLESS } from './script-format.js';
 
 /** What inspect.lua returns. */
 type InspectReply = [

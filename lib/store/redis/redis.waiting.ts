@@ -2,6 +2,16 @@ import type { Clock, StopTimer } from '../clock.js';
 import type { AcquireRequest, Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
 import type { Answer, RedisCalls } from './redis.calls.js';
+import {
+  ENDLESS,
+  GRANT_FIELDS,
+  type Granted,
+  labelText,
+  leaseText,
+  ROUNDING_MS,
+  toGrant,
+  toGranted,
+} from './script-format.js';
 
 /** An acquisition that stands in the queue, or may. */
 export class Waiting {
@@ -31,18 +41,6 @@ export class Waiting {
   }
 }
 
-/** As the server tells it. */
-export interface Granted {
-  token: number;
-  expiry: number;
-  acquired: number;
-  /** The limit in force. */
-  permits: number;
-}
-
-/** Of an answer that tells a grant: whose, and what {@link toGranted} takes. */
-export const GRANT_FIELDS = 5;
-
 interface Watched {
   entries: Map<string, Waiting>;
   stop: StopTimer;
@@ -57,10 +55,6 @@ interface Watched {
 /** Well within what a dead waiter or a lost message may cost (5 s), and the claim window of the scripts. */
 const POLL_MS = 1500;
 const POLL_AT_MOST = 250;
-/** The server's milliseconds are rounded down. */
-const ROUNDING_MS = 1;
-/** The script's mark of a lease without an end. */
-export const ENDLESS = 1e15;
 
 /**
  * Who waits in this process. Tells the server that they are alive and asks what became of them, every 1.5 s and after each
@@ -228,49 +222,4 @@ export class RedisWaiting {
       else this.ask(state, []);
     }, time - this.clock.now());
   }
-}
-
-/**
- * The permit is certainly held until as long after the sending of the sampled call as the server's expiry lies after that
- * call's server time: no client clock is trusted. The server knew whole milliseconds only, rounded down.
- */
-export function toGrant(granted: Granted, provisional: boolean, sample: Sample): Grant {
-  const { expiresAt, deadline } = toLease(granted.expiry, sample);
-  return {
-    fencingToken: granted.token,
-    acquiredAt: granted.acquired,
-    permits: granted.permits,
-    provisional,
-    expiresAt,
-    deadline,
-  };
-}
-
-export function toLease(expiry: number, sample: Sample): { expiresAt: number; deadline: number } {
-  return expiry >= ENDLESS
-    ? { expiresAt: Infinity, deadline: Infinity }
-    : {
-        expiresAt: expiry,
-        deadline: sample.sentAt + (expiry - sample.serverNow) - ROUNDING_MS,
-      };
-}
-
-/** @param at where the fields of a grant begin: token, expiry, acquired, limit */
-export function toGranted(fields: readonly (string | number)[], at: number): Granted {
-  return {
-    token: Number(fields[at]),
-    expiry: Number(fields[at + 1]),
-    acquired: Number(fields[at + 2]),
-    permits: Number(fields[at + 3]),
-  };
-}
-
-/** As the scripts take a lease. */
-export function leaseText(leaseMs: number): string {
-  return leaseMs === Infinity ? '-' : String(leaseMs);
-}
-
-/** As the scripts take a label. */
-export function labelText(label: string | undefined): string {
-  return label === undefined ? '' : `=${label}`;
 }
