@@ -1,23 +1,23 @@
 import type { AcquireReply, ReleaseOutcome } from '../semaphore-store.js';
 import type { Operation, Sample } from './operations.js';
-import type { Waiting } from './redis.waiting.js';
+import type { PendingAcquire } from './pending-acquire.js';
 import type { AcquireAnswer } from './script-format.js';
 
 /** Who learns what came of an acquire, as the reply for the port. */
 interface Acquirer {
   acquired(
-    waiting: Waiting,
+    pending: PendingAcquire,
     answer: AcquireAnswer,
     sample: Sample,
   ): AcquireReply | Promise<AcquireReply>;
   /** @returns the error of the acquire */
-  notAcquired(waiting: Waiting, error: unknown): unknown;
+  notAcquired(pending: PendingAcquire, error: unknown): unknown;
 }
 
 /** Objects, not closures: what one takes counts where thousands acquire a second. */
 export class AcquireCall implements Operation {
   constructor(
-    private readonly waiting: Waiting,
+    private readonly pending: PendingAcquire,
     readonly text: string,
     private readonly acquirer: Acquirer,
     private readonly resolve: (reply: AcquireReply | Promise<AcquireReply>) => void,
@@ -25,15 +25,15 @@ export class AcquireCall implements Operation {
   ) {}
 
   get state(): string {
-    return this.waiting.state;
+    return this.pending.state;
   }
 
   answered(answer: AcquireAnswer, sample: Sample): void {
-    this.resolve(this.acquirer.acquired(this.waiting, answer, sample));
+    this.resolve(this.acquirer.acquired(this.pending, answer, sample));
   }
 
   failed(error: Error): void {
-    this.reject(this.acquirer.notAcquired(this.waiting, error));
+    this.reject(this.acquirer.notAcquired(this.pending, error));
   }
 }
 

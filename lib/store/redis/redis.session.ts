@@ -12,6 +12,7 @@ import type {
   StoreSession,
 } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
+import { PendingAcquire } from './pending-acquire.js';
 import { type OwnGrants, RedisCalls } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
@@ -20,7 +21,7 @@ import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
 import { readSnapshot } from './redis.snapshot.js';
 import { RedisUncertain } from './redis.uncertain.js';
-import { RedisWaiting, Waiting } from './redis.waiting.js';
+import { RedisWaiting } from './redis.waiting.js';
 import { AcquireTerms } from './acquire-terms.js';
 import { AcquireCall, ReleaseCall } from './awaited-calls.js';
 import {
@@ -84,12 +85,12 @@ export class RedisSession implements StoreSession {
     );
     this.flights = new RedisFlights(this.calls, this.keys);
     this.waiting = new RedisWaiting(this.calls, clock, {
-      granted: (waiting, grant) => this.onGrant(waiting, grant),
+      granted: (pending, grant) => this.onGrant(pending, grant),
       dropped: ({ request }) => client.revoked(request.key, request.id),
-      undead: (waiting) => this.uncertain.cancel(waiting),
+      undead: (pending) => this.uncertain.cancel(pending),
       unknown: (id) => {
-        const waiting = this.uncertain.get(id);
-        if (waiting !== undefined) this.uncertain.cancel(waiting);
+        const pending = this.uncertain.get(id);
+        if (pending !== undefined) this.uncertain.cancel(pending);
       },
     });
     this.uncertain = new RedisUncertain(this.calls, clock, timeoutMs);
@@ -98,45 +99,45 @@ export class RedisSession implements StoreSession {
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { id, key, wait, maxWaiting } = request;
     if (this.uncertain.get(id) !== undefined) return Promise.reject(stillUncertain(key));
-    const waiting = new Waiting(request, this.keys.state(key), this.clientId);
+    const pending = new PendingAcquire(request, this.keys.state(key), this.clientId);
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
-    const isNews = wait && !this.waiting.isKnownAlive(waiting.state);
-    if (wait) this.waiting.add(waiting);
+    const isNews = wait && !this.waiting.isKnownAlive(pending.state);
+    if (wait) this.waiting.add(pending);
     const text =
       this.terms.of(request, wait ? room : NOT_TO_WAIT, isNews) + id + labelText(request.label);
     return new Promise((resolve, reject) => {
-      this.calls.issue(new AcquireCall(waiting, text, this, resolve, reject));
+      this.calls.issue(new AcquireCall(pending, text, this, resolve, reject));
     });
   }
 
   /** What the script answered to an acquire. */
   acquired(
-    waiting: Waiting,
+    pending: PendingAcquire,
     answer: AcquireAnswer,
     sample: Sample,
   ): AcquireReply | Promise<AcquireReply> {
-    const { id, key, permits, leaseMs } = waiting.request;
-    waiting.isAsking = false;
+    const { id, key, permits, leaseMs } = pending.request;
+    pending.isAsking = false;
     if (typeof answer === 'number') {
       const { serverNow } = sample;
       const expiry = Math.ceil(serverNow + leaseMs);
       const granted = { token: answer, expiry, acquired: serverNow, permits };
-      return this.grantedAtOnce(waiting, granted, sample);
+      return this.grantedAtOnce(pending, granted, sample);
     }
     this.reportLimit(key, answer[1], permits);
     if (answer[0] === 1) {
       const [, , token, expiry, acquired, limit] = answer;
-      return this.grantedAtOnce(waiting, { token, expiry, acquired, permits: limit }, sample);
+      return this.grantedAtOnce(pending, { token, expiry, acquired, permits: limit }, sample);
     }
-    if (answer[0] === 0 && !waiting.isGranted && !waiting.isCancelled) {
+    if (answer[0] === 0 && !pending.isGranted && !pending.isCancelled) {
       const [, , score, next] = answer;
-      this.waiting.queued(waiting, score, next, sample);
+      this.waiting.queued(pending, score, next, sample);
       return { status: 'waiting' };
     }
     this.waiting.remove(id);
     if (answer[0] === 0) {
       // A call that was repeated may have run after the cancel or the release.
-      if (waiting.isCancelled) this.uncertain.cancel(waiting);
+      if (pending.isCancelled) this.uncertain.cancel(pending);
       return { status: 'waiting' };
     }
     const [status, , next] = answer;
@@ -145,42 +146,42 @@ export class RedisSession implements StoreSession {
   }
 
   private grantedAtOnce(
-    waiting: Waiting,
+    pending: PendingAcquire,
     granted: Granted,
     sample: Sample,
   ): AcquireReply | Promise<AcquireReply> {
-    this.waiting.remove(waiting.request.id);
+    this.waiting.remove(pending.request.id);
     this.calls.noteToken(granted.token);
     const reply = { status: 'granted', grant: toGrant(granted, false, sample) } as const;
     if (this.options.minReplicas === 0) return reply;
-    return this.replicated(waiting).then(
+    return this.replicated(pending).then(
       () => reply,
       (error: unknown) => {
-        throw this.notAcquired(waiting, error);
+        throw this.notAcquired(pending, error);
       },
     );
   }
 
   /** What becomes of an acquisition whose call failed. @returns the error */
-  notAcquired(waiting: Waiting, error: unknown): unknown {
-    this.waiting.remove(waiting.request.id);
-    const isHeld = waiting.isGranted && !waiting.isCancelled;
-    if (!isHeld && !isNothingDone(error)) this.uncertain.add(waiting);
+  notAcquired(pending: PendingAcquire, error: unknown): unknown {
+    this.waiting.remove(pending.request.id);
+    const isHeld = pending.isGranted && !pending.isCancelled;
+    if (!isHeld && !isNothingDone(error)) this.uncertain.add(pending);
     return error;
   }
 
   async cancel(key: string, id: string): Promise<void> {
-    const waiting = this.waiting.get(id) ?? this.uncertain.get(id);
+    const pending = this.waiting.get(id) ?? this.uncertain.get(id);
     const state = this.keys.state(key);
-    if (waiting !== undefined) {
-      waiting.isCancelled = true;
-      if (!waiting.isAsking) this.waiting.remove(id);
+    if (pending !== undefined) {
+      pending.isCancelled = true;
+      if (!pending.isAsking) this.waiting.remove(id);
     }
     try {
-      await this.calls.send({ state, text: `C${id} ${waiting?.member ?? ''}` });
+      await this.calls.send({ state, text: `C${id} ${pending?.member ?? ''}` });
     } catch (error) {
       // The next attempt has to know what to take out of the queue.
-      if (waiting !== undefined) this.uncertain.add(waiting);
+      if (pending !== undefined) this.uncertain.add(pending);
       throw error;
     }
   }
@@ -275,24 +276,24 @@ export class RedisSession implements StoreSession {
     this.client.revoked(this.keys.keyOf(state), id);
   }
 
-  private onGrant(waiting: Waiting, grant: Grant): void {
-    const { key, id } = waiting.request;
+  private onGrant(pending: PendingAcquire, grant: Grant): void {
+    const { key, id } = pending.request;
     this.calls.noteToken(grant.fencingToken);
     if (this.options.minReplicas === 0) {
       this.client.granted(key, id, grant);
       return;
     }
-    this.replicated(waiting).then(
+    this.replicated(pending).then(
       () => this.client.granted(key, id, grant),
       (error: Error) => {
-        this.uncertain.add(waiting);
+        this.uncertain.add(pending);
         this.client.failed(key, id, error);
       },
     );
   }
 
   /** WAIT counts what this connection wrote: a grant made by another process is written again first. */
-  private async replicated({ request, state }: Waiting): Promise<void> {
+  private async replicated({ request, state }: PendingAcquire): Promise<void> {
     const { minReplicas, replicaTimeoutMs } = this.options;
     if ((await this.renew(request.key, request.id, request.leaseMs)) === null) {
       throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', request.key);

@@ -1,13 +1,13 @@
 import type { Clock } from '../clock.js';
 import type { RedisCalls } from './redis.calls.js';
-import type { Waiting } from './redis.waiting.js';
+import type { PendingAcquire } from './pending-acquire.js';
 
 /**
  * Acquisitions whose call got no answer. A copy of it may still lie in a buffer and run after its cancel; the server
  * refuses it when it is older than the time limit, so one more cancel after that makes certain that nothing is left.
  */
 export class RedisUncertain {
-  private readonly byId = new Map<string, Waiting>();
+  private readonly byId = new Map<string, PendingAcquire>();
   private isClosed = false;
 
   constructor(
@@ -16,23 +16,23 @@ export class RedisUncertain {
     private readonly timeoutMs: number,
   ) {}
 
-  get(id: string): Waiting | undefined {
+  get(id: string): PendingAcquire | undefined {
     return this.byId.get(id);
   }
 
-  add(waiting: Waiting): void {
-    if (this.byId.has(waiting.request.id)) return;
-    this.byId.set(waiting.request.id, waiting);
-    this.cancelLater(waiting);
+  add(pending: PendingAcquire): void {
+    if (this.byId.has(pending.request.id)) return;
+    this.byId.set(pending.request.id, pending);
+    this.cancelLater(pending);
   }
 
   /** Makes certain that it neither waits nor holds. */
-  cancel(waiting: Waiting): void {
-    const { state, member, request } = waiting;
-    this.byId.set(request.id, waiting);
+  cancel(pending: PendingAcquire): void {
+    const { state, member, request } = pending;
+    this.byId.set(request.id, pending);
     this.calls.send({ state, text: `C${request.id} ${member}` }).then(
       () => this.byId.delete(request.id),
-      () => this.cancelLater(waiting),
+      () => this.cancelLater(pending),
     );
   }
 
@@ -41,9 +41,9 @@ export class RedisUncertain {
     this.byId.clear();
   }
 
-  private cancelLater(waiting: Waiting): void {
+  private cancelLater(pending: PendingAcquire): void {
     this.clock.schedule(() => {
-      if (!this.isClosed) this.cancel(waiting);
+      if (!this.isClosed) this.cancel(pending);
     }, this.timeoutMs);
   }
 }

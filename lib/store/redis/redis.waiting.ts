@@ -1,48 +1,19 @@
 import type { Clock, StopTimer } from '../clock.js';
-import type { AcquireRequest, Grant } from '../semaphore-store.js';
+import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
+import type { PendingAcquire } from './pending-acquire.js';
 import type { Answer, RedisCalls } from './redis.calls.js';
 import {
   ENDLESS,
   GRANT_FIELDS,
   type Granted,
-  labelText,
-  leaseText,
   ROUNDING_MS,
   toGrant,
   toGranted,
 } from './script-format.js';
 
-/** An acquisition that stands in the queue, or may. */
-export class Waiting {
-  /** Its place in the queue, once the server has told it. */
-  score: number | undefined;
-  /** Pairs the local with the server's clock. */
-  sample: Sample | undefined;
-  /** Its grant came by a message before the reply that tells its place. */
-  early: Granted | undefined;
-  /** The reply to its acquire is still to come. */
-  isAsking = true;
-  /** Its grant was handed on. */
-  isGranted = false;
-  /** It was given up, or released: a repeated call that puts it back must be undone. */
-  isCancelled = false;
-
-  constructor(
-    readonly request: AcquireRequest,
-    readonly state: string,
-    private readonly client: string,
-  ) {}
-
-  /** As it stands in the queue. */
-  get member(): string {
-    const { id, weight, leaseMs, priority, label } = this.request;
-    return `${id} ${this.client} ${weight} ${leaseText(leaseMs)} ${priority} ${labelText(label)}`;
-  }
-}
-
 interface Watched {
-  entries: Map<string, Waiting>;
+  entries: Map<string, PendingAcquire>;
   stop: StopTimer;
   /** Local time of the earliest lease end that is known. */
   wakeAt: number;
@@ -61,7 +32,7 @@ const POLL_AT_MOST = 250;
  * reconnect; wakes at the end of the earliest lease of a key that somebody waits for.
  */
 export class RedisWaiting {
-  private readonly byId = new Map<string, Waiting>();
+  private readonly byId = new Map<string, PendingAcquire>();
   private readonly byKey = new Map<string, Watched>();
   private stopPolling: StopTimer | undefined;
 
@@ -69,17 +40,17 @@ export class RedisWaiting {
     private readonly calls: RedisCalls,
     private readonly clock: Clock,
     private readonly on: {
-      granted(waiting: Waiting, grant: Grant): void;
+      granted(pending: PendingAcquire, grant: Grant): void;
       /** A waiter was dropped by force. */
-      dropped(waiting: Waiting): void;
+      dropped(pending: PendingAcquire): void;
       /** A waiter that was given up may be back in the queue. */
-      undead(waiting: Waiting): void;
+      undead(pending: PendingAcquire): void;
       /** A grant for nobody who waits here. */
       unknown(id: string): void;
     },
   ) {}
 
-  get(id: string): Waiting | undefined {
+  get(id: string): PendingAcquire | undefined {
     return this.byId.get(id);
   }
 
@@ -89,16 +60,16 @@ export class RedisWaiting {
     return watched !== undefined && this.clock.now() - watched.toldAt < POLL_MS;
   }
 
-  add(waiting: Waiting): void {
-    this.byId.set(waiting.request.id, waiting);
+  add(pending: PendingAcquire): void {
+    this.byId.set(pending.request.id, pending);
   }
 
   /** The server told its place in the queue. */
-  queued(waiting: Waiting, score: number, next: number, sample: Sample): void {
-    const { id } = waiting.request;
-    waiting.score = score;
-    waiting.sample = sample;
-    let watched = this.byKey.get(waiting.state);
+  queued(pending: PendingAcquire, score: number, next: number, sample: Sample): void {
+    const { id } = pending.request;
+    pending.score = score;
+    pending.sample = sample;
+    let watched = this.byKey.get(pending.state);
     if (watched === undefined) {
       watched = {
         entries: new Map(),
@@ -107,48 +78,48 @@ export class RedisWaiting {
         ringsAt: Infinity,
         toldAt: sample.sentAt,
       };
-      this.byKey.set(waiting.state, watched);
+      this.byKey.set(pending.state, watched);
     }
-    watched.entries.set(id, waiting);
-    this.wakeAt(waiting.state, watched, next, sample);
+    watched.entries.set(id, pending);
+    this.wakeAt(pending.state, watched, next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
-    if (waiting.early !== undefined) this.granted(id, waiting.early, true);
+    if (pending.early !== undefined) this.granted(id, pending.early, true);
   }
 
-  remove(id: string): Waiting | undefined {
-    const waiting = this.byId.get(id);
-    if (waiting === undefined) return undefined;
+  remove(id: string): PendingAcquire | undefined {
+    const pending = this.byId.get(id);
+    if (pending === undefined) return undefined;
     this.byId.delete(id);
-    const watched = this.byKey.get(waiting.state);
+    const watched = this.byKey.get(pending.state);
     if (watched?.entries.delete(id) === true && watched.entries.size === 0) {
       watched.stop();
-      this.byKey.delete(waiting.state);
+      this.byKey.delete(pending.state);
     }
-    return waiting;
+    return pending;
   }
 
   /** @param provisional whether the server wants to hear that somebody is there to take the grant */
   granted(id: string, granted: Granted, provisional: boolean, sample?: Sample): void {
-    const waiting = this.byId.get(id);
-    if (waiting === undefined) {
+    const pending = this.byId.get(id);
+    if (pending === undefined) {
       this.on.unknown(id);
       return;
     }
-    if (waiting.isGranted) return;
-    const base = sample ?? waiting.sample;
+    if (pending.isGranted) return;
+    const base = sample ?? pending.sample;
     if (base === undefined) {
-      waiting.early = granted;
+      pending.early = granted;
       return;
     }
     const grant = toGrant(granted, provisional, base);
     if (grant.deadline <= this.clock.now()) {
       // It was on its way for too long, and has lapsed: back into the queue, at the old place.
-      this.poll(waiting.state);
+      this.poll(pending.state);
       return;
     }
-    waiting.isGranted = true;
-    if (!waiting.isAsking) this.remove(id);
-    this.on.granted(waiting, grant);
+    pending.isGranted = true;
+    if (!pending.isAsking) this.remove(id);
+    this.on.granted(pending, grant);
   }
 
   pollAll(): void {
@@ -176,7 +147,7 @@ export class RedisWaiting {
     this.byId.clear();
   }
 
-  private ask(state: string, entries: readonly Waiting[]): void {
+  private ask(state: string, entries: readonly PendingAcquire[]): void {
     const list = entries.flatMap(({ member, score, request }) => [
       member,
       String(score),
@@ -192,7 +163,7 @@ export class RedisWaiting {
         }
         if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
         for (let i = 1; i < value.length; i += GRANT_FIELDS) {
-          const entry = entries[value[i] as number] as Waiting;
+          const entry = entries[value[i] as number] as PendingAcquire;
           const granted = toGranted(value, i + 1);
           if (entry.isCancelled) continue;
           const { id } = entry.request;
