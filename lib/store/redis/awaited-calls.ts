@@ -3,14 +3,15 @@ import type { Operation, Sample } from './operations.js';
 import type { PendingAcquire } from './pending-acquire.js';
 import type { AcquireAnswer } from './script-format.js';
 
-/** Who learns what came of an acquire, as the reply for the port. */
-interface Acquirer {
+/** Who learns what came of an acquire. */
+export interface Acquirer {
+  /** @returns the reply for the port */
   acquired(
     pending: PendingAcquire,
     answer: AcquireAnswer,
     sample: Sample,
   ): AcquireReply | Promise<AcquireReply>;
-  /** @returns the error of the acquire */
+  /** The call failed. @returns the error for the port */
   notAcquired(pending: PendingAcquire, error: unknown): unknown;
 }
 

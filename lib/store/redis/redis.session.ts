@@ -1,9 +1,7 @@
-import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type {
   AcquireReply,
   AcquireRequest,
-  Grant,
   Lease,
   ReleaseOutcome,
   StoreSnapshot,
@@ -11,30 +9,18 @@ import type {
   StoreHealth,
   StoreSession,
 } from '../semaphore-store.js';
-import type { Sample } from './operations.js';
-import { PendingAcquire } from './pending-acquire.js';
-import { type OwnGrants, RedisCalls } from './redis.calls.js';
+import { ReleaseCall } from './awaited-calls.js';
+import { RedisAcquires } from './redis.acquires.js';
+import { RedisCalls } from './redis.calls.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
 import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
+import { RedisReplicas } from './redis.replicas.js';
 import { readSnapshot } from './redis.snapshot.js';
-import { RedisUncertain } from './redis.uncertain.js';
-import { RedisWaiting } from './redis.waiting.js';
-import { AcquireTerms } from './acquire-terms.js';
-import { AcquireCall, ReleaseCall } from './awaited-calls.js';
-import {
-  type AcquireAnswer,
-  ENDLESS,
-  GRANT_FIELDS,
-  type Granted,
-  labelText,
-  leaseText,
-  toGrant,
-  toGranted,
-  toLease,
-} from './script-format.js';
+import type { RedisWaiting } from './redis.waiting.js';
+import { leaseText, toGranted, toLease } from './script-format.js';
 import { inspectScript } from './scripts/embedded.js';
 
 export interface RedisSessionOptions {
@@ -44,10 +30,6 @@ export interface RedisSessionOptions {
   replicaTimeoutMs: number;
 }
 
-/** How many may wait, as the script takes it. */
-const ANY_NUMBER = -1;
-const NOT_TO_WAIT = -2;
-
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {
   readonly flights: RedisFlights;
@@ -55,9 +37,9 @@ export class RedisSession implements StoreSession {
   private readonly keys: RedisKeys;
   private readonly link: RedisLink;
   private readonly calls: RedisCalls;
+  private readonly acquires: RedisAcquires;
+  /** Those of the acquires that may wait. */
   private readonly waiting: RedisWaiting;
-  private readonly uncertain: RedisUncertain;
-  private readonly terms = new AcquireTerms();
   private isDown = false;
 
   constructor(
@@ -65,11 +47,11 @@ export class RedisSession implements StoreSession {
     readonly clientId: string,
     clock: Clock,
     connector: Connector,
-    private readonly options: RedisSessionOptions,
+    options: RedisSessionOptions,
   ) {
-    const timeoutMs = options.storeTimeoutMs;
-    this.keys = new RedisKeys(connector.keyPrefix + options.keyPrefix);
-    this.link = new RedisLink(connector, this.keys.channel(this.clientId), clock, timeoutMs, {
+    const { keyPrefix, storeTimeoutMs: timeoutMs, minReplicas, replicaTimeoutMs } = options;
+    this.keys = new RedisKeys(connector.keyPrefix + keyPrefix);
+    this.link = new RedisLink(connector, this.keys.channel(clientId), clock, timeoutMs, {
       up: () => this.onUp(),
       down: (error) => this.onDown(error),
       subscribed: () => this.waiting.pollAll(),
@@ -78,112 +60,30 @@ export class RedisSession implements StoreSession {
     this.calls = new RedisCalls(
       this.link,
       this.keys,
-      this.clientId,
+      clientId,
       clock,
       timeoutMs,
-      (grants, sample) => this.onOwnGrants(grants, sample),
+      (grants, sample) => this.acquires.onOwnGrants(grants, sample),
     );
     this.flights = new RedisFlights(this.calls, this.keys);
-    this.waiting = new RedisWaiting(this.calls, clock, {
-      granted: (pending, grant) => this.onGrant(pending, grant),
-      dropped: ({ request }) => client.revoked(request.key, request.id),
-      undead: (pending) => this.uncertain.cancel(pending),
-      unknown: (id) => {
-        const pending = this.uncertain.get(id);
-        if (pending !== undefined) this.uncertain.cancel(pending);
-      },
-    });
-    this.uncertain = new RedisUncertain(this.calls, clock, timeoutMs);
+    this.acquires = new RedisAcquires(
+      client,
+      clientId,
+      this.calls,
+      this.keys,
+      new RedisReplicas(this.link, this.calls, minReplicas, replicaTimeoutMs),
+      clock,
+      timeoutMs,
+    );
+    this.waiting = this.acquires.waiting;
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const { id, key, wait, maxWaiting } = request;
-    if (this.uncertain.get(id) !== undefined) return Promise.reject(stillUncertain(key));
-    const pending = new PendingAcquire(request, this.keys.state(key), this.clientId);
-    const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
-    const isNews = wait && !this.waiting.isKnownAlive(pending.state);
-    if (wait) this.waiting.add(pending);
-    const text =
-      this.terms.of(request, wait ? room : NOT_TO_WAIT, isNews) + id + labelText(request.label);
-    return new Promise((resolve, reject) => {
-      this.calls.issue(new AcquireCall(pending, text, this, resolve, reject));
-    });
+    return this.acquires.acquire(request);
   }
 
-  /** What the script answered to an acquire. */
-  acquired(
-    pending: PendingAcquire,
-    answer: AcquireAnswer,
-    sample: Sample,
-  ): AcquireReply | Promise<AcquireReply> {
-    const { id, key, permits, leaseMs } = pending.request;
-    pending.isAsking = false;
-    if (typeof answer === 'number') {
-      const { serverNow } = sample;
-      const expiry = Math.ceil(serverNow + leaseMs);
-      const granted = { token: answer, expiry, acquired: serverNow, permits };
-      return this.grantedAtOnce(pending, granted, sample);
-    }
-    this.reportLimit(key, answer[1], permits);
-    if (answer[0] === 1) {
-      const [, , token, expiry, acquired, limit] = answer;
-      return this.grantedAtOnce(pending, { token, expiry, acquired, permits: limit }, sample);
-    }
-    if (answer[0] === 0 && !pending.isGranted && !pending.isCancelled) {
-      const [, , score, next] = answer;
-      this.waiting.queued(pending, score, next, sample);
-      return { status: 'waiting' };
-    }
-    this.waiting.remove(id);
-    if (answer[0] === 0) {
-      // A call that was repeated may have run after the cancel or the release.
-      if (pending.isCancelled) this.uncertain.cancel(pending);
-      return { status: 'waiting' };
-    }
-    const [status, , next] = answer;
-    const retryAfterMs = next >= ENDLESS ? Infinity : Math.max(1, next - sample.serverNow);
-    return { status: status === 2 ? 'busy' : 'queue-full', retryAfterMs };
-  }
-
-  private grantedAtOnce(
-    pending: PendingAcquire,
-    granted: Granted,
-    sample: Sample,
-  ): AcquireReply | Promise<AcquireReply> {
-    this.waiting.remove(pending.request.id);
-    this.calls.noteToken(granted.token);
-    const reply = { status: 'granted', grant: toGrant(granted, false, sample) } as const;
-    if (this.options.minReplicas === 0) return reply;
-    return this.replicated(pending).then(
-      () => reply,
-      (error: unknown) => {
-        throw this.notAcquired(pending, error);
-      },
-    );
-  }
-
-  /** What becomes of an acquisition whose call failed. @returns the error */
-  notAcquired(pending: PendingAcquire, error: unknown): unknown {
-    this.waiting.remove(pending.request.id);
-    const isHeld = pending.isGranted && !pending.isCancelled;
-    if (!isHeld && !isNothingDone(error)) this.uncertain.add(pending);
-    return error;
-  }
-
-  async cancel(key: string, id: string): Promise<void> {
-    const pending = this.waiting.get(id) ?? this.uncertain.get(id);
-    const state = this.keys.state(key);
-    if (pending !== undefined) {
-      pending.isCancelled = true;
-      if (!pending.isAsking) this.waiting.remove(id);
-    }
-    try {
-      await this.calls.send({ state, text: `C${id} ${pending?.member ?? ''}` });
-    } catch (error) {
-      // The next attempt has to know what to take out of the queue.
-      if (pending !== undefined) this.uncertain.add(pending);
-      throw error;
-    }
+  cancel(key: string, id: string): Promise<void> {
+    return this.acquires.cancel(key, id);
   }
 
   release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
@@ -214,7 +114,9 @@ export class RedisSession implements StoreSession {
   async setPermits(key: string, permits: number | null): Promise<void> {
     const state = this.keys.state(key);
     const { value } = await this.calls.send<number>({ state, text: `L${permits ?? ''}` });
-    if (permits !== null) this.reportLimit(key, value === 0 ? undefined : value, permits, true);
+    if (permits === null || permits === value) return;
+    const previous = value === 0 ? undefined : value;
+    this.client.permitsChanged({ key, permits, previous, pinned: true });
   }
 
   async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
@@ -232,25 +134,8 @@ export class RedisSession implements StoreSession {
   }
 
   async close(): Promise<void> {
-    this.waiting.close();
-    this.uncertain.close();
+    this.acquires.close();
     await this.link.close();
-  }
-
-  private reportLimit(
-    key: string,
-    previous: number | undefined,
-    permits: number,
-    pinned = false,
-  ): void {
-    if (previous === -1 || previous === permits) return;
-    this.client.permitsChanged({ key, permits, previous, pinned });
-  }
-
-  private onOwnGrants(grants: OwnGrants, sample: Sample): void {
-    for (let i = 0; i < grants.length; i += GRANT_FIELDS) {
-      this.waiting.granted(String(grants[i]), toGranted(grants, i + 1), false, sample);
-    }
   }
 
   /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known · `=...` the result of a flight */
@@ -276,38 +161,6 @@ export class RedisSession implements StoreSession {
     this.client.revoked(this.keys.keyOf(state), id);
   }
 
-  private onGrant(pending: PendingAcquire, grant: Grant): void {
-    const { key, id } = pending.request;
-    this.calls.noteToken(grant.fencingToken);
-    if (this.options.minReplicas === 0) {
-      this.client.granted(key, id, grant);
-      return;
-    }
-    this.replicated(pending).then(
-      () => this.client.granted(key, id, grant),
-      (error: Error) => {
-        this.uncertain.add(pending);
-        this.client.failed(key, id, error);
-      },
-    );
-  }
-
-  /** WAIT counts what this connection wrote: a grant made by another process is written again first. */
-  private async replicated({ request, state }: PendingAcquire): Promise<void> {
-    const { minReplicas, replicaTimeoutMs } = this.options;
-    if ((await this.renew(request.key, request.id, request.leaseMs)) === null) {
-      throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', request.key);
-    }
-    const slot = this.calls.slotOf(state);
-    const confirmed = await this.calls.inTime(this.link.wait(slot, minReplicas, replicaTimeoutMs));
-    if (confirmed < minReplicas) {
-      throw new StoreUnavailableError(
-        `${confirmed} of ${minReplicas} replicas confirmed the grant within ${replicaTimeoutMs} ms`,
-        request.key,
-      );
-    }
-  }
-
   private onUp(): void {
     this.waiting.pollAll();
     if (!this.isDown) return;
@@ -320,14 +173,4 @@ export class RedisSession implements StoreSession {
     this.isDown = true;
     this.client.down(error);
   }
-}
-
-/** Whoever got the id again would lose it. */
-function stillUncertain(key: string): StoreUnavailableError {
-  const detail = 'an earlier call under the same id is still being taken back';
-  return new StoreUnavailableError(detail, key, undefined, true);
-}
-
-function isNothingDone(error: unknown): boolean {
-  return error instanceof StoreUnavailableError && error.nothingDone;
 }
