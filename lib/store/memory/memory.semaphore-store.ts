@@ -1,13 +1,8 @@
-import { type Clock, type StopTimer, systemClock } from '../clock.js';
-import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
 import { newClientId } from '../client-id.js';
-import { globMatcher } from '../glob.js';
-import { type Host, KeyState, type Owner } from './key-state.js';
-import { MemoryResults } from './memory.flights.js';
-import { MemorySession, type SharedMemory } from './memory.session.js';
-
-/** How often keys are looked for whose leases ended without anybody asking for them again. */
-const SWEEP_MS = 30_000;
+import { type Clock, systemClock } from '../clock.js';
+import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphore-store.js';
+import { MemorySession } from './memory.session.js';
+import { SharedMemory } from './shared-memory.js';
 
 export interface MemorySemaphoreStoreOptions {
   /**
@@ -24,86 +19,15 @@ export interface MemorySemaphoreStoreOptions {
  */
 export class MemorySemaphoreStore extends SemaphoreStore {
   override readonly clock: Clock;
-  private readonly memory: Memory;
+  private readonly memory: SharedMemory;
 
   constructor(options: MemorySemaphoreStoreOptions = {}) {
     super();
     this.clock = options.clock ?? systemClock;
-    this.memory = new Memory(this.clock);
+    this.memory = new SharedMemory(this.clock);
   }
 
   override connect(client: StoreClient, clientId = newClientId()): StoreSession {
     return new MemorySession(this.memory, client, clientId);
-  }
-}
-
-class Memory implements SharedMemory, Host {
-  readonly results: MemoryResults;
-  private readonly keys = new Map<string, KeyState>();
-  private readonly epochStart: number;
-  /** One for all keys, so that a key can be forgotten and its tokens still grow. */
-  private lastToken = 0;
-  private isSweepDue = false;
-
-  constructor(private readonly clock: Clock) {
-    this.results = new MemoryResults(clock);
-    this.epochStart = clock.wallTime() - clock.now();
-  }
-
-  run<T>(key: string, operation: (state: KeyState, now: number) => T): T {
-    const now = this.clock.now();
-    const state = this.keys.get(key) ?? this.create(key);
-    state.settle(now);
-    const result = operation(state, now);
-    if (state.isIdle) this.forget(key, state);
-    else state.watch(now);
-    return result;
-  }
-
-  usedKeys(pattern: string): string[] {
-    const keys = Array.from(this.keys.keys()).filter(globMatcher(pattern));
-    return keys.filter((key) => this.run(key, (state) => state.isUsed));
-  }
-
-  dismiss(owner: Owner): void {
-    for (const key of this.keys.keys()) this.run(key, (state, now) => state.dismiss(owner, now));
-  }
-
-  toEpoch(time: number): number {
-    return Math.round(this.epochStart + time);
-  }
-
-  nextToken(now: number): number {
-    this.lastToken = Math.max(this.lastToken + 1, Math.floor((this.epochStart + now) * 1000));
-    return this.lastToken;
-  }
-
-  noteToken(token: number): void {
-    this.lastToken = Math.max(this.lastToken, token);
-  }
-
-  wake(key: string, delayMs: number): StopTimer {
-    return this.clock.schedule(() => this.run(key, (state) => state.stop()), delayMs);
-  }
-
-  private create(key: string): KeyState {
-    const state = new KeyState(key, this);
-    this.keys.set(key, state);
-    if (!this.isSweepDue) {
-      this.isSweepDue = true;
-      this.clock.schedule(() => this.sweep(), SWEEP_MS);
-    }
-    return state;
-  }
-
-  private forget(key: string, state: KeyState): void {
-    state.stop();
-    this.keys.delete(key);
-  }
-
-  private sweep(): void {
-    for (const key of this.keys.keys()) this.run(key, () => undefined);
-    this.isSweepDue = this.keys.size > 0;
-    if (this.isSweepDue) this.clock.schedule(() => this.sweep(), SWEEP_MS);
   }
 }

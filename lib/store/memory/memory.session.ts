@@ -10,20 +10,8 @@ import type {
   StoreSession,
 } from '../semaphore-store.js';
 import type { KeyState, Owner } from './key-state.js';
-import { MemoryFlights, type MemoryResults } from './memory.flights.js';
-
-/** What a session asks of its store. */
-export interface SharedMemory {
-  /** Runs an operation on the key's settled state. */
-  run<T>(key: string, operation: (state: KeyState, now: number) => T): T;
-  /** Keys that have holders or waiters. */
-  usedKeys(pattern: string): string[];
-  /** What flights have published. */
-  readonly results: MemoryResults;
-  toEpoch(time: number): number;
-  /** Takes the owner's waiters out of all lines. */
-  dismiss(owner: Owner): void;
-}
+import { MemoryFlights } from './memory.flights.js';
+import type { SharedMemory } from './shared-memory.js';
 
 /**
  * Operations take effect when they are called. What follows from them is told to the clients in later microtasks, in
