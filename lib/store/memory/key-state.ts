@@ -9,6 +9,7 @@ import {
   type StoreClient,
   TOKENS_A_GRANT,
 } from '../semaphore-store.js';
+import { type Held, Holders } from './holders.js';
 import { WaitingLine } from './waiting-line.js';
 
 /** The session that a holder or waiter belongs to. */
@@ -41,28 +42,20 @@ interface Waiter {
   since: number;
 }
 
-interface Holder {
-  id: string;
-  weight: number;
+interface Holder extends Held {
   label: string | undefined;
   owner: Owner;
   fencingToken: number;
   acquiredAt: number;
-  deadline: number;
-  /** Released, but kept taken until the deadline: nobody's any more. */
-  isReleased: boolean;
 }
 
 /** Holders, waiters and limit of one key. Everything but {@link settle} expects that it was settled at `now`. */
 export class KeyState {
-  private readonly holders = new Map<string, Holder>();
+  private readonly holders = new Holders<Holder>();
   private readonly line = new WaitingLine<Waiter>();
-  private held = 0;
   private limit: number | undefined;
   private isPinned = false;
   private arrivals = 0;
-  /** No lease ends before this; renewals and releases leave it behind. */
-  private nextEnd = Infinity;
   private stopTimer: StopTimer | undefined;
   private timerAt = Infinity;
 
@@ -82,21 +75,18 @@ export class KeyState {
 
   /** Ends the leases that are over by now, and hands their permits on. */
   settle(now: number): void {
-    if (now < this.nextEnd) return;
-    this.nextEnd = Infinity;
-    for (const holder of this.holders.values()) {
-      if (holder.deadline <= now) this.lose(holder);
-      else this.nextEnd = Math.min(this.nextEnd, holder.deadline);
-    }
+    if (now < this.holders.nextEnd) return;
+    for (const holder of this.holders.removeEnded(now)) this.noteLost(holder);
     this.admit(now);
   }
 
   /** While somebody waits, a timer stands at the earliest lease end. */
   watch(now: number): void {
-    if (this.line.size === 0 || this.nextEnd >= this.timerAt) return;
+    const { nextEnd } = this.holders;
+    if (this.line.size === 0 || nextEnd >= this.timerAt) return;
     this.stop();
-    this.timerAt = this.nextEnd;
-    this.stopTimer = this.host.wake(this.key, Math.ceil(this.nextEnd - now));
+    this.timerAt = nextEnd;
+    this.stopTimer = this.host.wake(this.key, Math.ceil(nextEnd - now));
   }
 
   /** Stops the timer, or forgets the one that has fired. */
@@ -131,30 +121,30 @@ export class KeyState {
   cancel(id: string, owner: Owner, now: number): void {
     const known = this.line.get(id) ?? this.holders.get(id);
     if (known?.owner !== owner) return;
-    const holder = this.line.remove(id) === undefined ? this.heldBy(id) : undefined;
+    const holder = this.line.remove(id) === undefined ? this.holders.heldBy(id) : undefined;
     if (holder) this.lose(holder);
     this.admit(now);
   }
 
   release(id: string, holdAtLeastMs: number, now: number, lastToken: number): ReleaseOutcome {
-    const holder = this.heldBy(id);
+    const holder = this.holders.heldBy(id);
     if (holder === undefined) return 'expired';
     this.host.noteToken(Math.min(lastToken, holder.fencingToken + TOKENS_A_GRANT));
     const keptUntil = holder.acquiredAt + holdAtLeastMs;
     if (keptUntil > now) {
       holder.isReleased = true;
-      this.endAt(holder, keptUntil);
+      this.holders.endAt(holder, keptUntil);
     } else {
-      this.free(holder);
+      this.holders.remove(holder);
       this.admit(now);
     }
     return 'released';
   }
 
   renew(id: string, leaseMs: number, now: number): Lease | null {
-    const holder = this.heldBy(id);
+    const holder = this.holders.heldBy(id);
     if (holder === undefined) return null;
-    this.endAt(holder, now + leaseMs);
+    this.holders.endAt(holder, now + leaseMs);
     return { expiresAt: this.host.toEpoch(holder.deadline), deadline: holder.deadline };
   }
 
@@ -176,7 +166,7 @@ export class KeyState {
 
   /** Who holds the permit of a flight: the last one to have got it. */
   get leader(): { id: string; fencingToken: number } | undefined {
-    return Array.from(this.holders.values()).findLast(({ isReleased }) => !isReleased);
+    return this.holders.last;
   }
 
   get waiting(): number {
@@ -203,9 +193,9 @@ export class KeyState {
     return {
       key: this.key,
       permits,
-      held: this.held,
-      available: Math.max(0, permits - this.held),
-      holders: Array.from(this.holders.values(), (holder) => ({
+      held: this.holders.held,
+      available: Math.max(0, permits - this.holders.held),
+      holders: this.holders.all().map((holder) => ({
         id: holder.id,
         weight: holder.weight,
         ...labelled(holder.label),
@@ -248,7 +238,7 @@ export class KeyState {
   }
 
   private fits(weight: number): boolean {
-    return this.held + this.clamp(weight) <= (this.limit ?? 0);
+    return this.holders.held + this.clamp(weight) <= (this.limit ?? 0);
   }
 
   private clamp(weight: number): number {
@@ -263,40 +253,26 @@ export class KeyState {
       owner,
       fencingToken: this.host.nextToken(now),
       acquiredAt: now,
-      deadline: Infinity,
+      deadline: now + taker.leaseMs,
       isReleased: false,
     };
-    this.holders.set(holder.id, holder);
-    this.held += holder.weight;
-    this.endAt(holder, now + taker.leaseMs);
+    this.holders.add(holder);
     return holder;
-  }
-
-  private heldBy(id: string): Holder | undefined {
-    const holder = this.holders.get(id);
-    return holder?.isReleased ? undefined : holder;
-  }
-
-  private endAt(holder: Holder, deadline: number): void {
-    holder.deadline = deadline;
-    if (deadline < this.nextEnd) this.nextEnd = deadline;
-  }
-
-  private free(holder: Holder): void {
-    this.holders.delete(holder.id);
-    this.held -= holder.weight;
   }
 
   /** Ends a permit that was not released. */
   private lose(holder: Holder): void {
-    this.free(holder);
-    if (!holder.isReleased) this.host.noteToken(holder.fencingToken + TOKENS_A_GRANT);
+    this.holders.remove(holder);
+    this.noteLost(holder);
+  }
+
+  /** Whoever held it may have used any of its tokens. */
+  private noteLost({ isReleased, fencingToken }: Holder): void {
+    if (!isReleased) this.host.noteToken(fencingToken + TOKENS_A_GRANT);
   }
 
   private refuse(status: 'busy' | 'queue-full', now: number): AcquireReply {
-    let end = Infinity;
-    for (const holder of this.holders.values()) end = Math.min(end, holder.deadline);
-    return { status, retryAfterMs: end - now };
+    return { status, retryAfterMs: this.holders.earliestEnd - now };
   }
 
   private grantOf(holder: Holder): Grant {
