@@ -1,4 +1,5 @@
-import type { Clock, StopTimer } from '../store/clock.js';
+import type { Clock } from '../store/clock.js';
+import { EarliestTimer } from '../store/earliest-timer.js';
 
 /** What is due at some time; Infinity: never. */
 export interface Timed {
@@ -7,8 +8,6 @@ export interface Timed {
 
 /** Items due within this time are kept apart: the others are looked through once in it, however many timers fire. */
 const WINDOW_MS = 250;
-
-const noTimer: StopTimer = () => undefined;
 
 /**
  * One timer for all permits and waiters: most are gone before they are due, and cost no timer then.
@@ -20,37 +19,30 @@ export class Alarm<T extends Timed> {
   private windowEnd = -Infinity;
   /** No other item is due before. */
   private later = Infinity;
-  private ringsAt = Infinity;
-  private stopTimer = noTimer;
+  private readonly timer: EarliestTimer;
 
   constructor(
     private readonly clock: Clock,
     private readonly items: ReadonlyMap<string, T>,
     private readonly wake: (item: T, now: number) => void,
-  ) {}
+  ) {
+    this.timer = new EarliestTimer(clock, () => this.ring());
+  }
 
   /** To be called when an item is new, or is due at another time. */
   expect(item: T): void {
     const { wakeAt } = item;
     if (wakeAt < this.windowEnd) this.soon.add(item);
     else if (wakeAt < this.later) this.later = wakeAt;
-    if (wakeAt < this.ringsAt) this.ringAt(wakeAt);
+    this.timer.expect(wakeAt);
   }
 
   stop(): void {
-    this.stopTimer();
-    this.ringsAt = Infinity;
+    this.timer.stop();
   }
 
-  private ringAt(time: number): void {
-    this.stopTimer();
-    this.ringsAt = time;
-    this.stopTimer = this.clock.schedule(this.ring, time - this.clock.now());
-  }
-
-  private readonly ring = (): void => {
+  private ring(): void {
     const now = this.clock.now();
-    this.ringsAt = Infinity;
     if (now >= this.windowEnd) this.openWindow(now);
     let next = this.later;
     for (const item of this.soon) {
@@ -58,8 +50,8 @@ export class Alarm<T extends Timed> {
       if (item.wakeAt < this.windowEnd) next = Math.min(next, item.wakeAt);
       else this.soon.delete(item);
     }
-    if (next < this.ringsAt) this.ringAt(next);
-  };
+    this.timer.expect(next);
+  }
 
   private openWindow(now: number): void {
     this.soon.clear();

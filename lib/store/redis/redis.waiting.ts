@@ -3,25 +3,8 @@ import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
 import type { PendingAcquire } from './pending-acquire.js';
 import type { Answer, RedisCalls } from './redis.calls.js';
-import {
-  ENDLESS,
-  GRANT_FIELDS,
-  type Granted,
-  ROUNDING_MS,
-  toGrant,
-  toGranted,
-} from './script-format.js';
-
-interface Watched {
-  entries: Map<string, PendingAcquire>;
-  stop: StopTimer;
-  /** Local time of the earliest lease end that is known. */
-  wakeAt: number;
-  /** When the timer fires: not after `wakeAt`, which moves with every hand-off. */
-  ringsAt: number;
-  /** When the server heard last that this process is alive. */
-  toldAt: number;
-}
+import { GRANT_FIELDS, type Granted, toGrant, toGranted } from './script-format.js';
+import { WatchedKey } from './watched-key.js';
 
 /** Well within what a dead waiter or a lost message may cost (5 s), and the claim window of the scripts. */
 const POLL_MS = 1500;
@@ -33,7 +16,7 @@ const POLL_AT_MOST = 250;
  */
 export class RedisWaiting {
   private readonly byId = new Map<string, PendingAcquire>();
-  private readonly byKey = new Map<string, Watched>();
+  private readonly byKey = new Map<string, WatchedKey>();
   private stopPolling: StopTimer | undefined;
 
   constructor(
@@ -71,17 +54,11 @@ export class RedisWaiting {
     pending.sample = sample;
     let watched = this.byKey.get(pending.state);
     if (watched === undefined) {
-      watched = {
-        entries: new Map(),
-        stop: () => undefined,
-        wakeAt: Infinity,
-        ringsAt: Infinity,
-        toldAt: sample.sentAt,
-      };
+      watched = new WatchedKey(this.clock, sample.sentAt, () => this.ask(pending.state, []));
       this.byKey.set(pending.state, watched);
     }
     watched.entries.set(id, pending);
-    this.wakeAt(pending.state, watched, next, sample);
+    watched.expect(next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
     if (pending.early !== undefined) this.granted(id, pending.early, true);
   }
@@ -156,12 +133,10 @@ export class RedisWaiting {
     this.calls
       .send<number[]>({ state, text: `P${entries.length}`, list })
       .then(({ value, sample }: Answer<number[]>) => {
-        const watched = this.byKey.get(state);
         for (const entry of entries) {
           entry.sample = sample;
           if (entry.isCancelled) this.on.undead(entry);
         }
-        if (watched !== undefined && entries.length > 0) watched.toldAt = sample.sentAt;
         for (let i = 1; i < value.length; i += GRANT_FIELDS) {
           const entry = entries[value[i] as number] as PendingAcquire;
           const granted = toGranted(value, i + 1);
@@ -170,27 +145,12 @@ export class RedisWaiting {
           if (granted.token !== 0) this.granted(id, granted, true, sample);
           else if (this.remove(id) !== undefined) this.on.dropped(entry);
         }
-        if (watched !== undefined) this.wakeAt(state, watched, value[0] as number, sample);
+        const watched = this.byKey.get(state);
+        if (watched === undefined) return;
+        if (entries.length > 0) watched.toldAt = sample.sentAt;
+        watched.expect(value[0] as number, sample);
       })
       // The next round asks again.
       .catch(() => undefined);
-  }
-
-  private wakeAt(state: string, watched: Watched, next: number, sample: Sample): void {
-    const wakeAt =
-      next >= ENDLESS ? Infinity : sample.sentAt + (next - sample.serverNow) + ROUNDING_MS;
-    watched.wakeAt = wakeAt;
-    if (wakeAt < watched.ringsAt) this.ringAt(state, watched, wakeAt);
-  }
-
-  private ringAt(state: string, watched: Watched, time: number): void {
-    watched.stop();
-    watched.ringsAt = time;
-    watched.stop = this.clock.schedule(() => {
-      watched.ringsAt = Infinity;
-      if (watched.wakeAt === Infinity) return;
-      if (watched.wakeAt > this.clock.now()) this.ringAt(state, watched, watched.wakeAt);
-      else this.ask(state, []);
-    }, time - this.clock.now());
   }
 }

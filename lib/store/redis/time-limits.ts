@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { EarliestTimer } from '../earliest-timer.js';
 
 /** One thing that must be over in time. */
 export interface TimeLimit {
@@ -9,16 +10,17 @@ export interface TimeLimit {
 /** Limits for many calls with one timer: nearly all are over before it fires, and cost none. */
 export class TimeLimits {
   private readonly running = new Set<TimeLimit>();
-  private ringsAt = Infinity;
-  private stopTimer = (): void => undefined;
+  private readonly timer: EarliestTimer;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(private readonly clock: Clock) {
+    this.timer = new EarliestTimer(clock, () => this.ring());
+  }
 
   /** @param end by the clock; then `giveUp` is called, unless it was stopped before */
   start(end: number, giveUp: () => void): TimeLimit {
     const limit = { end, giveUp };
     this.running.add(limit);
-    if (end < this.ringsAt) this.ringAt(end);
+    this.timer.expect(end);
     return limit;
   }
 
@@ -27,13 +29,7 @@ export class TimeLimits {
     return this.running.delete(limit);
   }
 
-  private ringAt(time: number): void {
-    this.stopTimer();
-    this.ringsAt = time;
-    this.stopTimer = this.clock.schedule(this.ring, time - this.clock.now());
-  }
-
-  private readonly ring = (): void => {
+  private ring(): void {
     const now = this.clock.now();
     let next = Infinity;
     for (const limit of this.running) {
@@ -41,9 +37,8 @@ export class TimeLimits {
       if (limit.end <= now) setImmediate(() => this.expire(limit));
       else next = Math.min(next, limit.end);
     }
-    this.ringsAt = Infinity;
-    if (next !== Infinity) this.ringAt(next);
-  };
+    this.timer.expect(next);
+  }
 
   private expire(limit: TimeLimit): void {
     if (this.stop(limit)) limit.giveUp();
