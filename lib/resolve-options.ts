@@ -1,4 +1,3 @@
-import type { CancelSignal } from './core/abandonment.js';
 import {
   ABORT_SIGNAL,
   checkedAt,
@@ -15,6 +14,7 @@ import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEventType } from './semaphore.events.js';
 import type {
   AcquireOptions,
+  CancelSignal,
   LogLevel,
   LogOptions,
   RedisConnection,

@@ -12,7 +12,12 @@ import {
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
 import { checkedAt } from './option-rules.js';
-import { resolveModuleOptions, validateName, validateOptions } from './resolve-options.js';
+import {
+  resolveLog,
+  resolveModuleOptions,
+  validateName,
+  validateOptions,
+} from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,
@@ -104,8 +109,7 @@ async function createService(options: SemaphoreModuleOptions): Promise<Semaphore
   const { redis, store, keyPrefix, log } = resolveModuleOptions(options);
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
-  const level = typeof log === 'object' ? log.level : log;
-  if (level !== 'none') logStore(redis, store, keyPrefix);
+  if (resolveLog(log).level !== 'none') logStore(redis, store, keyPrefix);
   return service;
 }
 

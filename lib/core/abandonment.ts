@@ -1,10 +1,6 @@
-/** What somebody who waits needs of an AbortSignal. */
-export interface CancelSignal {
-  readonly aborted: boolean;
-  readonly reason?: unknown;
-  addEventListener(type: 'abort', listener: () => void, options?: { once: boolean }): void;
-  removeEventListener(type: 'abort', listener: () => void): void;
-}
+import type { CancelSignal } from '../semaphore.options.js';
+
+export type { CancelSignal };
 
 /**
  * An AbortController and its signal in one, for the inside: a real one costs ten times as much, and most calls need
