@@ -22,6 +22,7 @@ import type {
   SemaphoreOptions,
   StatusCodes,
 } from './semaphore.options.js';
+import { REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
 import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
 
 /** Every option with its value. */
@@ -61,13 +62,10 @@ const DEFAULTS: ResolvedOptions = Object.freeze({
 });
 
 const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
+  ...REDIS_DEFAULTS,
   redis: undefined,
   store: undefined,
-  keyPrefix: 'semaphore',
   defaults: Object.freeze({}),
-  storeTimeoutMs: 5000,
-  minReplicas: 0,
-  replicaTimeoutMs: 1000,
   log: 'problems',
   telemetry: true,
   statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
@@ -136,37 +134,13 @@ const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
   unavailable: STATUS_CODE,
 };
 
-/** What ioredis would take without a word, and connect to its default instead. */
-function isRedisConnection(value: unknown): boolean {
-  if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
-  if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
-  const { port } = value as { port?: unknown };
-  return (
-    port === undefined ||
-    port === null ||
-    PORT.holds(typeof port === 'string' ? Number(port) : port)
-  );
-}
-
-const PORT = wholeNumber(0, 65_535);
-
 const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
-  redis: {
-    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance',
-    holds: isRedisConnection,
-  },
+  ...REDIS_RULES,
   store: {
     text: 'a SemaphoreStore',
     holds: (value) => isObject(value) && typeof (value as SemaphoreStore).connect === 'function',
   },
-  keyPrefix: {
-    text: 'a non-empty string of at most 128 characters without braces',
-    holds: (value) => typeof value === 'string' && /^[^{}]{1,128}$/su.test(value),
-  },
   defaults: { text: 'an object of semaphore options', holds: isObject },
-  storeTimeoutMs: duration(1),
-  minReplicas: wholeNumber(0, 100),
-  replicaTimeoutMs: duration(1),
   log: {
     text: `${LOG_LEVEL.text}, or an object of log options`,
     holds: (value) => LOG_LEVEL.holds(value) || (isObject(value) && !Array.isArray(value)),

@@ -5,6 +5,8 @@ import {
   resolveOptions,
   validateOptions,
 } from '../../lib/resolve-options.js';
+import { resolveRedisOptions } from '../../lib/store/redis/redis.options.js';
+import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 
 function errorOf(task: () => unknown): InvalidOptionsError {
   try {
@@ -84,5 +86,27 @@ describe('redis', () => {
     const error = errorOf(() => resolveModuleOptions({ redis: 'https://user:S3CRET@host/' }));
     expect(`${error.message} ${String(error.value)}`).not.toContain('S3CRET');
     expect(error.message).toContain('//***@host');
+  });
+});
+
+describe('the Redis store', () => {
+  test('refuses options that it does not have', () => {
+    const options = { redis: 'redis://localhost', log: 'none' };
+    const error = errorOf(() => new RedisSemaphoreStore(options));
+    expect(error.option).toBe('log');
+    expect(error.message).toContain(
+      'There are redis, keyPrefix, storeTimeoutMs, minReplicas, replicaTimeoutMs',
+    );
+  });
+
+  test('has the rules and the defaults of the module', () => {
+    const { keyPrefix, storeTimeoutMs, minReplicas, replicaTimeoutMs } = resolveModuleOptions();
+    const defaults = { keyPrefix, storeTimeoutMs, minReplicas, replicaTimeoutMs };
+    const redis = 'redis://localhost';
+    expect(resolveRedisOptions({ redis })).toEqual({ redis, ...defaults });
+    const options = { redis, keyPrefix: '{' };
+    expect(errorOf(() => resolveRedisOptions(options))).toEqual(
+      errorOf(() => resolveModuleOptions(options)),
+    );
   });
 });

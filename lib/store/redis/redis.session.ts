@@ -17,18 +17,12 @@ import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
 import { RedisLink } from './redis.link.js';
 import { listKeys } from './redis.listing.js';
+import type { RedisSessionOptions } from './redis.options.js';
 import { RedisReplicas } from './redis.replicas.js';
 import { readSnapshot } from './redis.snapshot.js';
 import type { RedisWaiting } from './redis.waiting.js';
 import { leaseText, toGranted, toLease } from './script-format.js';
 import { inspectScript } from './scripts/embedded.js';
-
-export interface RedisSessionOptions {
-  keyPrefix: string;
-  storeTimeoutMs: number;
-  minReplicas: number;
-  replicaTimeoutMs: number;
-}
 
 /** One process on one Redis: translates the port's calls into operations of the script. */
 export class RedisSession implements StoreSession {

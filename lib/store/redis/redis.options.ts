@@ -1,0 +1,62 @@
+import { duration, isObject, merge, type Rule, wholeNumber } from '../../option-rules.js';
+import { InvalidOptionsError } from '../../semaphore.errors.js';
+import type { RedisConnection } from '../../semaphore.options.js';
+
+export interface RedisSemaphoreStoreOptions {
+  /** A URL, ioredis options, or an ioredis `Redis` or `Cluster`, whose settings are used for connections of our own. */
+  redis: RedisConnection;
+  /** @default 'semaphore' */
+  keyPrefix?: string;
+  /** How long one call may take, in milliseconds. @default 5000 */
+  storeTimeoutMs?: number;
+  /** How many replicas must have confirmed a grant. @default 0 */
+  minReplicas?: number;
+  /** How long to wait for them, in milliseconds. @default 1000 */
+  replicaTimeoutMs?: number;
+}
+
+/** What sessions need of them. */
+export type RedisSessionOptions = Required<Omit<RedisSemaphoreStoreOptions, 'redis'>>;
+
+export const REDIS_DEFAULTS: RedisSessionOptions = Object.freeze({
+  keyPrefix: 'semaphore',
+  storeTimeoutMs: 5000,
+  minReplicas: 0,
+  replicaTimeoutMs: 1000,
+});
+
+const PORT = wholeNumber(0, 65_535);
+
+export const REDIS_RULES: Record<keyof RedisSemaphoreStoreOptions, Rule> = {
+  redis: {
+    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance',
+    holds: isRedisConnection,
+  },
+  keyPrefix: {
+    text: 'a non-empty string of at most 128 characters without braces',
+    holds: (value) => typeof value === 'string' && /^[^{}]{1,128}$/su.test(value),
+  },
+  storeTimeoutMs: duration(1),
+  minReplicas: wholeNumber(0, 100),
+  replicaTimeoutMs: duration(1),
+};
+
+/** @throws {InvalidOptionsError} */
+export function resolveRedisOptions(
+  options: RedisSemaphoreStoreOptions,
+): Required<RedisSemaphoreStoreOptions> {
+  if (options?.redis === undefined) throw new InvalidOptionsError('redis', undefined, 'given');
+  return merge({ ...REDIS_DEFAULTS, redis: options.redis }, REDIS_RULES, [options]);
+}
+
+/** What ioredis would take without a word, and connect to its default instead. */
+function isRedisConnection(value: unknown): boolean {
+  if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
+  if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
+  const { port } = value as { port?: unknown };
+  return (
+    port === undefined ||
+    port === null ||
+    PORT.holds(typeof port === 'string' ? Number(port) : port)
+  );
+}
