@@ -27,7 +27,7 @@ export class Output {
     return this.streams.stdout.columns ?? DEFAULT_COLUMNS;
   }
 
-  /** @param value what machines get @param lines what people get */
+  /** @param value what machines get, with null for Infinity @param lines what people get */
   result(value: unknown, lines: readonly string[]): void {
     const text = this.isJson ? printableJson(value, 2) : lines.join('\n');
     this.streams.stdout.write(`${text}\n`);

@@ -77,14 +77,7 @@ export function permitRoutes({
         const { fencingToken, expiresAt } = grant;
         return {
           status: isNew ? 201 : 200,
-          body: {
-            id,
-            key,
-            weight,
-            fencingToken,
-            leaseMs: orNull(leaseMs),
-            expiresAt: orNull(expiresAt),
-          },
+          body: { id, key, weight, fencingToken, leaseMs, expiresAt },
         };
       } finally {
         stopListening?.();
@@ -138,8 +131,7 @@ export function permitRoutes({
         sessions.drop(key, id);
         throw new PermitLostError(key, id, 'expired');
       }
-      const expiresAt = orNull(lease.expiresAt);
-      return { status: 200, body: { id, key, leaseMs: orNull(leaseMs), expiresAt } };
+      return { status: 200, body: { id, key, leaseMs, expiresAt: lease.expiresAt } };
     },
   });
 
@@ -195,8 +187,4 @@ async function within({ granted, postpone }: Attendance, ms: number) {
 /** JSON knows no Infinity. */
 function orInfinity(value: number | null | undefined): number | undefined {
   return value === null ? Infinity : value;
-}
-
-function orNull(value: number): number | null {
-  return value === Infinity ? null : value;
 }

@@ -33,7 +33,6 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     params: schemas.keyParams,
     answers: { 200: { description: 'Holders and waiters', schema: schemas.snapshot } },
     async handle({ params: { key } }) {
-      // A lease without an end is null in JSON.
       return { status: 200, body: await semaphores.inspect(key) };
     },
   });

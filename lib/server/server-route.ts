@@ -5,7 +5,7 @@ import type { Access } from './api-keys.js';
 /** `open`: no API key is needed. */
 export type RouteRole = 'open' | 'use' | 'admin';
 
-/** An answer as JSON. */
+/** An answer as JSON, where Infinity is null. */
 export interface Answer {
   status: number;
   body: unknown;

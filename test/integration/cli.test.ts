@@ -97,6 +97,11 @@ describe('the command line', () => {
       await on(place, 'set-permits', key, 'none').exited;
       expect((await on(place, 'inspect', key).exited).stdout).not.toContain('pinned');
       await permit.release();
+
+      const endless = await semaphores.acquire(key, { leaseMs: Infinity });
+      const { stdout } = await on(place, 'inspect', key, '--json').exited;
+      expect(JSON.parse(stdout)).toMatchObject({ holders: [{ id: endless.id, expiresAt: null }] });
+      await endless.release();
     });
   });
 

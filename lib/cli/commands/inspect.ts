@@ -17,17 +17,7 @@ export async function inspect(
   key: string,
 ): Promise<void> {
   const snapshot = await internalsOf(semaphores).look(key);
-  output.result(toJson(snapshot), toLines(snapshot, output));
-}
-
-/** JSON has no Infinity: a lease without an end is null. */
-function toJson(looked: StoreSnapshot): object {
-  const snapshot = withoutStoreFacts(looked);
-  const holders = snapshot.holders.map((holder) => ({
-    ...holder,
-    expiresAt: Number.isFinite(holder.expiresAt) ? holder.expiresAt : null,
-  }));
-  return { ...snapshot, holders };
+  output.result(withoutStoreFacts(snapshot), toLines(snapshot, output));
 }
 
 function toLines(snapshot: StoreSnapshot, output: Output): string[] {
