@@ -3,6 +3,7 @@ import type { StopTimer } from '../../store/clock.js';
 import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
+import { RETRY_AFTER_MS, retriable } from '../problems.js';
 import { HostedSession, type Tell } from './hosted-session.js';
 
 export interface RemoteLimits {
@@ -51,7 +52,9 @@ export class HostedSessions {
     access: Access,
     openStream: () => S,
   ): { stream: S; onBroken: () => void } {
-    if (this.isClosed) throw new HttpProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
+    if (this.isClosed) {
+      throw retriable(503, 'SEMAPHORE_CLOSED', 'The server shuts down', RETRY_AFTER_MS);
+    }
     const kept = this.bySecret.get(wish.secret) ?? this.open(wish, access);
     requireOwner(kept.session, access);
     const stream = openStream();
@@ -109,11 +112,8 @@ export class HostedSessions {
     const { maxSessions } = this.limits;
     const own = [...this.bySecret.values()].filter(({ session }) => session.owner === access.name);
     if (own.length >= maxSessions) {
-      throw new HttpProblem(
-        429,
-        'TOO_MANY_SESSIONS',
-        `The API key has ${maxSessions} sessions open, which is as many as it may`,
-      );
+      const message = `The API key has ${maxSessions} sessions open, which is as many as it may`;
+      throw retriable(429, 'TOO_MANY_SESSIONS', message, RETRY_AFTER_MS);
     }
     const { clock } = this.store;
     const kept: Kept = {
