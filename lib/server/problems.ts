@@ -9,7 +9,7 @@ import {
 } from '../semaphore.errors.js';
 
 /** When nothing says how long it takes. */
-export const RETRY_AFTER_MS = 1000;
+const RETRY_AFTER_MS = 1000;
 
 const STORE_DOWN = 'The store of the semaphores is not available. Try again later.';
 
@@ -43,7 +43,7 @@ export function toProblem(error: unknown, report: (error: unknown) => void): Htt
   if (error instanceof SemaphoreError) {
     const isClosing = error instanceof SemaphoreClosedError || error instanceof AcquireAbortedError;
     const message = isClosing ? 'The server shuts down, or the session has ended' : STORE_DOWN;
-    return retriable(503, error.code, message, RETRY_AFTER_MS);
+    return retriable(503, error.code, message);
   }
   report(error);
   return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
@@ -54,7 +54,7 @@ export function retriable(
   statusCode: number,
   code: string,
   message: string,
-  retryAfterMs: number,
+  retryAfterMs = RETRY_AFTER_MS,
   members: Readonly<Record<string, unknown>> = {},
 ): HttpProblem {
   return new HttpProblem(statusCode, code, message, {

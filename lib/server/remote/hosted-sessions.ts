@@ -3,7 +3,7 @@ import type { StopTimer } from '../../store/clock.js';
 import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
-import { RETRY_AFTER_MS, retriable } from '../problems.js';
+import { retriable } from '../problems.js';
 import { HostedSession, type Tell } from './hosted-session.js';
 
 export interface RemoteLimits {
@@ -52,9 +52,7 @@ export class HostedSessions {
     access: Access,
     openStream: () => S,
   ): { stream: S; onBroken: () => void } {
-    if (this.isClosed) {
-      throw retriable(503, 'SEMAPHORE_CLOSED', 'The server shuts down', RETRY_AFTER_MS);
-    }
+    if (this.isClosed) throw retriable(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
     const kept = this.bySecret.get(wish.secret) ?? this.open(wish, access);
     requireOwner(kept.session, access);
     const stream = openStream();
@@ -113,7 +111,7 @@ export class HostedSessions {
     const own = [...this.bySecret.values()].filter(({ session }) => session.owner === access.name);
     if (own.length >= maxSessions) {
       const message = `The API key has ${maxSessions} sessions open, which is as many as it may`;
-      throw retriable(429, 'TOO_MANY_SESSIONS', message, RETRY_AFTER_MS);
+      throw retriable(429, 'TOO_MANY_SESSIONS', message);
     }
     const { clock } = this.store;
     const kept: Kept = {
