@@ -83,6 +83,11 @@ export function refuseUnknown(options: object, names: readonly string[], place =
   }
 }
 
+/** @throws {InvalidOptionsError} */
+export function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw new InvalidOptionsError(name, value, 'a function');
+}
+
 /** Makes errors of a check say where the checked options stand. */
 export function checkedAt<T>(where: string, check: () => T): T {
   try {

@@ -1,11 +1,13 @@
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import { type AsyncTwin, asyncTwin } from './async-twin.js';
 import { EventLog } from './core/event-log.js';
 import { healthOf } from './core/health.js';
 import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
 import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
+import { requireFunction } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
 import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
@@ -36,10 +38,7 @@ import {
 import { startTelemetry } from './telemetry/telemetry.js';
 
 /** A method that runs under a permit: it waits for one first. */
-export type Bound<This, Args extends unknown[], Result> = (
-  this: This,
-  ...args: Args
-) => Promise<Awaited<Result>>;
+export type Bound<This, Args extends unknown[], Result> = AsyncTwin<This, Args, Result>;
 
 /**
  * Semaphores by key. Injected where `SemaphoreModule` is imported; without Nest, made with `new` and ended by {@link close}.
@@ -131,18 +130,7 @@ export class SemaphoreService {
     options?: AcquireOptions,
   ): Bound<This, Args, Result> {
     requireFunction('fn', fn);
-    const call = (self: This, args: Args): Promise<Awaited<Result>> =>
-      this.withPermit(
-        key,
-        async (): Promise<Awaited<Result>> => await fn.apply(self, args),
-        options,
-      );
-    const bound: Bound<This, Args, Result> = function (...args) {
-      return call(this, args);
-    };
-    Object.defineProperty(bound, 'name', { value: fn.name, configurable: true });
-    Object.defineProperty(bound, 'length', { value: fn.length, configurable: true });
-    return bound;
+    return asyncTwin(fn, (work) => this.withPermit(key, work, options));
   }
 
   /**
@@ -255,8 +243,4 @@ export class SemaphoreService {
   close(): Promise<void> {
     return this.internals.core.close();
   }
-}
-
-function requireFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw new InvalidOptionsError(name, value, 'a function');
 }

@@ -1,3 +1,5 @@
+import { type AsyncTwin, asyncTwin } from '../async-twin.js';
+import { requireFunction } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
@@ -10,10 +12,7 @@ import {
 } from './single-flight.options.js';
 
 /** A function whose equal calls are one: the same, made async. */
-export type Wrapped<This, Args extends unknown[], Result> = (
-  this: This,
-  ...args: Args
-) => Promise<Awaited<Result>>;
+export type Wrapped<This, Args extends unknown[], Result> = AsyncTwin<This, Args, Result>;
 
 /**
  * Of all processes that ask for the same thing at the same time, one does the work; all get its result, or its error.
@@ -66,16 +65,9 @@ export class SingleFlightService {
       throw new InvalidOptionsError('key', name, 'given, for a function without a name');
     }
     resolveFlightOptions(rest);
-    const call = async (self: This, args: Args): Promise<Awaited<Result>> => {
-      const work = async (): Promise<Awaited<Result>> => await fn.apply(self, args);
-      return this.run(this.keyOf(name, ...args), work, rest);
-    };
-    const wrapped: Wrapped<This, Args, Result> = function (...args) {
-      return call(this, args);
-    };
-    Object.defineProperty(wrapped, 'name', { value: fn.name, configurable: true });
-    Object.defineProperty(wrapped, 'length', { value: fn.length, configurable: true });
-    return wrapped;
+    return asyncTwin(fn, async (work, args): Promise<Awaited<Result>> =>
+      this.run(this.keyOf(name, ...args), work, rest),
+    );
   }
 
   /**
@@ -100,8 +92,4 @@ export class SingleFlightService {
   private get flights(): LocalFlights {
     return LocalFlights.of(internalsOf(this.semaphores).core);
   }
-}
-
-function requireFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw new InvalidOptionsError(name, value, 'a function');
 }
