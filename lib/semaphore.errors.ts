@@ -124,6 +124,12 @@ export function detailOf(error: unknown): string {
   }
 }
 
+/** What the store could not do, as the error for one key. */
+export function asStoreError(key: string, cause: unknown): StoreUnavailableError {
+  if (cause instanceof StoreUnavailableError) return cause.of(key);
+  return new StoreUnavailableError(detailOf(cause), key, cause);
+}
+
 /** The service shuts down: it takes no new acquisitions, and its waiters get this error. */
 export class SemaphoreClosedError extends SemaphoreError {
   readonly code = 'SEMAPHORE_CLOSED';

@@ -1,5 +1,6 @@
 import {
   AcquireAbortedError,
+  asStoreError,
   PermitLostError,
   SemaphoreClosedError,
   SemaphoreError,
@@ -18,7 +19,6 @@ import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
 import type { LocalPasses } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
-import { asStoreError } from './outage.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { PermitsById } from './permits-by-id.js';

@@ -1,4 +1,3 @@
-import { StoreUnavailableError } from '../semaphore.errors.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 
 /** A time in which the store cannot be reached. Those who wait for it are given up once it lasts too long. */
@@ -27,10 +26,4 @@ export class Outage {
     this.since = undefined;
     return lasted;
   }
-}
-
-export function asStoreError(key: string, cause: unknown): StoreUnavailableError {
-  if (cause instanceof StoreUnavailableError) return cause.of(key);
-  const detail = cause instanceof Error ? cause.message : String(cause);
-  return new StoreUnavailableError(detail, key, cause);
 }
