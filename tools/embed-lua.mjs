@@ -1,7 +1,8 @@
 /**
  * Writes the Lua scripts of the Redis store into one TypeScript module, so that the published package
- * carries them as plain strings. Files whose name starts with a digit are joined in name order into
- * `semaphoreScript`; every other `some-name.lua` becomes `someNameScript`.
+ * carries them as plain strings. What has a name that starts with a digit is joined in name order into
+ * `semaphoreScript`, a folder `5-some-name` as the function `defineSomeName`, whose body is in its files; every other
+ * `some-name.lua` becomes `someNameScript`.
  */
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 
@@ -9,15 +10,15 @@ const folder = new URL('../lib/store/redis/scripts/', import.meta.url);
 const target = new URL('embedded.ts', folder);
 
 const names = (await readdir(folder).catch(() => []))
-  .filter((name) => name.endsWith('.lua'))
+  .filter((name) => name.endsWith('.lua') || !name.includes('.'))
   .sort();
 if (names.length > 0) {
   const isPart = (name) => /^\d/.test(name);
   const parts = names.filter(isPart);
   const scripts = names
     .filter((name) => !isPart(name))
-    .map((name) => ({ constant: `${camelCase(name.replace(/\.lua$/, ''))}Script`, files: [name] }));
-  if (parts.length > 0) scripts.unshift({ constant: 'semaphoreScript', files: parts });
+    .map((name) => ({ constant: `${camelCase(name.replace(/\.lua$/, ''))}Script`, parts: [name] }));
+  if (parts.length > 0) scripts.unshift({ constant: 'semaphoreScript', parts });
 
   const blocks = await Promise.all(scripts.map(render));
   await writeIfChanged(
@@ -25,10 +26,16 @@ if (names.length > 0) {
   );
 }
 
-async function render({ constant, files }) {
-  const sources = await Promise.all(files.map((name) => readFile(new URL(name, folder), 'utf8')));
-  const lines = sources.flatMap((source) => strip(source));
+async function render({ constant, parts }) {
+  const lines = (await Promise.all(parts.map((name) => linesOf(name)))).flat();
   return `export const ${constant} = ${JSON.stringify(inlined(lines).join('\n'))};\n`;
+}
+
+async function linesOf(part) {
+  if (part.endsWith('.lua')) return strip(await readFile(new URL(part, folder), 'utf8'));
+  const names = (await readdir(new URL(part, folder))).sort();
+  const bodies = await Promise.all(names.map((name) => linesOf(`${part}/${name}`)));
+  return [`function ${camelCase(part.replace(/^\d+/, 'define'))}()`, ...bodies.flat(), 'end'];
 }
 
 /**

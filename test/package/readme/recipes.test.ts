@@ -168,7 +168,9 @@ describe('README.md, typed in', () => {
 /** What the scripts call, in lower case. */
 async function commandsOfScripts(): Promise<string[]> {
   const folder = join(root, 'lib/store/redis/scripts');
-  const files = readdirSync(folder).filter((name) => name.endsWith('.lua'));
+  const files = readdirSync(folder, { encoding: 'utf8', recursive: true }).filter((name) =>
+    name.endsWith('.lua'),
+  );
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
   const calls = texts.join('\n').matchAll(/\b(?:call|send)\('([A-Z]+)'/g);
   const names = [...new Set([...calls].map(([, name = '']) => name.toLowerCase()))];

@@ -1,6 +1,6 @@
 -- Operations on semaphores, any number of them, each atomic, in the order in which they were issued.
 --
--- KEYS  for each operation: K, H, Q; of a flight: K, R, Q (5c-flights.lua)
+-- KEYS  for each operation: K, H, Q; of a flight: K, R, Q (5-seldom/3-flights.lua)
 -- ARGV  prefix, client, notAfter, the highest token that the client knows,
 --       then each operation: its code and arguments in one text (4-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }

@@ -1,5 +1,5 @@
 -- Single flights, without what the rest would cost: a look, and the end of a flight, for which others wait. R and what is
--- told are those of 5c-flights.lua.
+-- told are those of 5-seldom/3-flights.lua.
 
 local KEEP_MS, KEEP = 10000, '10000'
 local FORGOTTEN_MS = 86400000

@@ -5,7 +5,8 @@ local TOKENS_A_GRANT = 1000
 
 local defineSeldom, defined
 
--- What is seldom needed, by name (5-seldom.lua): defined when it is.
+-- What is seldom needed, by name: the folder 5-seldom is the body of defineSeldom. To define that takes about as long as all
+-- that a usual call does.
 local function seldom()
   defined = defined or defineSeldom()
   return defined

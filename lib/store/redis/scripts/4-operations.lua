@@ -1,4 +1,4 @@
--- Each takes its text, without the code, and returns its answer. Others are in 5b-operations.lua and 5c-flights.lua.
+-- Each takes its text, without the code, and returns its answer. Others are in the folder 5-seldom.
 local operations = {}
 
 -- The answer to an acquire under an id that holds; nil when it does not.

@@ -59,6 +59,3 @@ operations.X = function(s)
   end
   return 1
 end
-
-return { operations = operations, alive = alive, sweep = sweep, bury = bury }
-end

@@ -1,8 +1,7 @@
--- To define this takes about as long as all that a usual call does.
-function defineSeldom()
+-- Who waits no longer: the signs of life of clients, and the ends of leases.
+
 local DEAD_MS = 3400
 local DROPPED_MS = 10000
-local operations = {}
 
 local function alive(s, client)
   write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))

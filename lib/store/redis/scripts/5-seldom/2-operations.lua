@@ -1,3 +1,5 @@
+local operations = {}
+
 -- C  "id member": neither waits nor holds any more, unless another client has taken it over
 operations.C = function(s, text)
   local id, member = match(text, '^(%S+) (.*)$')

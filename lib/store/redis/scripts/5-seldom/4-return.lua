@@ -1,0 +1,2 @@
+-- What seldom() gives to the rest of the script.
+return { operations = operations, alive = alive, sweep = sweep, bury = bury }
