@@ -1,5 +1,5 @@
 import calculateSlot from 'cluster-key-slot';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
@@ -42,7 +42,7 @@ const RETRY_AFTER_MS = 25;
 /** The answer to a release that released. */
 const DONE = 1;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
-const SHA = createHash('sha1').update(semaphoreScript).digest('hex');
+const SHA = hash('sha1', semaphoreScript);
 
 /** Answers of a server that cannot do it now, but did nothing. */
 const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;

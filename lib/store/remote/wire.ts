@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -170,5 +170,5 @@ export function snapshotFromWire(value: unknown): StoreSnapshot {
 
 /** The name of a session in snapshots. Nobody who reads it there can take up the session, or listen to its grants. */
 export function clientIdOf(name: string, session: string): string {
-  return `${name}:${createHash('sha256').update(session).digest('base64url').slice(0, 11)}`;
+  return `${name}:${hash('sha256', session, 'base64url').slice(0, 11)}`;
 }
