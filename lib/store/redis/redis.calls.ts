@@ -1,7 +1,7 @@
 import calculateSlot from 'cluster-key-slot';
 import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
-import { StoreUnavailableError } from '../../semaphore.errors.js';
+import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import {
   inParts,
@@ -104,7 +104,7 @@ export class RedisCalls {
       const end = this.clock.now() + this.timeoutMs;
       const limit = this.limits.start(end, () => reject(this.noAnswer(this.timeoutMs)));
       reply
-        .then(resolve, (error: unknown) => reject(this.unavailable(error)))
+        .then(resolve, (error: unknown) => reject(unavailable(error)))
         .finally(() => this.limits.stop(limit));
     });
   }
@@ -269,7 +269,7 @@ export class RedisCalls {
   }
 
   private fail(batch: Batch, operations: readonly Operation[], error: Error): void {
-    const { detail, cause } = this.unavailable(error);
+    const { detail, cause } = unavailable(error);
     const isDoubtful = batch.refusal !== undefined && batch.refusal !== codeOf(error);
     const nothingDone = batch.nothingDone && !isDoubtful;
     for (const operation of operations) {
@@ -277,12 +277,11 @@ export class RedisCalls {
       operation.failed(new StoreUnavailableError(detail, key, cause, nothingDone));
     }
   }
+}
 
-  private unavailable(cause: unknown): StoreUnavailableError {
-    if (cause instanceof StoreUnavailableError) return cause;
-    const detail = cause instanceof Error ? cause.message : `no answer in ${this.timeoutMs} ms`;
-    return new StoreUnavailableError(detail, undefined, cause);
-  }
+function unavailable(cause: unknown): StoreUnavailableError {
+  if (cause instanceof StoreUnavailableError) return cause;
+  return new StoreUnavailableError(detailOf(cause), undefined, cause);
 }
 
 /** What errors of a server begin with. */
