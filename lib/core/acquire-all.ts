@@ -1,4 +1,4 @@
-import { PermitLostError } from '../semaphore.errors.js';
+import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import { BorrowedPermit } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
@@ -29,15 +29,19 @@ async function acquireInOrder(
 ): Promise<Permit> {
   const since = core.clock.now();
   const permits = new Map<string, Permit>();
+  const meanwhile = keptAlive(options);
   try {
     for (const key of keys.toSorted()) {
-      permits.set(key, await acquireOne(core, context, key, options, since));
+      permits.set(key, await acquireOne(core, context, key, meanwhile, since));
     }
+    if (meanwhile !== options) await restart(permits.values(), options);
     for (const { key, id, isHeld } of permits.values()) {
       if (!isHeld) throw new PermitLostError(key, id, 'expired');
     }
   } catch (error) {
-    for (const permit of permits.values()) discard(permit);
+    const discarded = Promise.all(Array.from(permits.values(), discard));
+    // Whoever is told that a key is taken finds none of the others taken.
+    if (error instanceof PermitUnavailableError) await discarded;
     throw error;
   }
   const [first, ...others] = keys.map((key) => permits.get(key) as Permit);
@@ -55,7 +59,21 @@ function acquireOne(
   return own ? Promise.resolve(new BorrowedPermit(own)) : core.acquire(key, options, since);
 }
 
-function discard(permit: Permit): void {
-  if (permit instanceof HeldPermit) permit.discard();
-  else void permit.release();
+/** Options by which a permit lasts until all the others are there. */
+function keptAlive(options: ResolvedOptions): ResolvedOptions {
+  const { renew, maxHoldMs, leaseMs } = options;
+  if (leaseMs === Infinity || (renew && maxHoldMs === Infinity)) return options;
+  return { ...options, renew: true, maxHoldMs: Infinity };
+}
+
+async function restart(permits: Iterable<Permit>, options: ResolvedOptions): Promise<void> {
+  const renewals: Promise<void>[] = [];
+  for (const permit of permits) {
+    if (permit instanceof HeldPermit) renewals.push(permit.restart(options));
+  }
+  await Promise.all(renewals);
+}
+
+function discard(permit: Permit): Promise<unknown> {
+  return permit instanceof HeldPermit ? permit.discard() : permit.release();
 }

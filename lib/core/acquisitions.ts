@@ -126,6 +126,7 @@ export class Acquisitions {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    this.local.close();
     for (const entry of this.parts.entries.values()) {
       if (entry instanceof Waiter) {
         this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));

@@ -9,7 +9,8 @@ import type { Waiter } from './waiter.js';
 /** What a permit needs of its keeper. */
 export interface PermitKeeper {
   now(): number;
-  renew(permit: HeldPermit, leaseMs: number): Promise<void>;
+  /** @param isSilent it is no event */
+  renew(permit: HeldPermit, leaseMs: number, isSilent?: boolean): Promise<void>;
   release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome>;
   /** Takes note that the lease has ended. */
   lose(permit: HeldPermit, reason: LostReason): void;
@@ -23,7 +24,9 @@ export class HeldPermit implements Permit, Timed {
   readonly acquiredAt: number;
   readonly fencingToken: number;
   readonly degraded = false;
-  readonly options: ResolvedOptions;
+  options: ResolvedOptions;
+  /** Since when `maxHoldMs` counts. */
+  keptSince: number;
   expiresAt: number;
 
   /** Why it is held no more. */
@@ -35,7 +38,7 @@ export class HeldPermit implements Permit, Timed {
   wakeAt = Infinity;
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
-  /** How often it was passed on within this process, and since when it may be. */
+  /** How often it was passed on within this process, and since when. */
   passes = 0;
   passedSince: number;
   /** The limit when it was granted. */
@@ -60,13 +63,15 @@ export class HeldPermit implements Permit, Timed {
     this.#probe = waiter.probe;
     this.key = waiter.key;
     this.options = waiter.options;
-    this.weight = waiter.options.weight;
+    // Who asked for more than a limit that was lowered has all there is.
+    this.weight = Math.min(waiter.options.weight, grant.permits);
     this.label = waiter.options.label;
     this.acquiredAt = grant.acquiredAt;
     this.fencingToken = grant.fencingToken;
     this.expiresAt = grant.expiresAt;
     this.provisional = grant.provisional;
     this.deadline = deadline;
+    this.keptSince = heldSince;
     this.passedSince = heldSince;
     this.permits = grant.permits;
   }
@@ -107,8 +112,15 @@ export class HeldPermit implements Permit, Timed {
   }
 
   /** Releases a permit that nobody got to see. */
-  discard(): void {
-    this.releasing ??= this.#keeper.release(this, 0);
+  discard(): Promise<ReleaseOutcome> {
+    return (this.releasing ??= this.#keeper.release(this, 0));
+  }
+
+  /** Its time begins anew, by these options: it was taken before it was of use. */
+  restart(options: ResolvedOptions): Promise<void> {
+    this.options = options;
+    this.keptSince = this.#keeper.now();
+    return this.#keeper.renew(this, options.leaseMs, true);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

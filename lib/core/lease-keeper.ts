@@ -1,4 +1,4 @@
-import type { LostReason } from '../semaphore.errors.js';
+import { type LostReason, StoreUnavailableError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
@@ -70,8 +70,8 @@ export class LeaseKeeper implements PermitKeeper {
     }
   }
 
-  /** @param isClaim a part of the acquisition, and no event */
-  async renew(permit: HeldPermit, leaseMs: number, isClaim = false): Promise<void> {
+  /** @param isSilent a part of the acquisition, and no event */
+  async renew(permit: HeldPermit, leaseMs: number, isSilent = false): Promise<void> {
     validateLease(leaseMs, permit.key);
     if (!permit.isHeld) throw permit.lostError();
     const renewal = ++permit.renewals;
@@ -85,11 +85,13 @@ export class LeaseKeeper implements PermitKeeper {
     } catch (error) {
       const holder = this.successorOf(permit);
       if (isLatest(holder, renewal)) this.plan(holder, retryRenewal(holder, this.now()));
+      else if (mayBeDone(error)) this.shorten(holder, now + leaseMs);
       throw error;
     }
     const holder = this.successorOf(permit);
     if (lease === null) this.lose(holder, 'expired');
-    else if (isLatest(holder, renewal)) this.renewed(holder, lease, isClaim);
+    else if (isLatest(holder, renewal)) this.renewed(holder, lease, isSilent);
+    else this.shorten(holder, lease.deadline);
     if (permit.over !== undefined) throw permit.lostError();
   }
 
@@ -141,7 +143,7 @@ export class LeaseKeeper implements PermitKeeper {
     };
     const next = new HeldPermit(waiter, permit.id, grant, now, permit.deadline, this);
     next.passes = permit.passes + 1;
-    next.passedSince = permit.passedSince;
+    next.passedSince = permit.passes === 0 ? now : permit.passedSince;
     next.renewals = permit.renewals;
     this.parts.entries.set(next.id, next);
     this.plan(next, permit.renewAt);
@@ -154,13 +156,21 @@ export class LeaseKeeper implements PermitKeeper {
     return entry instanceof HeldPermit ? entry : permit;
   }
 
-  private renewed(permit: HeldPermit, lease: Lease, isClaim: boolean): void {
+  private renewed(permit: HeldPermit, lease: Lease, isSilent: boolean): void {
     const now = this.now();
     permit.provisional = false;
     permit.expiresAt = lease.expiresAt;
     permit.deadline = safely(lease.deadline, now);
     this.plan(permit, nextRenewal(permit, now));
-    if (!isClaim) this.parts.reporter.renewed(permit, lease.expiresAt);
+    if (!isSilent) this.parts.reporter.renewed(permit, lease.expiresAt);
+  }
+
+  /** A renewal that was sent again may be done after later ones, and make their lease shorter. */
+  private shorten(permit: HeldPermit, deadline: number): void {
+    if (permit.over !== undefined) return;
+    const now = this.now();
+    permit.deadline = Math.min(permit.deadline, safely(deadline, now));
+    this.plan(permit, Math.min(permit.renewAt, nextRenewal(permit, now)));
   }
 
   private plan(permit: HeldPermit, renewAt: number): void {
@@ -174,6 +184,10 @@ export class LeaseKeeper implements PermitKeeper {
     this.parts.entries.delete(permit.id);
     if (permit.options.localPasses > 0) this.parts.passes.end(permit.key);
   }
+}
+
+function mayBeDone(error: unknown): boolean {
+  return !(error instanceof StoreUnavailableError && error.nothingDone);
 }
 
 function isLatest(permit: HeldPermit, renewal: number): boolean {

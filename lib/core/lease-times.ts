@@ -27,20 +27,23 @@ export function nextRenewal(permit: HeldPermit, now: number): number {
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
   const renewAt = onGrid(due, leaseMs / 6, now);
-  return renewAt - permit.heldSince <= maxHoldMs ? renewAt : Infinity;
+  return renewAt - permit.keptSince <= maxHoldMs ? renewAt : Infinity;
 }
 
 /** Whether to ask, when the store was away, if it still knows the permit: a renewal must not prolong more than it would. */
 export function isConfirmed(permit: HeldPermit, now: number): boolean {
   const { leaseMs, renew, maxHoldMs } = permit.options;
-  if (leaseMs === Infinity) return true;
-  return renew && now - permit.heldSince <= maxHoldMs && permit.deadline - now <= leaseMs;
+  // It may have been renewed for a while only.
+  if (leaseMs === Infinity) return permit.deadline === Infinity;
+  return renew && now - permit.keptSince <= maxHoldMs && permit.deadline - now <= leaseMs;
 }
 
 /** When to try again after a renewal that failed. */
 export function retryRenewal(permit: HeldPermit, now: number): number {
-  const { leaseMs, renew, maxHoldMs } = permit.options;
-  const isStillRenewed = renew && now - permit.heldSince <= maxHoldMs;
+  const { leaseMs, maxHoldMs } = permit.options;
+  const isStillRenewed = isKeptAlive(permit.options)
+    ? now - permit.keptSince <= maxHoldMs
+    : permit.deadline === Infinity;
   if (!permit.provisional && !isStillRenewed) return Infinity;
   const delay = Math.min(MAX_RETRY_MS, leaseMs / 10);
   return onGrid(now + delay, delay / 2, now);

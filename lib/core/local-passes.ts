@@ -3,8 +3,8 @@ import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
 import type { Waiter } from './waiter.js';
 
-/** Other processes wait this much longer at most. */
-const PASS_WITHIN_MS = 20;
+/** Other processes wait this much longer at most, and for the work that has begun by then. */
+const PASS_WITHIN_MS = 100;
 
 /** Whatever is left of the lease is a new holder's. */
 const MIN_LEFT_MS = 1000;
@@ -71,7 +71,7 @@ export class LocalPasses {
     // Tokens of others may lie between those of two passes, unless there can be no others.
     if (permit.weight < permit.permits) return undefined;
     const leftMs = permit.deadline - now;
-    if (now - permit.passedSince >= PASS_WITHIN_MS) return undefined;
+    if (permit.passes > 0 && now - permit.passedSince >= PASS_WITHIN_MS) return undefined;
     if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;
     // Only the first: nobody is passed over.
     const [first] = line.waiters;

@@ -10,6 +10,7 @@ interface LocalKey {
 /** Counts within this process while the store is away, by `onStoreFailure: 'local'`. */
 export class LocalPermits {
   private readonly keys = new Map<string, LocalKey>();
+  private isClosed = false;
 
   /**
    * @param heldOfStore weights of the key which this process holds by the store: they count too
@@ -49,18 +50,28 @@ export class LocalPermits {
     this.serve(key);
   }
 
+  /** Lets nobody in any more. */
+  close(): void {
+    this.isClosed = true;
+  }
+
   /** Lets in who fits. Also to be called when this process gave back a permit of the store. */
   serve(key: string): void {
     const local = this.keys.get(key);
     if (local === undefined) return;
     let first = local.queue[0];
-    while (first && this.fits(local, first)) {
+    while (first && this.isNext(local, first)) {
       local.queue.shift();
       local.held += first.options.weight;
       this.grant(first);
       first = local.queue[0];
     }
     if (local.held === 0 && local.queue.length === 0) this.keys.delete(key);
+  }
+
+  private isNext(local: LocalKey, waiter: Waiter): boolean {
+    // Waiters of one signal give up one after another.
+    return !this.isClosed && waiter.options.signal?.aborted !== true && this.fits(local, waiter);
   }
 
   private fits(local: LocalKey, { key, options }: Waiter): boolean {

@@ -6,6 +6,7 @@ import type { Permit } from './permit.js';
 export class PermitSet implements Permit {
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
+  private stopWatching: (() => void) | undefined;
   private readonly first: Permit;
 
   /** @param parts one permit a key, at least one, in the order in which they were asked for */
@@ -79,16 +80,24 @@ export class PermitSet implements Permit {
   }
 
   private async releaseParts(): Promise<ReleaseOutcome> {
+    this.stopWatching?.();
     const outcomes = await Promise.all(this.parts.map((part) => part.release()));
     return outcomes.includes('expired') ? 'expired' : 'released';
   }
 
   private watchParts(): AbortController {
     const controller = new AbortController();
-    for (const { signal } of this.parts) {
-      if (signal.aborted) controller.abort(signal.reason);
-      else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
-    }
+    const signals = this.parts.map(({ signal }) => signal);
+    const check = (): void => {
+      const aborted = signals.find((signal) => signal.aborted);
+      if (aborted !== undefined) controller.abort(aborted.reason);
+    };
+    for (const signal of signals) signal.addEventListener('abort', check);
+    // Borrowed ones outlive the set.
+    this.stopWatching = () => {
+      for (const signal of signals) signal.removeEventListener('abort', check);
+    };
+    check();
     return controller;
   }
 }

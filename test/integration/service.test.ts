@@ -201,6 +201,7 @@ describe('Several keys', () => {
     withServices(async (one, other) => {
       const busy = await one.acquire('b');
       expect(await other.tryAcquire(['a', 'b', 'c'])).toBeNull();
+      expect((await one.inspect('a')).held).toBe(0);
       expect(await rejection(other.acquire(['a', 'b'], { waitMs: 50 }))).toMatchObject({
         reason: 'timeout',
       });

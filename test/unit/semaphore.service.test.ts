@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Permit } from '../../lib/core/permit.js';
 import { NamedSemaphore } from '../../lib/named-semaphore.js';
@@ -80,7 +81,6 @@ describe('tryAcquire', () => {
     expect(permit?.isHeld).toBe(true);
     expect(await semaphores.tryAcquire('k')).toBeNull();
     expect(await semaphores.tryAcquire(['free', 'k'])).toBeNull();
-    await clock.advance(0);
     expect(await heldOf('free')).toBe(0);
   });
 });
@@ -135,10 +135,30 @@ describe('several keys', () => {
     expect(await heldOf('a')).toBe(0);
   });
 
+  test.each([
+    { renew: false, leaseMs: 600 },
+    { renew: false, leaseMs: 1500 },
+    { maxHoldMs: 800, leaseMs: 600 },
+  ])('have their whole time before them when the last one is there: %j', async (options) => {
+    const b = await semaphores.acquire('b');
+    const all = semaphores.acquire(['a', 'b'], options);
+    await clock.advance(2000);
+    await b.release();
+    const permit = await all;
+    expect(permit.remainingMs).toBeGreaterThan(0.9 * options.leaseMs);
+    const heldMs = Math.max(options.leaseMs, options.maxHoldMs ?? 0);
+    await clock.advance(0.9 * heldMs);
+    expect(permit.isHeld).toBe(true);
+    await clock.advance(options.leaseMs + 1000);
+    expect(permit.isHeld).toBe(false);
+  });
+
   test('are rejected when one is lost while another is waited for', async () => {
     const b = await semaphores.acquire('b');
-    const all = semaphores.acquire(['a', 'b'], { leaseMs: 100, renew: false });
+    const all = semaphores.acquire(['a', 'b']);
     await clock.advance(500);
+    const [holder] = (await semaphores.inspect('a')).holders;
+    await semaphores.forceRelease('a', holder?.id ?? '');
     await b.release();
     await expect(all).rejects.toBeInstanceOf(PermitLostError);
     await clock.advance(0);
@@ -224,6 +244,27 @@ describe('reentrant', () => {
     await permit.release();
     expect(await heldOf('k')).toBe(0);
   });
+
+  test('leaves no listener on the outer permit, of several keys either', async () => {
+    await semaphores.withPermit('k', async ({ signal }) => {
+      for (let i = 0; i < 20; i++) {
+        const inner = await semaphores.acquire(['k', `other ${i}`], options);
+        expect(inner.signal.aborted).toBe(false);
+        await inner.release();
+      }
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    });
+  });
+});
+
+test('who weighs more than a limit that was lowered has all there is, and says so', async () => {
+  const before = await semaphores.acquire('k', { permits: 5, weight: 5 });
+  const next = semaphores.acquire('k', { permits: 5, weight: 5 });
+  await semaphores.setPermits('k', 2);
+  await before.release();
+  const permit = await next;
+  const { held, holders } = await semaphores.inspect('k');
+  expect([permit.weight, holders[0]?.weight, held]).toEqual([2, 2, 2]);
 });
 
 describe('a named semaphore', () => {

@@ -277,6 +277,21 @@ describe("onStoreFailure 'local'", () => {
     expect(await holder.release()).toBe('released');
   });
 
+  test('lets nobody in while all are sent away, or whose own signal is aborted', async () => {
+    const holder = await local();
+    const both = [local({ weight: 2 }), local()];
+    await store.clock.advance(0);
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    const given = [local({ weight: 2, priority: 2, signal }), local({ priority: 1, signal })];
+    await store.clock.advance(0);
+    aborter.abort();
+    for (const one of given) await expect(one).rejects.toMatchObject({ code: 'SEMAPHORE_ABORTED' });
+    semaphores.beginClose();
+    for (const one of both) await expect(one).rejects.toMatchObject({ code: 'SEMAPHORE_CLOSED' });
+    expect(await holder.release()).toBe('released');
+  });
+
   test('ignores what the store says later about the same acquisition', async () => {
     await local({ weight: 2 });
     const waiting = semaphores.acquire('k', { onStoreFailure: 'local', permits: 2 });

@@ -250,6 +250,60 @@ describe('renew(ms)', () => {
     await renewed;
     expect(permit.remainingMs).toBeLessThanOrEqual(500);
   });
+
+  test('that was sent again, and is done after a later one, leaves the shorter lease', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 30_000 });
+    const earlier = permit.renew(1000);
+    const later = permit.renew(20_000);
+    const [first, second] = [await store.take('renew'), await store.take('renew')];
+    second.answer(store.lease(20_000));
+    await later;
+    expect(permit.remainingMs).toBeGreaterThan(19_000);
+    first.answer(store.lease(1000));
+    await earlier;
+    expect(permit.remainingMs).toBeLessThanOrEqual(1000);
+    // It is renewed in time.
+    await store.clock.advance(700);
+    expect(store.count('renew')).toBe(1);
+  });
+
+  test('whose fate is unknown may have been done after a later one', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 30_000, renew: false });
+    const [earlier, later] = [permit.renew(1000), permit.renew(20_000)];
+    const [first, second] = [await store.take('renew'), await store.take('renew')];
+    second.answer(store.lease(20_000));
+    await later;
+    first.fail(new StoreUnavailableError('no reply'));
+    await expect(earlier).rejects.toBeInstanceOf(StoreUnavailableError);
+    expect(permit.remainingMs).toBeLessThanOrEqual(1000);
+  });
+
+  test('that was certainly not done changes nothing', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: 30_000, renew: false });
+    const [earlier, later] = [permit.renew(1000), permit.renew(20_000)];
+    const [first, second] = [await store.take('renew'), await store.take('renew')];
+    second.answer(store.lease(20_000));
+    await later;
+    first.fail(new StoreUnavailableError('refused', 'k', undefined, true));
+    await expect(earlier).rejects.toBeInstanceOf(StoreUnavailableError);
+    expect(permit.remainingMs).toBeGreaterThan(19_000);
+  });
+
+  test('that ends an endless lease stays, also when the store was away or did not answer', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: Infinity });
+    const renewed = permit.renew(4000);
+    (await store.take('renew')).answer(store.lease(4000));
+    await renewed;
+    store.client.down(new Error('away'));
+    store.client.up();
+    const again = permit.renew(3000);
+    (await store.take('renew')).fail(new StoreUnavailableError('no reply'));
+    await expect(again).rejects.toBeInstanceOf(StoreUnavailableError);
+    await store.clock.advance(2900);
+    expect(store.count('renew')).toBe(0);
+    await store.clock.advance(100);
+    expect(permit.isHeld).toBe(false);
+  });
 });
 
 describe('release', () => {
