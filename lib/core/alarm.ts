@@ -9,6 +9,9 @@ export interface Timed {
 /** Items due within this time are kept apart: the others are looked through once in it, however many timers fire. */
 const WINDOW_MS = 250;
 
+/** What ended while the machine slept is noticed within this time after it woke. */
+const NOTICED_WITHIN_MS = 1000;
+
 /**
  * One timer for all permits and waiters: most are gone before they are due, and cost no timer then.
  * `wake` may change `items`.
@@ -26,7 +29,7 @@ export class Alarm<T extends Timed> {
     private readonly items: ReadonlyMap<string, T>,
     private readonly wake: (item: T, now: number) => void,
   ) {
-    this.timer = new EarliestTimer(clock, () => this.ring());
+    this.timer = new EarliestTimer(clock, () => this.ring(), NOTICED_WITHIN_MS);
   }
 
   /** To be called when an item is new, or is due at another time. */

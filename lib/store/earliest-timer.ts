@@ -5,9 +5,11 @@ export class EarliestTimer {
   private ringsAt = Infinity;
   private stopTimer: StopTimer = () => undefined;
 
+  /** @param longestMs how late it may ring after the machine slept, when timers stand still and the clock does not */
   constructor(
     private readonly clock: Clock,
     private readonly onRing: () => void,
+    private readonly longestMs = Infinity,
   ) {}
 
   /** @param time by the clock; Infinity: never */
@@ -23,10 +25,15 @@ export class EarliestTimer {
   private ringAt(time: number): void {
     this.stopTimer();
     this.ringsAt = time;
-    this.stopTimer = this.clock.schedule(this.ring, time - this.clock.now());
+    const delayMs = Math.min(time - this.clock.now(), this.longestMs);
+    this.stopTimer = this.clock.schedule(this.ring, delayMs);
   }
 
   private readonly ring = (): void => {
+    if (this.ringsAt - this.clock.now() >= 1) {
+      this.ringAt(this.ringsAt);
+      return;
+    }
     this.ringsAt = Infinity;
     this.onRing();
   };

@@ -200,6 +200,18 @@ describe('the end of the lease', () => {
     expect(await permit.release()).toBe('expired');
   });
 
+  test.each([true, false])(
+    'is told soon after the machine slept, renewed %s: its timers stood still',
+    async (renew) => {
+      const permit = await store.hold(semaphores, { leaseMs: 30_000, renew });
+      const { signal } = permit;
+      await store.clock.advance(500);
+      store.clock.block(3_600_000);
+      await store.clock.advance(1000);
+      expect(signal.reason).toBeInstanceOf(PermitLostError);
+    },
+  );
+
   test('by force is told at once', async () => {
     const permit = await store.hold(semaphores, {});
     const { signal } = permit;
