@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Permit } from './permit.js';
-import { PermitSet } from './permit-set.js';
+import { partsOf } from './permit-set.js';
 import type { Scope } from './scope.js';
 
 interface Held {
@@ -27,9 +27,11 @@ export class HeldContext {
   }
 
   run<T>(permit: Permit, task: () => T): T {
-    const own = permit instanceof PermitSet ? permit.parts : [permit];
     const { permits = [], scopes = [] } = this.storage.getStore() ?? {};
-    return this.storage.run({ permits: [...permits.filter(isHeld), ...own], scopes }, task);
+    return this.storage.run(
+      { permits: [...permits.filter(isHeld), ...partsOf(permit)], scopes },
+      task,
+    );
   }
 
   runIn<T>(scope: Scope, task: () => T): T {

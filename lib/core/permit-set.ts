@@ -2,6 +2,11 @@ import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Permit } from './permit.js';
 
+/** One permit a key. */
+export function partsOf(permit: Permit): readonly Permit[] {
+  return permit instanceof PermitSet ? permit.parts : [permit];
+}
+
 /** Several permits as one: it is held while all of them are. */
 export class PermitSet implements Permit {
   private controller: AbortController | undefined;

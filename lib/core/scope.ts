@@ -3,7 +3,7 @@ import { overlay, type ResolvedOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
-import { PermitSet } from './permit-set.js';
+import { partsOf } from './permit-set.js';
 import { SharedPermit } from './shared-permit.js';
 
 /** What a scope acquires with. */
@@ -55,7 +55,7 @@ export class Scope {
 
   /** Takes note of a permit whose own end comes with that of the scope. */
   adopt(permit: Permit): void {
-    for (const part of permit instanceof PermitSet ? permit.parts : [permit]) {
+    for (const part of partsOf(permit)) {
       const before = this.permits.get(part.key);
       if (before !== undefined) (this.replaced ??= []).push(before);
       this.permits.set(part.key, new SharedPermit(part.key, part));
