@@ -157,13 +157,7 @@ export function resolveOptions(
   ...levels: readonly (AcquireOptions | undefined)[]
 ): ResolvedOptions {
   const resolved = merge(DEFAULTS, OPTION_RULES, levels);
-  if (resolved.weight > resolved.permits) {
-    throw new InvalidOptionsError(
-      'weight',
-      resolved.weight,
-      `at most \`permits\` (${resolved.permits})`,
-    );
-  }
+  validateWeight(resolved);
   return resolved;
 }
 
@@ -184,7 +178,7 @@ export function overlay(
  * @throws {InvalidOptionsError}
  */
 export function validateOptions(options: SemaphoreOptions): void {
-  merge(DEFAULTS, OPTION_RULES, [options]);
+  const resolved = merge(DEFAULTS, OPTION_RULES, [options]);
   if ('signal' in options) {
     throw new InvalidOptionsError(
       'signal',
@@ -192,7 +186,12 @@ export function validateOptions(options: SemaphoreOptions): void {
       'left out: it is of a single call only',
     );
   }
-  if (options.permits !== undefined) resolveOptions(options);
+  if (options.permits !== undefined) validateWeight(resolved);
+}
+
+function validateWeight({ weight, permits }: ResolvedOptions): void {
+  if (weight <= permits) return;
+  throw new InvalidOptionsError('weight', weight, `at most \`permits\` (${permits})`);
 }
 
 /** @throws {InvalidOptionsError} */
