@@ -19,10 +19,10 @@ import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
 import type { LocalPasses } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
+import { onAbort } from './on-abort.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { PermitsById } from './permits-by-id.js';
-import { SignalWatch } from './signal-watch.js';
 import { UnkeptWaiter } from './unkept-permit.js';
 import { Waiter } from './waiter.js';
 
@@ -43,7 +43,6 @@ export interface AcquisitionsParts extends CoreParts {
  */
 export class Acquisitions {
   private readonly ids = new PermitIds();
-  private readonly signals = new SignalWatch();
   private readonly local: LocalPermits;
   private isClosed = false;
 
@@ -142,7 +141,7 @@ export class Acquisitions {
   }
 
   private listen(waiter: Waiter, signal: CancelSignal): void {
-    waiter.stopListening = this.signals.listen(signal, () => this.abort(waiter, signal.reason));
+    waiter.stopListening = onAbort(signal, () => this.abort(waiter, signal.reason));
   }
 
   private ask(waiter: Waiter): void {

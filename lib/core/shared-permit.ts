@@ -1,9 +1,7 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
 import { Abandonment, type CancelSignal } from './abandonment.js';
+import { onAbort } from './on-abort.js';
 import type { Permit } from './permit.js';
-import { SignalWatch } from './signal-watch.js';
-
-const signals = new SignalWatch();
 
 const ignore = (): void => undefined;
 
@@ -70,7 +68,7 @@ export class SharedPermit {
 
   private joinUntil(signal: CancelSignal): Promise<Permit> {
     return new Promise((resolve, reject) => {
-      const stopListening = signals.listen(signal, () => {
+      const stopListening = onAbort(signal, () => {
         stopListening();
         reject(new AcquireAbortedError(this.key, signal.reason));
         if (--this.waiting === 0) this.abandoned.abort(signal.reason);

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import type { SignalWatch } from '../core/signal-watch.js';
+import { onAbort } from '../core/on-abort.js';
 import { SingleFlightAbortedError, SingleFlightTimeoutError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import type { Outcome } from './envelope.js';
@@ -31,7 +31,7 @@ export class FlightCaller {
   }
 
   /** @param onGone called when it gives up */
-  wait(clock: Clock, signals: SignalWatch, onGone: () => void): void {
+  wait(clock: Clock, onGone: () => void): void {
     const { key } = this;
     const { timeoutMs, signal } = this.options;
     const giveUp = (error: Error): void => {
@@ -44,7 +44,7 @@ export class FlightCaller {
     }
     if (signal !== undefined) {
       const abort = (): void => giveUp(new SingleFlightAbortedError(key, signal.reason));
-      this.stops.push(signals.listen(signal, abort));
+      this.stops.push(onAbort(signal, abort));
     }
   }
 

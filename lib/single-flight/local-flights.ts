@@ -1,5 +1,4 @@
 import type { SemaphoreCore } from '../core/semaphore-core.js';
-import { SignalWatch } from '../core/signal-watch.js';
 import {
   InvalidOptionsError,
   SemaphoreClosedError,
@@ -20,7 +19,6 @@ const all = new WeakMap<SemaphoreCore, LocalFlights>();
 /** The flights of this process: whoever asks for what is being worked on joins, and the store hears nothing of it. */
 export class LocalFlights implements FlightControl {
   readonly store: SingleFlightStore;
-  private readonly signals = new SignalWatch();
   /** To be joined, by the key of the permit. */
   private readonly joinable = new Map<string, Flight>();
   /** Those without a result, by the key of the permit: after `forget` there may be several. */
@@ -62,7 +60,7 @@ export class LocalFlights implements FlightControl {
     const flight = joined ?? new Flight(permitKey, caller, this);
     if (joined !== undefined) caller.keepContext();
     flight.join(caller);
-    caller.wait(this.core.clock, this.signals, () => flight.part(caller));
+    caller.wait(this.core.clock, () => flight.part(caller));
     if (joined === undefined) this.start(flight);
     return caller.result;
   }

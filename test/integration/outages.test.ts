@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { SemaphoreService } from 'nestjs-semaphore';
+import { watchedSignals } from '../../lib/core/on-abort.js';
 import { leftovers } from '../support/faults/leftovers.mjs';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
@@ -96,7 +97,10 @@ test('20,000 acquires that fail while Redis is away leave nothing behind and hol
   blocked.disable();
   expect(codes).toEqual(new Set([UNAVAILABLE.code]));
   expect(blocked.max / 1e6).toBeLessThan(500);
-  const left = Object.values(leftovers(service)).reduce((sum, size) => sum + size, 0);
+  const left = Object.values(leftovers({ service, watchedSignals })).reduce(
+    (sum, size) => sum + size,
+    0,
+  );
   // The one whose call may have been under way when the connection broke, and what is under way to take it back.
   expect(left).toBeLessThanOrEqual(4);
 });
@@ -148,7 +152,7 @@ test('acquires that fail because their key is something else cause no commands a
     await delay(3000);
     const after = await readCounts(admin);
     expect(after.total - before.total - 1).toBeLessThanOrEqual(3);
-    expect(leftovers(service)).toEqual({});
+    expect(leftovers({ service, watchedSignals })).toEqual({});
   } finally {
     admin.disconnect();
   }

@@ -3,6 +3,7 @@ import { openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import { filter, firstValueFrom } from 'rxjs';
+import { watchedSignals } from '../../../dist/core/on-abort.js';
 import { SemaphoreService } from '../../../dist/index.js';
 import { leftovers } from './leftovers.mjs';
 
@@ -143,7 +144,8 @@ const methods = {
     globalThis.gc?.();
     const sockets = process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap');
     const { rss, heapUsed } = process.memoryUsage();
-    return { leftovers: leftovers(semaphores), sockets: sockets.length, rss, heapUsed };
+    const left = leftovers({ semaphores, watchedSignals });
+    return { leftovers: left, sockets: sockets.length, rss, heapUsed };
   },
   async close() {
     await semaphores.close();

@@ -1,3 +1,1 @@
-import type { SemaphoreService } from 'nestjs-semaphore';
-
-export function leftovers(service: SemaphoreService): Record<string, number>;
+export function leftovers(object: object): Record<string, number>;

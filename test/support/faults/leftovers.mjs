@@ -21,8 +21,8 @@ const OTHERS = new Set([
   'subscriber',
 ]);
 
-/** Every Map, Set and array inside of the service that is not empty, by its path. */
-export function leftovers(service) {
+/** Every Map, Set and array inside of an object that is not empty, by its path. */
+export function leftovers(object) {
   const found = {};
   const seen = new Set();
   const visit = (value, path) => {
@@ -35,6 +35,6 @@ export function leftovers(service) {
       if (!OTHERS.has(name)) visit(part, path ? `${path}.${name}` : name);
     }
   };
-  visit(service, '');
+  visit(object, '');
   return found;
 }

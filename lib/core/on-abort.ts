@@ -1,0 +1,44 @@
+import type { CancelSignal } from './abandonment.js';
+
+type Listener = () => void;
+
+interface Watched {
+  listeners: Set<Listener>;
+  notify: Listener;
+}
+
+const signals = new Map<CancelSignal, Watched>();
+
+/** Signals that somebody listens to: none, when nobody waits. */
+export const watchedSignals: ReadonlyMap<CancelSignal, unknown> = signals;
+
+/**
+ * Calls the listener when the signal is aborted. There is one listener of this process on each signal, however many wait
+ * under it: Node warns of the eleventh.
+ * @returns what stops it
+ */
+export function onAbort(signal: CancelSignal, listener: Listener): () => void {
+  const { listeners } = signals.get(signal) ?? watch(signal);
+  listeners.add(listener);
+  return () => {
+    if (listeners.delete(listener) && listeners.size === 0) unwatch(signal);
+  };
+}
+
+function watch(signal: CancelSignal): Watched {
+  const listeners = new Set<Listener>();
+  const notify = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const watched = { listeners, notify };
+  signals.set(signal, watched);
+  signal.addEventListener('abort', notify, { once: true });
+  return watched;
+}
+
+function unwatch(signal: CancelSignal): void {
+  const watched = signals.get(signal);
+  if (watched === undefined) return;
+  signals.delete(signal);
+  signal.removeEventListener('abort', watched.notify);
+}
