@@ -196,6 +196,25 @@ test('a waiter that was dropped by force stays dropped although its process miss
   expect((await owner.inspect(KEY)).holders).toEqual([]);
 });
 
+test('a waiter that was dropped by force before the reply to its acquire arrived stays dropped', async () => {
+  await using gate = await ReplyGate.start(server.port);
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [holder, late] = [semaphores.open(), semaphores.open({ redis: gate.url })];
+  const held = await holder.acquire(KEY, { leaseMs: 60_000 });
+  await (await late.acquire('other')).release();
+  gate.shut();
+  const outcome = rejection(late.acquire(KEY, { waitMs: 60_000, leaseMs: Infinity }));
+  await pollUntil('it waits', async () => (await waiterIds(holder)).length === 1);
+  const [id] = (await waiterIds(holder)) as [string];
+  expect(await holder.forceRelease(KEY, id)).toBe(true);
+  expect(await outcome).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST', reason: 'forced' });
+  gate.open();
+  // With the last holder goes what Redis remembers of those that were dropped.
+  await held.release();
+  await delay(ASKING_MS + 500);
+  expect(await holder.inspect(KEY)).toMatchObject({ holders: [], waiters: [] });
+});
+
 function connect(store: RedisSemaphoreStore, grants: Grant[]): StoreSession {
   const ignore = (): void => undefined;
   const client: StoreClient = {

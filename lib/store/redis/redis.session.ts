@@ -151,7 +151,10 @@ export class RedisSession implements StoreSession {
   }
 
   private revoked(state: string, id: string): void {
-    this.waiting.remove(id);
+    const pending = this.waiting.get(id);
+    // The reply to its acquire is still to come, and must find that it waits no longer.
+    if (pending?.isAsking) pending.isCancelled = true;
+    else this.waiting.remove(id);
     this.client.revoked(this.keys.keyOf(state), id);
   }
 
