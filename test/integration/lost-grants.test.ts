@@ -14,13 +14,15 @@ import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
-import { Worker } from '../support/workers.js';
+import { Worker, Workers } from '../support/workers.js';
 
 const KEY = 'key';
 /** A grant that was told by a message lapses when nobody claims it for so long. */
 const CLAIM_WITHIN_MS = 2000;
 /** How often a process asks for its waiters, at least. */
 const ASKING_MS = 1500;
+/** Who waits and does not ask for so long is dead. */
+const SILENT_MS = 3400;
 
 let server: RedisServer;
 let admin: Redis;
@@ -176,6 +178,38 @@ test('the dead behind a waiter that lives do not keep the queue full for longer 
   await pollUntil('one is left', async () => (await waiterIds(holder)).length === 1, 1000);
   await held.release();
   await (await outcome).release();
+});
+
+test('a waiter that died keeps out callers that never wait for 5 s at most', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const own = semaphores.open();
+  const held = await own.acquire(KEY, { permits: 3 });
+  const worker = await Worker.start({ redis: server.url, keyPrefix: semaphores.prefix });
+  await worker.call('enqueue', KEY, { permits: 3, weight: 3, waitMs: 100_000 });
+  expect(await own.tryAcquire(KEY, { permits: 3 })).toBeNull();
+  await worker.kill();
+  let permit: Permit | null = null;
+  const fits = async (): Promise<boolean> =>
+    (permit = await own.tryAcquire(KEY, { permits: 3 })) !== null;
+  await pollUntil('there is room', fits, 5000);
+  expect(await waiterIds(own)).toEqual([]);
+  await Promise.all([held.release(), (permit as Permit | null)?.release()]);
+});
+
+test('waiters that died together are not granted one after another', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  await using workers = new Workers({ redis: server.url, keyPrefix: semaphores.prefix });
+  const own = semaphores.open();
+  const held = await own.acquire(KEY);
+  const dead = await Promise.all([1, 2, 3, 4].map(() => workers.start()));
+  await Promise.all(dead.map((worker) => worker.call('enqueue', KEY, { waitMs: 100_000 })));
+  await Promise.all(dead.map((worker) => worker.kill()));
+  await delay(SILENT_MS);
+  await held.release();
+  let permit: Permit | null = null;
+  const isFree = async (): Promise<boolean> => (permit = await own.tryAcquire(KEY)) !== null;
+  await pollUntil('it is free', isFree, 3 * CLAIM_WITHIN_MS);
+  await (permit as Permit | null)?.release();
 });
 
 test('a waiter that was dropped by force stays dropped although its process missed the message', async () => {

@@ -50,8 +50,14 @@ operations.A = function(s, text)
   if s.used + weight <= s.limit then
     local stands = s.waiting > 0 and call('ZSCORE', s.Q, member)
     if stands then return { 0, previous, tonumber(stands), s.next } end
+    -- Who does not wait is not kept out by the dead.
+    if room == -2 and s.waiting > 0 and seldom().buryFirst(s) then
+      admit(s)
+      standing = answerToHolder(s, id, lease, label, previous)
+      if standing then return standing end
+    end
     local first = s.waiting > 0 and call('ZRANGE', s.Q, 0, 0, 'WITHSCORES')[2]
-    if not first or score < tonumber(first) then
+    if s.used + weight <= s.limit and (not first or score < tonumber(first)) then
       local expiry = grant(s, id, me, weight, lease, label, 'h')
       if previous == -1 and expiry < ENDLESS and not s.pinned then return s.token end
       return { 1, previous, s.token, expiry, now, s.limit }

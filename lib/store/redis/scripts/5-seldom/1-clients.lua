@@ -32,43 +32,6 @@ local function forget(s, dead)
   leave(s, members)
 end
 
--- Counts a holder, unless its lease is over: then its client is dead when it let a provisional one lapse.
--- @return whether it holds
-local function count(s, text, dead)
-  local expiry, weight, _, _, state = fieldsOf(text)
-  if expiry <= now then
-    if state == 'p' then dead[clientOf(text)] = true end
-    if state ~= 'k' then s.token = s.token + TOKENS_A_GRANT end
-    return false
-  end
-  s.used = s.used + weight
-  s.next = math.min(s.next, expiry)
-  s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
-  return true
-end
-
--- Ends the leases that are over. All waiters of dead clients go.
-local function sweep(s)
-  local over, dead = {}, {}
-  s.used, s.next, s.ttl, s.moved, s.changed = 0, ENDLESS, 0, true, true
-  for id, held in pairs(s.holders) do
-    if not count(s, held, dead) then over[#over + 1] = id end
-  end
-  for _, id in ipairs(over) do remove(s, id) end
-  if s.inH then
-    over = {}
-    local all = call('HGETALL', s.H)
-    for i = 1, #all, 2 do
-      local kind = sub(all[i], 1, 1)
-      if kind == '@' and not count(s, all[i + 1], dead) or kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
-        over[#over + 1] = all[i]
-      end
-    end
-    send('HDEL', s.H, over)
-  end
-  if next(dead) then forget(s, dead) end
-end
-
 -- Lets nobody wait any longer whose client is dead.
 local function bury(s)
   local first = call('ZRANGE', s.Q, 0, 0)[1]
@@ -95,4 +58,57 @@ local function bury(s)
   if next(dead) then forget(s, dead) end
   local _, client = waiter(first)
   if not seen[client] then alive(s, client) end
+end
+
+-- As bury, when the first who waits seems to be dead: it costs little where it lives. @return whether somebody left
+local function buryFirst(s)
+  local first = call('ZRANGE', s.Q, 0, 0)[1]
+  if not first then return false end
+  local _, client = waiter(first)
+  local at = tonumber(call('HGET', s.H, '~' .. client) or 0)
+  if at <= now and at + DEAD_MS > now then return false end
+  local before = s.waiting
+  bury(s)
+  return s.waiting < before
+end
+
+-- Counts a holder, unless its lease is over: then its client is dead when it let a provisional one lapse.
+-- @return whether it holds
+local function count(s, text, dead)
+  local expiry, weight, _, _, state = fieldsOf(text)
+  if expiry <= now then
+    if state == 'p' then dead[clientOf(text)] = true end
+    if state ~= 'k' then s.token = s.token + TOKENS_A_GRANT end
+    return false
+  end
+  s.used = s.used + weight
+  s.next = math.min(s.next, expiry)
+  s.ttl = math.max(s.ttl, expiry == ENDLESS and ENDLESS or expiry + IDLE_TTL_MS)
+  return true
+end
+
+-- Ends the leases that are over. Where a dead client let one lapse there may be more of them: their waiters go together,
+-- instead of one after another as each lets a grant lapse.
+local function sweep(s)
+  local over, dead = {}, {}
+  s.used, s.next, s.ttl, s.moved, s.changed = 0, ENDLESS, 0, true, true
+  for id, held in pairs(s.holders) do
+    if not count(s, held, dead) then over[#over + 1] = id end
+  end
+  for _, id in ipairs(over) do remove(s, id) end
+  if s.inH then
+    over = {}
+    local all = call('HGETALL', s.H)
+    for i = 1, #all, 2 do
+      local kind = sub(all[i], 1, 1)
+      if kind == '@' and not count(s, all[i + 1], dead) or kind == '~' and all[i + 1] + WAITING_TTL_MS < now then
+        over[#over + 1] = all[i]
+      end
+    end
+    send('HDEL', s.H, over)
+  end
+  if next(dead) then
+    forget(s, dead)
+    bury(s)
+  end
 end
