@@ -73,7 +73,10 @@ export interface StoreSession {
   /** Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`. */
   list(pattern: string): AsyncIterable<string>;
 
-  /** Pins the limit of a key, whatever callers pass, until it is cleared with null. */
+  /**
+   * Pins the limit of a key, whatever callers pass, until it is cleared with null. From then on the one holds that was passed
+   * last by who came to wait, or, when nobody waits, the next that is passed.
+   */
   setPermits(key: string, permits: number | null): Promise<void>;
 
   /**

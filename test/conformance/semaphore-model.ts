@@ -16,6 +16,8 @@ interface ModelWaiter extends AcquireRequest {
 export class SemaphoreModel {
   limit: number | undefined;
   isPinned = false;
+  /** What would hold, if no other limit were pinned. */
+  private passed: number | undefined;
   now = 0;
   holders: ModelHolder[] = [];
   /** In the order in which they were granted. */
@@ -48,6 +50,7 @@ export class SemaphoreModel {
     }
     if (!request.wait) return 'busy';
     if (this.line.length >= request.maxWaiting) return 'queue-full';
+    this.passed = request.permits;
     this.line.push({ ...request, arrival: this.arrivals++ });
     return 'waiting';
   }
@@ -83,6 +86,8 @@ export class SemaphoreModel {
   }
 
   setPermits(permits: number | null): void {
+    if (!this.isPinned) this.passed = this.limit;
+    else if (permits === null && this.line.length > 0) this.limit = this.passed;
     this.isPinned = permits !== null;
     this.limit = permits ?? this.limit;
     this.admit();

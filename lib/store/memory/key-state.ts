@@ -55,6 +55,8 @@ export class KeyState {
   private readonly line = new WaitingLine<Waiter>();
   private limit: number | undefined;
   private isPinned = false;
+  /** Passed last by who waits, while another one is pinned. */
+  private passedLimit: number | undefined;
   private arrivals = 0;
   private stopTimer: StopTimer | undefined;
   private timerAt = Infinity;
@@ -112,7 +114,8 @@ export class KeyState {
     }
     if (!request.wait) return this.refuse('busy', now);
     if (this.line.size >= request.maxWaiting) return this.refuse('queue-full', now);
-    const { id, priority, weight, leaseMs, label } = request;
+    const { id, permits, priority, weight, leaseMs, label } = request;
+    this.passedLimit = permits;
     const arrival = this.arrivals++;
     this.line.add({ id, priority, arrival, weight, leaseMs, label, owner, since: now });
     return { status: 'waiting' };
@@ -149,8 +152,11 @@ export class KeyState {
   }
 
   setPermits(permits: number | null, caller: Owner, now: number): void {
+    const wasPinned = this.isPinned;
     this.isPinned = permits !== null;
-    if (permits !== null) this.changeLimit(permits, caller, now);
+    if (!wasPinned) this.passedLimit = this.limit;
+    const limit = permits ?? (wasPinned && this.line.size > 0 ? this.passedLimit : undefined);
+    if (limit !== undefined) this.changeLimit(limit, caller, now);
   }
 
   forceRelease(id: string, onlyWaiting: boolean, now: number): boolean {

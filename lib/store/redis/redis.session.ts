@@ -107,10 +107,14 @@ export class RedisSession implements StoreSession {
 
   async setPermits(key: string, permits: number | null): Promise<void> {
     const state = this.keys.state(key);
-    const { value } = await this.calls.send<number>({ state, text: `L${permits ?? ''}` });
-    if (permits === null || permits === value) return;
-    const previous = value === 0 ? undefined : value;
-    this.client.permitsChanged({ key, permits, previous, pinned: true });
+    const { value } = await this.calls.send<[previous: number, limit: number]>({
+      state,
+      text: `L${permits ?? ''}`,
+    });
+    const [before, limit] = value;
+    if (limit === before) return;
+    const previous = before === 0 ? undefined : before;
+    this.client.permitsChanged({ key, permits: limit, previous, pinned: permits !== null });
   }
 
   async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Behaviours } from './scene.js';
+import { at, type Behaviours } from './scene.js';
 
 export const limitBehaviours: Behaviours = {
   'takes the limit that was passed last': async ({ key, join }) => {
@@ -119,6 +119,42 @@ export const limitBehaviours: Behaviours = {
     assert.equal((await peer.session.inspect(key)).permits, 1);
     await peer.hold(key, { permits: 3 });
     assert.equal((await peer.session.inspect(key)).permits, 3);
+  },
+
+  'serves waiters at once when the pin is cleared, by the limit that they passed last': async ({
+    key,
+    join,
+  }) => {
+    const [one, other] = [join(), join()];
+    await one.session.setPermits(key, 1);
+    const first = await one.hold(key, { permits: 2 });
+    const second = await other.wait(key, { permits: 2 });
+    const third = await other.wait(key, { permits: 3 });
+    const fourth = await other.wait(key, { permits: 3 });
+    assert.equal(await one.isFree(key, { permits: 9 }), false);
+    await one.session.setPermits(key, null);
+    await Promise.all([other.grant(second), other.grant(third)]);
+    assert.deepEqual(await one.holders(key), [first.id, second, third]);
+    assert.deepEqual(await one.waiters(key), [fourth]);
+    assert.equal((await one.session.inspect(key)).permits, 3);
+    const cleared = { key, permits: 3, previous: 1, pinned: false };
+    assert.deepEqual(await one.change(1), cleared);
+    assert.equal(other.changes.length, 0);
+  },
+
+  'goes back to the limit before the pin when it is cleared for who waited before it': async ({
+    key,
+    join,
+  }) => {
+    const [one, other] = [join(), join()];
+    const held = [await one.hold(key, { permits: 2 }), await one.hold(key, { permits: 2 })];
+    const waiter = await other.wait(key, { permits: 2 });
+    await one.session.setPermits(key, 1);
+    await one.session.release(key, at(held, 0).id, 0);
+    assert.deepEqual(await one.waiters(key), [waiter]);
+    await one.session.setPermits(key, null);
+    await other.grant(waiter);
+    assert.deepEqual(await one.holders(key), [at(held, 1).id, waiter]);
   },
 
   'takes no harm from clearing a pin that is not there': async ({ key, join }) => {

@@ -71,6 +71,7 @@ operations.A = function(s, text)
   local fresh = told == '1' or not s.inH
   if join(s, string.format('%.0f', score), member, fresh) then
     s.place = place
+    if s.pinned then seldom().passed(s, permits) end
   else
     score = tonumber(call('ZSCORE', s.Q, member))
   end

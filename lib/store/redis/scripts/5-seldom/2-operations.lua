@@ -1,5 +1,11 @@
 local operations = {}
 
+-- The limit that would hold, if no other one were pinned.
+local function passed(s, permits)
+  write(s.H, 'HSET', s.H, '=', permits)
+  s.inH, s.moved, s.changed = true, true, true
+end
+
 -- C  "id member": neither waits nor holds any more, unless another client has taken it over
 operations.C = function(s, text)
   local id, member = match(text, '^(%S+) (.*)$')
@@ -39,6 +45,7 @@ operations.P = function(s, text, a)
       else
         join(s, score, member)
         if s.limit == 0 then s.limit = tonumber(permits) end
+        if s.pinned then passed(s, permits) end
       end
     elseif s.limit == 0 then
       -- The queue outlived the rest.
@@ -54,13 +61,19 @@ operations.P = function(s, text, a)
   return answer
 end
 
--- L  "permits", or nothing to clear: pins the limit · returns the limit before, 0 for none
+-- L  "permits", or nothing to clear: pins the limit · returns { previous, limit }, 0 for none
 operations.L = function(s, text)
-  local previous = s.limit
+  local previous, wasPinned = s.limit, s.pinned
   s.pinned = text ~= ''
-  if s.pinned then s.limit = tonumber(text) end
+  if s.pinned then
+    if s.waiting > 0 and not wasPinned then passed(s, previous) end
+    s.limit = tonumber(text)
+  elseif s.waiting > 0 and wasPinned then
+    -- They passed it before; nobody else might come to pass one.
+    s.limit = tonumber(call('HGET', s.H, '=') or previous)
+  end
   s.changed = true
-  return previous
+  return { previous, s.limit }
 end
 
 -- D  "id": takes a waiter out of the queue · returns 1 when there was one
