@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { Permit } from 'nestjs-semaphore';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ALL_IS_WELL, Crew, KEY } from '../support/faults/crew.js';
 import type { FaultWorker } from '../support/faults/fault-worker.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { canFakeTime, fakeTimeEnv } from '../support/redis-clock.js';
 import { startRedis } from '../support/redis-server.js';
+import { readCounts } from '../support/redis-watch.js';
+import { queued, Semaphores } from '../support/semaphores.js';
 
 const withFakeTime = canFakeTime ? describe : describe.skip;
 
@@ -36,6 +40,33 @@ withFakeTime('the clock of the server', () => {
     await next.call('taken', 'next');
     expect(await next.call('give', 'next')).toBe('released');
     expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);
+  });
+
+  test('jumps forwards: those that wait are not taken for dead, and keep their places', async () => {
+    await using redis = await startRedis({ faketime: '+0' });
+    await using semaphores = new Semaphores({ redis: redis.url });
+    const [holder, first, second] = [semaphores.open(), semaphores.open(), semaphores.open()];
+    const held = await holder.acquire(KEY, { leaseMs: 60_000 });
+    const order: string[] = [];
+    const outcomes: Promise<unknown>[] = [];
+    for (const [name, service] of Object.entries({ first, second })) {
+      const wait = (): Promise<Permit> => service.acquire(KEY, { waitMs: 60_000 });
+      const { outcome } = await queued(service, wait);
+      outcomes.push(outcome.then((permit) => (order.push(name), permit.release())));
+    }
+    const { waiters } = await holder.inspect(KEY);
+    await redis.setClock('+10');
+    await withRedis(redis.port, async (admin) => {
+      // The second one asks at once, when nothing was heard of the first one for ten seconds.
+      const polls = async (): Promise<number> => (await readCounts(admin)).of('evalsha');
+      const before = await polls();
+      const { prefix } = semaphores;
+      await admin.publish(`${prefix}:@${waiters[1]?.client}`, `?${prefix}:{${KEY}}`);
+      await pollUntil('it has asked', async () => (await polls()) > before);
+    });
+    await held.release();
+    await Promise.all(outcomes);
+    expect(order).toEqual(['first', 'second']);
   });
 
   test('jumps backwards: the limit holds, tokens grow, and nobody waits for the lost hour', async () => {

@@ -1,6 +1,6 @@
 -- Who waits no longer: the signs of life of clients, and the ends of leases.
 
-local DEAD_MS = 3400
+local DEAD_MS, AWAY_MS, SPARED_MS = 3400, 2000, 1000
 local DROPPED_MS = 10000
 
 local function alive(s, client)
@@ -32,32 +32,48 @@ local function forget(s, dead)
   leave(s, members)
 end
 
--- Lets nobody wait any longer whose client is dead.
+-- The signs of life of clients that wait, by their names, and the last of them.
+local function signsOfLife(s)
+  local signs, last, over = {}, 0, {}
+  local all = call('HGETALL', s.H)
+  for i = 1, #all, 2 do
+    local kind = sub(all[i], 1, 1)
+    if kind == '!' and all[i + 1] + DROPPED_MS < now then
+      over[#over + 1] = all[i]
+    elseif kind == '~' then
+      local at = tonumber(all[i + 1])
+      signs[sub(all[i], 2)] = at
+      if at <= now then last = math.max(last, at) end
+    end
+  end
+  send('HDEL', s.H, over)
+  return signs, last
+end
+
+-- Lets nobody wait any longer whose client is dead. When nobody was heard of for longer than those that live are silent,
+-- it may be this server that stood still, and what they said lies unread: then they are given a little time, once. A sign
+-- that was put off so is not a whole number.
 local function bury(s)
   local first = call('ZRANGE', s.Q, 0, 0)[1]
   if not first then return end
-  local seen, dead, over = { [me] = now }, {}, {}
-  local all = call('HGETALL', s.H)
-  for i = 1, #all, 2 do
-    local kind, name = sub(all[i], 1, 1), sub(all[i], 2)
-    if kind == '!' and all[i + 1] + DROPPED_MS < now then
-      over[#over + 1] = all[i]
-    elseif kind == '~' and name ~= me then
-      local at = tonumber(all[i + 1])
-      seen[name] = at
-      -- A sign of life from the future: the clock was set back.
-      if at > now then
-        alive(s, name)
-      elseif at + DEAD_MS <= now then
-        dead[name] = true
-        over[#over + 1] = all[i]
-      end
+  local dead, over = {}, {}
+  local signs, last = signsOfLife(s)
+  local spared = now - DEAD_MS + SPARED_MS
+  for client, at in pairs(signs) do
+    if at > now then
+      -- The clock was set back.
+      alive(s, client)
+    elseif last + AWAY_MS <= now and at <= spared and at == floor(at) then
+      write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f.5', spared))
+    elseif at + DEAD_MS <= now and client ~= me then
+      dead[client] = true
+      over[#over + 1] = '~' .. client
     end
   end
   send('HDEL', s.H, over)
   if next(dead) then forget(s, dead) end
   local _, client = waiter(first)
-  if not seen[client] then alive(s, client) end
+  if client ~= me and not signs[client] then alive(s, client) end
 end
 
 -- As bury, when the first who waits seems to be dead: it costs little where it lives. @return whether somebody left

@@ -52,8 +52,9 @@ operations.P = function(s, text, a)
       s.limit = tonumber(permits)
     end
   end
-  if count > 0 and call('PEXPIRE', s.Q, WAITING_TTL_MS) == 1 then alive(s, me) end
+  -- First: whether the others are silent, or this server was away, is told by how long this one was silent.
   bury(s)
+  if count > 0 and call('PEXPIRE', s.Q, WAITING_TTL_MS) == 1 then alive(s, me) end
   local waiting = call('ZCARD', s.Q)
   if waiting ~= s.waiting then s.waiting, s.changed = waiting, true end
   if waiting > 0 then admit(s) end
