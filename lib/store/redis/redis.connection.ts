@@ -22,7 +22,7 @@ export interface Connection {
 /** What it uses of a `Cluster` besides. */
 export interface ClusterConnection extends Connection {
   readonly slots: (string[] | undefined)[];
-  nodes(role: 'master'): (Connection & { options: { host?: string; port?: number } })[];
+  nodes(role: 'all' | 'master'): (Connection & { options: { host?: string; port?: number } })[];
 }
 
 interface Duplicable {

@@ -2,6 +2,7 @@ import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
+import { ended } from './redis.ending.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -154,7 +155,7 @@ export class RedisLink {
       settle(new LinkDownError('the store is closed'));
     }
     const connections = new Set([this.commands, this.subscriber]);
-    await Promise.all([...connections].map((connection) => ended(connection)));
+    await Promise.all([...connections].map((connection) => ended(connection, this.clock)));
   }
 
   private async open(): Promise<void> {
@@ -164,7 +165,7 @@ export class RedisLink {
     this.commands = commands;
     this.subscriber = subscriber;
     if (this.isClosed) {
-      await Promise.all([ended(commands), ended(subscriber)]);
+      await Promise.all([ended(commands, this.clock), ended(subscriber, this.clock)]);
       return;
     }
     commands.on('error', (error: Error) => (this.lastError = error));
@@ -259,16 +260,6 @@ export class RedisLink {
     const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
     return new LinkDownError(detail, undefined, this.lastError);
   }
-}
-
-function ended(connection: Connection | undefined): Promise<void> {
-  if (connection === undefined || connection.status === 'end') return Promise.resolve();
-  return new Promise((resolve) => {
-    connection.once('end', () => resolve());
-    connection.disconnect();
-    // There is no socket that could end: the attempt to reconnect was called off.
-    if (connection.status === 'reconnecting') resolve();
-  });
 }
 
 function asError(error: unknown): Error {

@@ -1,0 +1,29 @@
+import type { Clock } from '../clock.js';
+import type { ClusterConnection, Connection } from './redis.connection.js';
+
+/** ioredis may look for a sentinel, or for the address of a Cluster, and not hear that it should not. */
+const END_WITHIN_MS = 1000;
+
+/** Disconnects for good, and resolves when the connection says that it has ended; if it does not, after a second. */
+export function ended(connection: Connection | undefined, clock: Clock): Promise<void> {
+  if (connection === undefined || connection.status === 'end') return Promise.resolve();
+  return new Promise((resolve) => {
+    const hadSockets = hasSockets(connection);
+    const stop = clock.schedule(resolve, END_WITHIN_MS);
+    connection.once('end', () => {
+      stop();
+      resolve();
+    });
+    connection.disconnect();
+    if (hadSockets) return;
+    stop();
+    resolve();
+  });
+}
+
+/** Otherwise nothing can end, and no 'end' need come: only the attempt to connect again is called off. */
+function hasSockets(connection: Connection): boolean {
+  if (connection.isCluster === true)
+    return (connection as ClusterConnection).nodes('all').length > 0;
+  return connection.status !== 'reconnecting';
+}
