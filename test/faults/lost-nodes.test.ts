@@ -1,14 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
-import { Cluster } from 'ioredis';
-import { SemaphoreService } from 'nestjs-semaphore';
+import { Cluster, Redis } from 'ioredis';
+import { type SemaphoreModuleOptions, SemaphoreService } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startCluster } from '../support/redis-cluster.js';
 import { freePort } from '../support/redis-ports.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent } from '../support/semaphores.js';
 
 const KEY = 'key';
 
-function open(redis: Cluster): SemaphoreService {
+function open(redis: SemaphoreModuleOptions['redis']): SemaphoreService {
   return new SemaphoreService({ redis, log: 'none' });
 }
 
@@ -39,5 +40,62 @@ describe('close() ends while a Cluster', () => {
     const service = open(new Cluster([{ host: 'nowhere' }], { lazyConnect: true, dnsLookup }));
     await delay(50);
     expect(await endsInTime(service.close())).toBe(true);
+  });
+});
+
+describe('Sentinel', () => {
+  const name = 'main';
+
+  function startOne(master: RedisServer, port?: number): Promise<RedisServer> {
+    const sentinel = `sentinel monitor ${name} ${master.host} ${master.port} 1\n`;
+    return startRedis({ sentinel, ...(port === undefined ? {} : { port }) });
+  }
+
+  test('the first call passes over a sentinel that accepts connections and says nothing', async () => {
+    await using master = await startRedis();
+    await using frozen = await startOne(master);
+    await using healthy = await startOne(master);
+    frozen.pause();
+    const sentinels = [frozen, healthy].map(({ host, port }) => ({ host, port }));
+    const service = open({ sentinels, name });
+    expect(await (await service.acquire(KEY)).release()).toBe('released');
+    expect(await endsInTime(service.close())).toBe(true);
+  });
+
+  test('close() ends while the only sentinel says nothing', async () => {
+    await using master = await startRedis();
+    await using frozen = await startOne(master);
+    frozen.pause();
+    const { host, port } = frozen;
+    const service = open({ sentinels: [{ host, port }], name });
+    await delay(100);
+    expect(await endsInTime(service.close())).toBe(true);
+  });
+
+  test('connections come back after an outage of all, whatever the retry strategies of an instance say', async () => {
+    await using master = await startRedis();
+    await using sentinel = await startOne(master);
+    const { host, port } = sentinel;
+    const never = (): null => null;
+    const redis = new Redis({
+      sentinels: [{ host, port }],
+      name,
+      lazyConnect: true,
+      retryStrategy: never,
+      sentinelRetryStrategy: never,
+    });
+    const service = open(redis);
+    await (await service.acquire(KEY)).release();
+    const down = nextEvent(service, 'store-down');
+    await Promise.all([sentinel.kill(), master.kill()]);
+    await down;
+    await delay(300);
+    const up = nextEvent(service, 'store-up');
+    await master.restart();
+    await using again = await startOne(master, port);
+    expect(again.isRunning).toBe(true);
+    await up;
+    expect(await (await service.acquire(KEY)).release()).toBe('released');
+    await service.close();
   });
 });

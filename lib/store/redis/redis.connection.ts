@@ -40,6 +40,7 @@ export interface Connector {
 }
 
 const RECONNECT_AT_MOST_MS = 500;
+const SENTINEL_WITHIN_MS = 1000;
 
 /** Imported once, and not by who gives an instance: Jest refuses an import between two tests, as in `beforeEach`. */
 let ioredis: Promise<Pick<typeof import('ioredis'), 'Redis'>> | undefined;
@@ -48,14 +49,18 @@ let ioredis: Promise<Pick<typeof import('ioredis'), 'Redis'>> | undefined;
  * A call that cannot be sent fails at once and a call without an answer is never sent again behind our back: the store
  * does both itself, within its time limit.
  */
-function ourSettings(timeoutMs: number): Record<string, unknown> {
+function ourSettings(redis: RedisConnection, timeoutMs: number): Record<string, unknown> {
+  const retryStrategy = (attempt: number): number => Math.min(attempt * 25, RECONNECT_AT_MOST_MS);
   return {
     lazyConnect: false,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
-    retryStrategy: (attempt: number) => Math.min(attempt * 25, RECONNECT_AT_MOST_MS),
+    retryStrategy,
+    // Whoever gives up here has no connection ever after.
+    sentinelRetryStrategy: retryStrategy,
+    sentinelCommandTimeout: sentinelTimeout(redis, timeoutMs),
     reconnectOnError: null,
     connectTimeout: Math.max(250, Math.min(timeoutMs, 10_000)),
     // A connection that does not answer is not worth a polite goodbye.
@@ -66,6 +71,14 @@ function ourSettings(timeoutMs: number): Record<string, unknown> {
     keyPrefix: '',
     readOnly: false,
   };
+}
+
+/** A sentinel that does not answer must leave time for the next one. A limit that the user has set, and that does, stays. */
+function sentinelTimeout(redis: RedisConnection, timeoutMs: number): number {
+  const options = isInstance(redis) ? redis.options : redis;
+  const own = (options as RedisOptions).sentinelCommandTimeout;
+  if (own !== undefined && own > 0 && own < timeoutMs) return own;
+  return Math.max(250, Math.min(timeoutMs / 4, SENTINEL_WITHIN_MS));
 }
 
 function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis'>> {
@@ -89,7 +102,7 @@ export async function requireIoredis(redis: RedisConnection): Promise<void> {
 }
 
 export function createConnector(redis: RedisConnection, timeoutMs: number): Connector {
-  const settings = ourSettings(timeoutMs);
+  const settings = ourSettings(redis, timeoutMs);
   if (isInstance(redis)) {
     const { keyPrefix, redisOptions } = redis.options as {
       keyPrefix?: string;
