@@ -52,7 +52,7 @@ export class SingleFlightService {
 
   /**
    * A function that does what `fn` does, equal calls at the same time as one. Keeps name, length and `this`.
-   * Calls are equal when their arguments are: see {@link keyOf}.
+   * Calls are equal when their arguments are: see {@link keyOf}. Those without arguments are equal to {@link run} of the key.
    * @throws {InvalidOptionsError} `fn` has no name, and there is no `key`
    */
   wrap<This, Args extends unknown[], Result>(
@@ -80,12 +80,13 @@ export class SingleFlightService {
   }
 
   /**
-   * The key of a wrapped function's, or a decorated method's, call with these arguments, for {@link forget}.
+   * The key of a wrapped function's, or a decorated method's, call with these arguments, for {@link forget}; without any it is
+   * the plain name.
    * @throws {InvalidOptionsError} for an argument that cannot be compared: functions, symbols, instances of classes, cycles
    * @example await flights.forget(flights.keyOf('RatesService.rateOf', 'EUR'));
    */
   keyOf(name: string, ...args: unknown[]): string {
-    return `${name}(${argumentKey(args)})`;
+    return args.length === 0 ? name : `${name}(${argumentKey(args)})`;
   }
 
   /** @throws {InvalidOptionsError} the store cannot do it, or the service is none of ours */

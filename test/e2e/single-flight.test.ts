@@ -214,7 +214,7 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
   });
 
   it("answers every request as the leader's is answered, when it ends with an HttpException", async () => {
-    const responses = await fetchFromBoth('/missing', 'RatesController.missing()');
+    const responses = await fetchFromBoth('/missing', 'RatesController.missing');
     const expected = { statusCode: 404, message: 'no such rate', error: 'Not Found' };
     for (const response of responses) {
       expect(response.status).toBe(404);
@@ -224,7 +224,7 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
   });
 
   it("answers every request as the leader's is answered, when it gets no permit", async () => {
-    const responses = await fetchFromBoth('/busy', 'RatesController.busy()');
+    const responses = await fetchFromBoth('/busy', 'RatesController.busy');
     for (const response of responses) {
       expect(response.status).toBe(429);
       expect(response.headers.get('retry-after')).toBe('2');

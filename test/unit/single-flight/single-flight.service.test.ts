@@ -65,6 +65,17 @@ describe('wrap', () => {
     expect(await rate('EUR', { a: 1, b: 2 })).toBe(2);
   });
 
+  it('calls a flight without arguments by its plain name, for forget and for run', async () => {
+    let runs = 0;
+    const rates = flights.wrap((..._args: string[]) => ++runs, { key: 'rates', ttlMs: 60_000 });
+    expect(await rates()).toBe(1);
+    expect(await flights.run('rates', () => 'work of its own', { ttlMs: 60_000 })).toBe(1);
+    expect(await rates('EUR')).toBe(2);
+    await flights.forget('rates');
+    expect(await rates()).toBe(3);
+    expect(await rates('EUR')).toBe(2);
+  });
+
   it('refuses a function without a name, and bad options, at once', () => {
     expect(() => flights.wrap(() => 1)).toThrow(InvalidOptionsError);
     expect(() => flights.wrap(() => 1, { key: 'k', ttlMs: -1 })).toThrow('`ttlMs`');
