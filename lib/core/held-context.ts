@@ -18,12 +18,16 @@ export class HeldContext {
     return this.storage.getStore()?.scopes.at(-1);
   }
 
-  /** A permit of the key that the context holds. */
+  /** A permit of the key that the context holds, in a scope too. */
   find(key: string): Permit | undefined {
+    const { scopes } = this.storage.getStore() ?? {};
+    return this.findOfTask(key) ?? scopes?.findLast((scope) => scope.find(key))?.find(key);
+  }
+
+  /** A permit of the key that the context runs under, until its task is over. */
+  findOfTask(key: string): Permit | undefined {
     const held = this.storage.getStore();
-    const own = held?.permits.find((permit) => permit.key === key && permit.isHeld);
-    if (own !== undefined) return own;
-    return held?.scopes.findLast((scope) => scope.find(key) !== undefined)?.find(key);
+    return held?.permits.find((permit) => permit.key === key && permit.isHeld);
   }
 
   run<T>(permit: Permit, task: () => T): T {

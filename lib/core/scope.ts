@@ -1,6 +1,7 @@
 import { AcquireAbortedError, ScopeError } from '../semaphore.errors.js';
 import { overlay, type ResolvedOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
+import { BorrowedPermit } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
 import { partsOf } from './permit-set.js';
@@ -50,7 +51,12 @@ export class Scope {
   use(key: string, options?: AcquireOptions): Promise<Permit> {
     if (this.isOver) throw new ScopeError('ended', key);
     const resolved = this.host.resolve(overlay(this.optionsOf(key), options));
-    return this.ownerOf(key).join(key, resolved);
+    const owner = this.ownerOf(key);
+    if (owner.find(key) !== undefined) return owner.join(key, resolved);
+    // Who waited for another one would wait for itself.
+    const ofTask = this.host.context.findOfTask(key);
+    if (ofTask !== undefined) return Promise.resolve(new BorrowedPermit(ofTask));
+    return owner.join(key, resolved);
   }
 
   /** Takes note of a permit whose own end comes with that of the scope. */

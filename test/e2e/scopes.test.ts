@@ -28,6 +28,11 @@ class Printer {
     await this.semaphores.use('printer', { permits: 2 });
     return (await this.semaphores.use('printer')).id;
   }
+
+  @Semaphore({ key: 'scanner', waitMs: 0 })
+  async scan(): Promise<boolean> {
+    return (await this.semaphores.use('scanner', { waitMs: 0 })).isHeld;
+  }
 }
 
 @Controller()
@@ -55,6 +60,12 @@ class Handlers {
         return String(i);
       }),
     );
+  }
+
+  @Semaphore()
+  @Get('scans')
+  scans(): Promise<boolean> {
+    return this.printer.scan();
   }
 
   @Semaphore()
@@ -162,7 +173,8 @@ describe.each(adapters)('the scope of a request on $platform', ({ createAdapter 
   it.each([
     ['own', 'Handlers.own'],
     ['by-args', 'one'],
-  ])("has the handler's own permit: %s", async (path, key) => {
+    ['scans', 'scanner'],
+  ])('has the permit of the handler, or of what it calls: %s', async (path, key) => {
     expect(await (await app.fetch(`/${path}`)).text()).toBe('true');
     await app.expectFreed(key);
   });

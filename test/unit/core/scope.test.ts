@@ -249,6 +249,38 @@ describe('use', () => {
     );
   });
 
+  test('under a permit of the key gives that one, as long as it is held', async () => {
+    const patience = { waitMs: 0 };
+    await semaphores.scope(async () => {
+      await semaphores.withPermit('k', async (permit) => {
+        const used = await semaphores.use('k', patience);
+        expect(used.id).toBe(permit.id);
+        expect(await used.release()).toBe('released');
+        expect(permit.isHeld).toBe(true);
+        await semaphores.scope(async () => {
+          expect((await semaphores.use('k', patience)).id).toBe(permit.id);
+        });
+      });
+      const own = await semaphores.use('k', patience);
+      expect(await semaphores.use('k')).toBe(own);
+    });
+    expect(count('acquired')).toBe(2);
+    expect(await heldOf('k')).toBe(0);
+  });
+
+  test('under a permit of the key does not wait for what the scope waits for', async () => {
+    await semaphores.scope(async () => {
+      const task = semaphores.withPermit('k', async (permit) => {
+        await clock.advance(0);
+        expect(await other.inspect('k')).toMatchObject({ waiters: [expect.anything()] });
+        expect((await semaphores.use('k')).id).toBe(permit.id);
+      });
+      const waiting = semaphores.use('k');
+      await task;
+      expect((await waiting).isHeld).toBe(true);
+    });
+  });
+
   test('of a named semaphore takes its options', async () => {
     const named = new NamedSemaphore(semaphores, 'k', { permits: 7 });
     await semaphores.scope(async () => {
