@@ -83,9 +83,14 @@ export function refuseUnknown(options: object, names: readonly string[], place =
   }
 }
 
-/** @throws {InvalidOptionsError} */
-export function requireFunction(name: string, value: unknown): void {
-  if (typeof value !== 'function') throw new InvalidOptionsError(name, value, 'a function');
+/** @param key of the call. @throws {InvalidOptionsError} */
+export function requireFunction(
+  name: string,
+  value: unknown,
+  key?: string | readonly string[],
+): void {
+  if (typeof value === 'function') return;
+  throw new InvalidOptionsError(name, value, 'a function').of(key);
 }
 
 /** Makes errors of a check say where the checked options stand. */

@@ -1,5 +1,6 @@
 import { isObject } from './option-rules.js';
 import { resolveOptions, type ResolvedOptions } from './resolve-options.js';
+import { InvalidOptionsError } from './semaphore.errors.js';
 import type { AcquireOptions } from './semaphore.options.js';
 
 /**
@@ -15,8 +16,16 @@ export class OptionsMemo {
 
   constructor(private readonly defaults: AcquireOptions) {}
 
-  /** @throws {InvalidOptionsError} */
-  resolve(options: AcquireOptions | undefined): ResolvedOptions {
+  /** @param key what they are for, to be named by the error. @throws {InvalidOptionsError} */
+  resolve(options: AcquireOptions | undefined, key?: string | readonly string[]): ResolvedOptions {
+    try {
+      return this.check(options);
+    } catch (error) {
+      throw error instanceof InvalidOptionsError ? error.of(key) : error;
+    }
+  }
+
+  private check(options: AcquireOptions | undefined): ResolvedOptions {
     if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
     // It is refused there.
     if (!isObject(options) || Array.isArray(options)) return resolveOptions(this.defaults, options);

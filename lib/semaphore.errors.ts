@@ -49,23 +49,28 @@ export class PermitUnavailableError extends SemaphoreError {
 /** Why a held permit is no longer held: its lease ended, or somebody released it by force. */
 export type LostReason = 'expired' | 'forced';
 
+const WHY_LOST: Record<LostReason | 'released', string> = {
+  expired:
+    'is not held any more: its lease ended before it was renewed, or the store ' +
+    'lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
+    'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
+  forced: 'was released by force. Stop the work that it protects.',
+  released:
+    'was released by its own holder, or with the work that held it. Another caller may hold it now. ' +
+    'Release it when all work that it protects is over, and acquire again for more.',
+};
+
 /** The permit is no longer held: others may have it. Reason of `permit.signal`; stop the work it protects. */
 export class PermitLostError extends SemaphoreError {
   readonly code = 'SEMAPHORE_PERMIT_LOST';
 
+  /** @param reason 'released': it was not lost, but its holder gave it back before it was asked for something */
   constructor(
     key: string,
     readonly permitId: string,
-    readonly reason: LostReason,
+    readonly reason: LostReason | 'released',
   ) {
-    super(
-      reason === 'forced'
-        ? `Permit ${permitId} of semaphore "${key}" was released by force. Stop the work that it protects.`
-        : `Permit ${permitId} of semaphore "${key}" is not held any more: its lease ended before it was renewed, or the store ` +
-            'lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
-            'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
-      key,
-    );
+    super(`Permit ${permitId} of semaphore "${key}" ${WHY_LOST[reason]}`, key);
   }
 }
 
@@ -230,6 +235,13 @@ export class InvalidOptionsError extends SemaphoreError {
     const place = where === undefined ? '' : `${where}: `;
     super(`${place}Expected \`${option}\` to be ${rule}, got ${describe(shown)}`, key);
     this.value = shown;
+  }
+
+  /** The same error of a call that names a key, unless it is about the key itself. @param what the key is of */
+  of(key: unknown, what = 'Semaphore'): InvalidOptionsError {
+    const first: unknown = Array.isArray(key) ? key[0] : key;
+    if (typeof first !== 'string' || this.option === 'key' || this.key !== undefined) return this;
+    return new InvalidOptionsError(this.option, this.value, this.rule, first, `${what} "${first}"`);
   }
 }
 

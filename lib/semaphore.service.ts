@@ -101,7 +101,7 @@ export class SemaphoreService {
     key: string | readonly string[],
     options?: AcquireOptions,
   ): Promise<Permit | null> {
-    const now = { ...this.internals.resolve(options), waitMs: 0 };
+    const now = { ...this.internals.resolve(options, key), waitMs: 0 };
     try {
       return await this.internals.acquire(key, now);
     } catch (error) {
@@ -119,7 +119,7 @@ export class SemaphoreService {
     task: (permit: Permit) => T | Promise<T>,
     options?: AcquireOptions,
   ): Promise<T> {
-    requireFunction('task', task);
+    requireFunction('task', task, key);
     return this.internals.runUnder(await this.acquire(key, options), task);
   }
 
@@ -129,7 +129,7 @@ export class SemaphoreService {
     fn: (this: This, ...args: Args) => Result,
     options?: AcquireOptions,
   ): Bound<This, Args, Result> {
-    requireFunction('fn', fn);
+    requireFunction('fn', fn, key);
     return asyncTwin(fn, (work) => this.withPermit(key, work, options));
   }
 

@@ -26,8 +26,8 @@ export class ServiceInternals implements ScopeHost {
   }
 
   /** @throws {InvalidOptionsError} */
-  resolve(options: AcquireOptions | undefined): ResolvedOptions {
-    return this.memo.resolve(options);
+  resolve(options: AcquireOptions | undefined, key: string | readonly string[]): ResolvedOptions {
+    return this.memo.resolve(options, key);
   }
 
   /** @throws {InvalidOptionsError} at once, for the key; else rejects as `SemaphoreService.acquire` */
@@ -42,7 +42,7 @@ export class ServiceInternals implements ScopeHost {
     signal?: CancelSignal,
   ): Promise<Permit> {
     try {
-      const resolved = this.memo.resolve(options);
+      const resolved = this.memo.resolve(options, key);
       return this.acquire(key, signal === undefined ? resolved : { ...resolved, signal });
     } catch (error) {
       return Promise.reject(error);

@@ -61,7 +61,7 @@ export class BorrowedPermit implements Permit {
   }
 
   async renew(leaseMs?: number): Promise<void> {
-    if (this.isReturned) throw new PermitLostError(this.key, this.id, 'expired');
+    if (this.isReturned) throw new PermitLostError(this.key, this.id, 'released');
     await this.permit.renew(leaseMs);
   }
 

@@ -49,7 +49,7 @@ export class DegradedPermit implements Permit {
 
   async renew(leaseMs?: number): Promise<void> {
     if (leaseMs !== undefined) validateLease(leaseMs, this.key);
-    if (!this.isHeld) throw new PermitLostError(this.key, this.id, 'expired');
+    if (!this.isHeld) throw new PermitLostError(this.key, this.id, 'released');
   }
 
   release(): Promise<ReleaseOutcome> {

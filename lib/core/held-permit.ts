@@ -147,6 +147,6 @@ export class HeldPermit implements Permit, Timed {
   }
 
   lostError(): PermitLostError {
-    return new PermitLostError(this.key, this.id, this.over === 'forced' ? 'forced' : 'expired');
+    return new PermitLostError(this.key, this.id, this.over ?? 'expired');
   }
 }

@@ -10,7 +10,7 @@ import { SharedPermit } from './shared-permit.js';
 /** What a scope acquires with. */
 export interface ScopeHost {
   readonly context: HeldContext;
-  resolve(options: AcquireOptions | undefined): ResolvedOptions;
+  resolve(options: AcquireOptions | undefined, key: string): ResolvedOptions;
   acquire(key: string, options: ResolvedOptions): Promise<Permit>;
 }
 
@@ -50,7 +50,7 @@ export class Scope {
   /** See `SemaphoreService.use`. */
   use(key: string, options?: AcquireOptions): Promise<Permit> {
     if (this.isOver) throw new ScopeError('ended', key);
-    const resolved = this.host.resolve(overlay(this.optionsOf(key), options));
+    const resolved = this.host.resolve(overlay(this.optionsOf(key), options), key);
     const owner = this.ownerOf(key);
     if (owner.find(key) !== undefined) return owner.join(key, resolved);
     // Who waited for another one would wait for itself.

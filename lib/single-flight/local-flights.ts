@@ -53,7 +53,7 @@ export class LocalFlights implements FlightControl {
     const { signal } = options;
     if (this.core.isClosed) throw new SemaphoreClosedError(key);
     if (signal?.aborted === true) throw new SingleFlightAbortedError(key, signal.reason);
-    if (isWithin(this, permitKey)) throw new InvalidOptionsError('key', key, NOT_ITS_OWN);
+    if (isWithin(this, permitKey)) throw new InvalidOptionsError('key', key, NOT_ITS_OWN, key);
     const doWork: Work = (lost) => doWithin(this, permitKey, () => work(lost));
     const caller = new FlightCaller(key, doWork, options);
     const joined = this.joinable.get(permitKey);

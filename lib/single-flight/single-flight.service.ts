@@ -46,7 +46,8 @@ export class SingleFlightService {
       requireFunction('work', work);
       return this.flights.run(key, work, resolveFlightOptions(options)) as Promise<T>;
     } catch (error) {
-      return Promise.reject(error);
+      const isOption = error instanceof InvalidOptionsError;
+      return Promise.reject(isOption ? error.of(key, 'Single flight') : error);
     }
   }
 

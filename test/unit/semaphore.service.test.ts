@@ -6,6 +6,7 @@ import { PermitLostError } from '../../lib/semaphore.errors.js';
 import { SemaphoreService } from '../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
 import { VirtualClock } from '../../lib/testing/index.js';
+import { rejection } from '../support/semaphores.js';
 
 let clock: VirtualClock;
 let semaphores: SemaphoreService;
@@ -73,6 +74,20 @@ describe('acquire', () => {
   ])('rejects %s', async (_, call, option) => {
     await expect(call()).rejects.toMatchObject({ code: 'SEMAPHORE_INVALID_OPTIONS', option });
   });
+});
+
+test.each<[string, () => Promise<unknown>, string]>([
+  ['acquire', () => semaphores.acquire('k', { permits: 0 }), 'permits'],
+  ['acquire of several', () => semaphores.acquire(['k', 'l'], { permits: 0 }), 'permits'],
+  ['acquire of too much', () => semaphores.acquire('k', { weight: 2 }), 'weight'],
+  ['tryAcquire', () => semaphores.tryAcquire('k', { permits: 0 }), 'permits'],
+  ['withPermit', () => semaphores.withPermit('k', () => 1, { permits: 0 }), 'permits'],
+  ['withPermit without a task', () => semaphores.withPermit('k', undefined as never), 'task'],
+  ['use', () => semaphores.scope(() => semaphores.use('k', { permits: 0 })), 'permits'],
+])('a bad option of %s is an error that knows its key', async (_, call, option) => {
+  const error = await rejection(call());
+  expect(error).toMatchObject({ code: 'SEMAPHORE_INVALID_OPTIONS', option, key: 'k' });
+  expect((error as Error).message).toMatch(/^Semaphore "k": Expected `/u);
 });
 
 describe('tryAcquire', () => {
@@ -201,6 +216,27 @@ describe('withPermit', () => {
     expect(named.name).toBe('greet');
     await expect(named()).rejects.toThrow('mine');
   });
+});
+
+test('renew after the release says that the permit was released', async () => {
+  const permit = await semaphores.acquire('k');
+  const renewing = permit.renew();
+  await permit.release();
+  const errors = [await rejection(renewing), await rejection(permit.renew())];
+  await semaphores.withPermit('k', () =>
+    semaphores.withPermit(
+      'k',
+      async (borrowed) => {
+        await borrowed.release();
+        errors.push(await rejection(borrowed.renew()));
+      },
+      { reentrant: true },
+    ),
+  );
+  for (const error of errors) {
+    expect(error).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST', reason: 'released', key: 'k' });
+    expect((error as Error).message).toMatch(/was released by its own holder/u);
+  }
 });
 
 describe('reentrant', () => {
