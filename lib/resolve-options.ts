@@ -74,7 +74,7 @@ const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
 const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
 
 const MAX_KEY_BYTES = 512;
-const KEY_RULE = `a non-empty string of at most ${MAX_KEY_BYTES} bytes`;
+const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
 const PERMIT_ID = /^[\w-]{1,64}$/;
 const MAX_LABEL_LENGTH = 256;
 const MAX_NAME_LENGTH = 512;
@@ -233,6 +233,8 @@ export function validateName(name: unknown): asserts name is string {
 
 function isKey(key: unknown): key is string {
   if (typeof key !== 'string' || key.length === 0) return false;
+  // Half a surrogate pair has no bytes of its own in UTF-8: two keys would become one.
+  if (!key.isWellFormed()) return false;
   // A UTF-16 unit has at most three bytes in UTF-8: most keys need no counting.
   return key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES;
 }

@@ -88,6 +88,7 @@ test.each([
   ['empty', ''],
   ['of 513 bytes', 'k'.repeat(513)],
   ['of 513 bytes in fewer characters', `${'ü'.repeat(256)}k`],
+  ['with half a surrogate pair', 'k\ud800'],
   ['a number', 7],
   ['undefined', undefined],
   ['null', null],
