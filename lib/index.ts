@@ -57,7 +57,7 @@ export type {
   SemaphoreOptions,
   StatusCodes,
 } from './semaphore.options.js';
-export { SemaphoreService } from './semaphore.service.js';
+export { type Bound, SemaphoreService } from './semaphore.service.js';
 export type {
   RunOptions,
   SingleFlightOptions,
@@ -66,7 +66,11 @@ export type {
 } from './single-flight/single-flight.options.js';
 export { SingleFlightService, type Wrapped } from './single-flight/single-flight.service.js';
 export { type Clock, type StopTimer } from './store/clock.js';
-export { MemorySemaphoreStore } from './store/memory/memory.semaphore-store.js';
+export {
+  MemorySemaphoreStore,
+  type MemorySemaphoreStoreOptions,
+} from './store/memory/memory.semaphore-store.js';
+export { type RedisSemaphoreStoreOptions } from './store/redis/redis.options.js';
 export { RedisSemaphoreStore } from './store/redis/redis.semaphore-store.js';
 export {
   type AcquireReply,
@@ -82,6 +86,7 @@ export {
   type StoreHealth,
   type StoreSession,
   type StoreSnapshot,
+  TOKENS_A_GRANT,
   type WaiterSnapshot,
 } from './store/semaphore-store.js';
 export type {

@@ -15,6 +15,11 @@ interface PermitEvent extends KeyEvent {
   label?: string | undefined;
 }
 
+/** About no permit in particular. */
+interface NoPermit {
+  permitId?: undefined;
+}
+
 /** Why an acquisition came to nothing. */
 export type RejectedReason = UnavailableReason | 'aborted' | 'store-unavailable' | 'closed';
 
@@ -29,16 +34,17 @@ export type SemaphoreEvent =
   | (PermitEvent & { type: 'lost'; reason: LostReason; heldMs: number })
   | (PermitEvent & { type: 'released'; outcome: 'released' | 'expired'; heldMs: number })
   /** `previous`: the limit before, undefined where none was known. `pinned`: set by `setPermits`, over what callers pass. */
-  | (KeyEvent & {
-      type: 'permits-changed';
-      permits: number;
-      previous: number | undefined;
-      pinned: boolean;
-    })
+  | (KeyEvent &
+      NoPermit & {
+        type: 'permits-changed';
+        permits: number;
+        previous: number | undefined;
+        pinned: boolean;
+      })
   /** A single flight's work in the background (`staleWhileRevalidateMs`) threw, or its result cannot be shared. */
-  | (KeyEvent & { type: 'refresh-failed'; error: unknown })
-  | (EventBase & { type: 'store-down'; key?: undefined; error: Error })
-  | (EventBase & { type: 'store-up'; key?: undefined; downMs: number });
+  | (KeyEvent & NoPermit & { type: 'refresh-failed'; error: unknown })
+  | (EventBase & NoPermit & { type: 'store-down'; key?: undefined; error: Error })
+  | (EventBase & NoPermit & { type: 'store-up'; key?: undefined; downMs: number });
 
 /** Kinds of {@link SemaphoreEvent}. */
 export type SemaphoreEventType = SemaphoreEvent['type'];

@@ -58,10 +58,6 @@ export class EventOrder {
 /** Somebody ought to hear at once that a permit was lost, and counts one less; its acquisition comes before. */
 function mayOvertake(event: SemaphoreEvent, line: readonly Place[]): boolean {
   return (
-    event.type === 'lost' &&
-    !line.some(
-      ({ event: other }) =>
-        other !== undefined && 'permitId' in other && other.permitId === event.permitId,
-    )
+    event.type === 'lost' && !line.some(({ event: other }) => other?.permitId === event.permitId)
   );
 }

@@ -77,7 +77,8 @@ export class Consumer implements AsyncDisposable {
 
   private async tsc(...flags: string[]): Promise<void> {
     const compiler = join(root, 'node_modules/typescript/bin/tsc');
-    const common = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--types', 'node'];
+    const checks = ['--strict', '--declaration', '--skipLibCheck', 'false'];
+    const common = [...checks, '--target', 'es2022', '--types', 'node'];
     const decorators = ['--experimentalDecorators', '--emitDecoratorMetadata'];
     await run(
       process.execPath,

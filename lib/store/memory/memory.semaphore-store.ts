@@ -4,6 +4,7 @@ import { SemaphoreStore, type StoreClient, type StoreSession } from '../semaphor
 import { MemorySession } from './memory.session.js';
 import { SharedMemory } from './shared-memory.js';
 
+/** Options of `new MemorySemaphoreStore()`. */
 export interface MemorySemaphoreStoreOptions {
   /**
    * Measures leases; a virtual one makes tests exact.

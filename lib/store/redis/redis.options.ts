@@ -2,6 +2,7 @@ import { duration, isObject, merge, type Rule, wholeNumber } from '../../option-
 import { InvalidOptionsError } from '../../semaphore.errors.js';
 import type { RedisConnection } from '../../semaphore.options.js';
 
+/** Options of `new RedisSemaphoreStore()`. */
 export interface RedisSemaphoreStoreOptions {
   /** A URL, ioredis options, or an ioredis `Redis` or `Cluster`, whose settings are used for connections of our own. */
   redis: RedisConnection;

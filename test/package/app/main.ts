@@ -3,6 +3,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type Permit, SemaphoreModule, SemaphoreService } from 'nestjs-semaphore';
 import * as testing from 'nestjs-semaphore/testing';
+import { bound } from './exports.js';
 
 const redis = process.env['REDIS_URL'];
 
@@ -30,7 +31,8 @@ async function main(): Promise<void> {
   const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
   const result = await app.get(Reports).build();
   await app.close();
-  console.log(JSON.stringify({ ...result, testingExports: Object.keys(testing) }));
+  const doubled = await bound(21);
+  console.log(JSON.stringify({ ...result, doubled, testingExports: Object.keys(testing) }));
 }
 
 main().catch((error: unknown) => {
