@@ -1,6 +1,6 @@
 import type { CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
-import { PermitUnavailableError } from '../semaphore.errors.js';
+import { PermitUnavailableError, SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
@@ -18,9 +18,16 @@ export function acquireFor(
   const acquired = internalsOf(service).acquireUntil(key, definition.options, signal);
   if (!definition.skip) return acquired;
   return acquired.catch((error: unknown) => {
-    if (error instanceof PermitUnavailableError) return undefined;
+    if (isSkipped(definition, error)) return undefined;
     throw error;
   });
+}
+
+/** Whether the options say to do without the work. A store that is away is another matter: `onStoreFailure` decides. */
+export function isSkipped({ skip }: SemaphoreDefinition, error: unknown): boolean {
+  const isRefusal =
+    error instanceof PermitUnavailableError || error instanceof SemaphoreClosedError;
+  return skip && isRefusal;
 }
 
 /** Runs `task` under such a permit; not at all, and returns undefined, when the options say 'skip'. */

@@ -14,7 +14,8 @@ export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
    */
   key?: string | ((context: ExecutionContext) => string | string[]) | KeyByArgs | undefined;
   /**
-   * When no permit can be had: 'throw' PermitUnavailableError, or 'skip': the method returns undefined instead.
+   * When no permit can be had: 'throw' PermitUnavailableError, or SemaphoreClosedError while the application shuts down;
+   * or 'skip': the method returns undefined instead. When the store cannot be reached `onStoreFailure` decides.
    * @default 'throw'
    */
   onUnavailable?: 'throw' | 'skip' | undefined;

@@ -3,6 +3,7 @@ import type { Permit } from '../core/permit.js';
 import { InvalidOptionsError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { AcquireOptions, SemaphoreOptions } from '../semaphore.options.js';
 import { SemaphoreService } from '../semaphore.service.js';
+import { isSkipped } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { hasGuardPermit, keepGuardPermit } from './guard-permits.js';
 import { onceSentOrClosed, type ResponseStream, responseOf } from './http-response.js';
@@ -78,8 +79,8 @@ export class SemaphoreGuard implements CanActivate {
       const key = await this.getKey(context);
       return await this.acquire(key, { ...options, signal: disconnected.signal });
     } catch (error) {
-      if (!(error instanceof PermitUnavailableError)) throw error;
-      await this.onUnavailable(context, error);
+      if (error instanceof PermitUnavailableError) await this.onUnavailable(context, error);
+      else if (!isSkipped(this.getDefinition(context), error)) throw error;
       return undefined;
     } finally {
       stopWatching();

@@ -205,6 +205,8 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     const response = await app.fetch(`/${path}`);
     expect(response.status).toBe(200);
     expect(await response.text()).toBe('');
+    app.semaphores.beginClose();
+    expect((await app.fetch(`/${path}`)).status).toBe(200);
   });
 
   it("leaves the application's other errors alone", async () => {

@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { Cron, Interval, ScheduleModule, SchedulerRegistry } from '@nestjs/schedule';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { MemorySemaphoreStore, Semaphore } from 'nestjs-semaphore';
+import { MemorySemaphoreStore, Semaphore, StoreUnavailableError } from 'nestjs-semaphore';
 import { Gate, TestApp } from '../support/nest-app.js';
+import { startRedis } from '../support/redis-server.js';
 
 const NEVER_BY_ITSELF = '0 0 0 29 2 1';
 
@@ -23,6 +24,17 @@ class Jobs {
   @Semaphore({ onUnavailable: 'skip', waitMs: 0, holdAtLeastMs: 60_000 })
   below(): void {
     runs.push('below');
+  }
+
+  @Semaphore({ onUnavailable: 'skip' })
+  async patient(): Promise<void> {
+    runs.push('patient');
+    await gate.stop();
+  }
+
+  @Semaphore({ onUnavailable: 'skip', onStoreFailure: 'allow' })
+  async anyway(): Promise<void> {
+    runs.push('anyway');
   }
 
   @Semaphore()
@@ -84,6 +96,37 @@ describe('@Semaphore() on scheduled jobs', () => {
     await fire('below');
     expect(runs.filter((run) => run === 'below')).toEqual(['below']);
     expect(apps[1]?.count('rejected', 'Jobs.below')).toBe(2);
+  });
+
+  it('skips a job that waits when the application shuts down, and the ticks after that', async () => {
+    const [first, second] = apps as [TestApp, TestApp];
+    const working = first.app.get(Jobs).patient();
+    await gate.reached;
+    const jobs = second.app.get(Jobs);
+    const waiting = jobs.patient();
+    await second.happened('waiting', 'Jobs.patient');
+    apps.pop();
+    await second.close();
+    expect(await waiting).toBeUndefined();
+    expect(await jobs.patient()).toBeUndefined();
+    gate.pass();
+    await working;
+    expect(runs.filter((run) => run === 'patient')).toHaveLength(1);
+  });
+
+  it('does not skip a job because the store is away: onStoreFailure decides', async () => {
+    await using server = await startRedis();
+    const metadata = { imports: [ScheduleModule.forRoot()], providers: [Jobs] };
+    const options = { redis: server.url, storeTimeoutMs: 500 };
+    const app = await TestApp.start(() => new ExpressAdapter(), metadata, options);
+    apps.push(app);
+    gate.pass();
+    await app.semaphores.health();
+    await server.stop();
+    await expect(app.app.get(Jobs).patient()).rejects.toThrow(StoreUnavailableError);
+    await app.app.get(Jobs).anyway();
+    expect(runs).toContain('anyway');
+    expect(runs).not.toContain('patient');
   });
 
   it('covers intervals', async () => {
