@@ -58,7 +58,8 @@ export interface SemaphoreOptions {
    */
   holdAtLeastMs?: number | undefined;
   /**
-   * Inside an async context that already holds the key, take no second permit.
+   * Inside an async context that already holds the key, take no second permit. When the one that is held there is released
+   * first, the `signal` of this one is aborted.
    * @default false
    */
   reentrant?: boolean | undefined;

@@ -1,12 +1,21 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
+import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
 
-/** A permit that the async context holds already: its own holder releases it, the borrower only gives it up. */
+/**
+ * A permit that the async context holds already: its own holder releases it, the borrower only gives it up. To a borrower
+ * that has not, it is lost with that release.
+ */
 export class BorrowedPermit implements Permit {
+  private readonly permit: Permit;
   private isReturned = false;
+  private controller: AbortController | undefined;
+  private stopWatching: (() => void) | undefined;
 
-  constructor(private readonly permit: Permit) {}
+  constructor(permit: Permit) {
+    this.permit = permit instanceof BorrowedPermit ? permit.permit : permit;
+  }
 
   get key(): string {
     return this.permit.key;
@@ -57,7 +66,7 @@ export class BorrowedPermit implements Permit {
   }
 
   get signal(): AbortSignal {
-    return this.permit.signal;
+    return (this.controller ??= this.watch()).signal;
   }
 
   async renew(leaseMs?: number): Promise<void> {
@@ -68,10 +77,22 @@ export class BorrowedPermit implements Permit {
   async release(): Promise<ReleaseOutcome> {
     if (!this.isReturned && !this.permit.isHeld) return 'expired';
     this.isReturned = true;
+    this.stopWatching?.();
     return 'released';
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+  }
+
+  private watch(): AbortController {
+    const controller = new AbortController();
+    const ending = isOwn(this.permit) ? this.permit.ending : this.permit.signal;
+    const abort = (): void => controller.abort(ending.reason);
+    if (this.isReturned) return controller;
+    if (ending.aborted) abort();
+    else ending.addEventListener('abort', abort, { once: true });
+    this.stopWatching = () => ending.removeEventListener('abort', abort);
+    return controller;
   }
 }

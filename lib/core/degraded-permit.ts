@@ -1,11 +1,12 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import type { Permit } from './permit.js';
+import { Abandonment, type CancelSignal } from './abandonment.js';
+import type { OwnPermit } from './own-permit.js';
 import type { Waiter } from './waiter.js';
 
 /** A permit without the store: nobody can take it away, and nobody else knows of it. */
-export class DegradedPermit implements Permit {
+export class DegradedPermit implements OwnPermit {
   readonly key: string;
   readonly id: string;
   readonly weight: number;
@@ -14,6 +15,7 @@ export class DegradedPermit implements Permit {
   readonly fencingToken = 0;
   readonly degraded = true;
   private controller: AbortController | undefined;
+  #ending: Abandonment | undefined;
   private released: Promise<ReleaseOutcome> | undefined;
 
   constructor(
@@ -47,20 +49,39 @@ export class DegradedPermit implements Permit {
     return (this.controller ??= new AbortController()).signal;
   }
 
+  get ending(): CancelSignal {
+    this.#ending ??= new Abandonment();
+    if (!this.isHeld) this.#ending.abort(this.releasedError());
+    return this.#ending;
+  }
+
   async renew(leaseMs?: number): Promise<void> {
     if (leaseMs !== undefined) validateLease(leaseMs, this.key);
-    if (!this.isHeld) throw new PermitLostError(this.key, this.id, 'released');
+    if (!this.isHeld) throw this.releasedError();
   }
 
   release(): Promise<ReleaseOutcome> {
     if (this.released === undefined) {
       this.released = Promise.resolve('released');
+      this.#ending?.abort(this.releasedError());
       this.onRelease();
     }
     return this.released;
   }
 
+  revoke(): Promise<ReleaseOutcome> {
+    if (this.isHeld) {
+      this.controller ??= new AbortController();
+      this.controller.abort(this.releasedError());
+    }
+    return this.release();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+  }
+
+  private releasedError(): PermitLostError {
+    return new PermitLostError(this.key, this.id, 'released');
   }
 }

@@ -1,8 +1,10 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
+import { Abandonment, type CancelSignal } from './abandonment.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
+import type { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';
 
@@ -17,7 +19,7 @@ export interface PermitKeeper {
 }
 
 /** A permit of the store. What is not part of {@link Permit} is the keeper's. */
-export class HeldPermit implements Permit, Timed {
+export class HeldPermit implements OwnPermit, Timed {
   readonly key: string;
   readonly weight: number;
   readonly label: string | undefined;
@@ -48,6 +50,7 @@ export class HeldPermit implements Permit, Timed {
   readonly #keeper: PermitKeeper;
   readonly #probe: AcquisitionProbe | undefined;
   #onLost: ((error: PermitLostError) => void) | undefined;
+  #ending: Abandonment | undefined;
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
@@ -103,12 +106,26 @@ export class HeldPermit implements Permit, Timed {
     return this.controller.signal;
   }
 
+  get ending(): CancelSignal {
+    this.#ending ??= new Abandonment();
+    if (!this.isHeld) this.#ending.abort(this.lostError());
+    return this.#ending;
+  }
+
   async renew(leaseMs = this.options.leaseMs): Promise<void> {
     return this.#keeper.renew(this, leaseMs);
   }
 
   release(): Promise<ReleaseOutcome> {
     return (this.releasing ??= this.#keeper.release(this, this.options.holdAtLeastMs));
+  }
+
+  revoke(): Promise<ReleaseOutcome> {
+    if (this.isHeld) {
+      this.controller ??= new AbortController();
+      this.controller.abort(new PermitLostError(this.key, this.id, 'released'));
+    }
+    return this.release();
   }
 
   /** Releases a permit that nobody got to see. */
@@ -132,6 +149,7 @@ export class HeldPermit implements Permit, Timed {
     this.over = how;
     this.wakeAt = Infinity;
     this.#probe?.ended(how);
+    this.#ending?.abort(this.lostError());
   }
 
   /** Calls the only listener when it is lost; for the inside, where a signal would cost too much. */

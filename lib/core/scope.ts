@@ -79,16 +79,22 @@ export class Scope {
    */
   end(): Promise<void> {
     this.isOver = true;
-    return (this.ended ??= this.endAll());
+    return (this.ended ??= this.endAll(true));
   }
 
-  private async endAll(): Promise<void> {
+  /** As {@link end}, when the work may go on: the signals of its permits are aborted first. */
+  breakOff(): Promise<void> {
+    this.isOver = true;
+    return (this.ended ??= this.endAll(false));
+  }
+
+  private async endAll(isWorkOver: boolean): Promise<void> {
     const ending: Promise<void>[] = [];
     for (const [key, permit] of this.permits) {
       const isKept = this.semaphore?.key === key && !this.semaphore.release;
-      if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED));
+      if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED, isWorkOver));
     }
-    for (const permit of this.replaced ?? []) ending.push(permit.end(ENDED));
+    for (const permit of this.replaced ?? []) ending.push(permit.end(ENDED, isWorkOver));
     this.permits.clear();
     for (const ended of ending) await ended;
   }

@@ -1,6 +1,7 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
 import { Abandonment, type CancelSignal } from './abandonment.js';
 import { onAbort } from './on-abort.js';
+import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
 
 const ignore = (): void => undefined;
@@ -52,11 +53,12 @@ export class SharedPermit {
     return permit;
   }
 
-  /** Ends the wait, or releases what is held. Never rejects. */
-  async end(reason: Error): Promise<void> {
+  /** Ends the wait, or releases what is held. Never rejects. @param isWorkOver else whoever works under it is told */
+  async end(reason: Error, isWorkOver: boolean): Promise<void> {
     if (this.permit === undefined) this.abandoned.abort(reason);
     try {
-      await (this.permit ?? (await this.acquired)).release();
+      const permit = this.permit ?? (await this.acquired);
+      await (isWorkOver || !isOwn(permit) ? permit.release() : permit.revoke());
     } catch {
       // Nothing was acquired: whoever waited for it knows why.
     }

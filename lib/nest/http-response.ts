@@ -2,6 +2,7 @@ import type { ExecutionContext } from '@nestjs/common';
 
 /** The part of Node's ServerResponse (HTTP/1 and HTTP/2) that is used here. */
 export interface ResponseStream {
+  readonly writableEnded?: boolean;
   readonly writableFinished?: boolean;
   readonly destroyed?: boolean;
   readonly socket?: unknown;

@@ -62,7 +62,10 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
   return (request, response, next) => {
     const semaphore = semaphoreOf(request);
     const scope = internalsOf(service).openScope(semaphore);
-    onceSentOrClosed(response, () => void scope.end());
+    // Who has not ended the response may still be at work, whether anybody waits for it or not.
+    onceSentOrClosed(response, () => {
+      void (response.writableEnded === false ? scope.breakOff() : scope.end());
+    });
     // When the response is over nobody is called: there is nobody to answer.
     const proceed = (error?: unknown): void => {
       if (!scope.isOver) scope.run(() => (error === undefined ? next() : next(error)));

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { type SemaphoreService, semaphoreMiddleware } from 'nestjs-semaphore';
+import { type Permit, type SemaphoreService, semaphoreMiddleware } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type HistoryEntry, overTheLimit, tokensThatDoNotGrow } from '../support/history.js';
 import { chains, ChainServer, type CreateChain, type Handler } from '../support/http-chain.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { Semaphores } from '../support/semaphores.js';
+import { nextEvent, Semaphores } from '../support/semaphores.js';
 
 const PERMITS = 5;
 const REQUESTS = 200;
@@ -95,3 +95,49 @@ test.each(chains)(
     await all.release();
   },
 );
+
+test.each([
+  ['told', true],
+  ['found out', false],
+])(
+  'work whose client has left is %s that its permit is not its own any more',
+  async (_how, isListening) => {
+    await using semaphores = new Semaphores({ redis: redis.url });
+    const [service, other] = [semaphores.open(), semaphores.open()];
+    const key = 'left';
+    const order: string[] = [];
+    let permit: Permit | undefined;
+    const work: Handler = async () => {
+      permit = await service.use(key);
+      if (isListening) permit.signal.addEventListener('abort', () => order.push('told'));
+      client.abort();
+    };
+    const client = new AbortController();
+    const handlers = [semaphoreMiddleware(service, { key }), work];
+    await using server = await ChainServer.start(chains[0]!.createChain, handlers);
+    await expect(server.fetch('/', { signal: client.signal })).rejects.toThrow('abort');
+    await using _next = await other.acquire(key);
+    order.push('granted');
+    expect(order).toEqual(isListening ? ['told', 'granted'] : ['granted']);
+    expect(permit?.signal.reason).toMatchObject({
+      code: 'SEMAPHORE_PERMIT_LOST',
+      reason: 'released',
+    });
+  },
+);
+
+test('work that has sent its response hears nothing', async () => {
+  await using semaphores = new Semaphores({ redis: redis.url });
+  const service = semaphores.open();
+  let permit: Permit | undefined;
+  const work: Handler = async (_request, response) => {
+    permit = await service.use('sent');
+    response.end(String(permit.signal.aborted));
+  };
+  const handlers = [semaphoreMiddleware(service, { key: 'sent' }), work];
+  await using server = await ChainServer.start(chains[0]!.createChain, handlers);
+  const released = nextEvent(service, 'released');
+  expect(await (await server.fetch()).text()).toBe('false');
+  await released;
+  expect([permit?.isHeld, permit?.signal.aborted]).toEqual([false, false]);
+});

@@ -303,6 +303,60 @@ test('who weighs more than a limit that was lowered has all there is, and says s
   expect([permit.weight, holders[0]?.weight, held]).toEqual([2, 2, 2]);
 });
 
+describe('a reentrant call that outlives the one that it was made in', () => {
+  const options = { reentrant: true, waitMs: 0 };
+
+  test('is told before anybody else has the permit', async () => {
+    const order: string[] = [];
+    let next: Promise<unknown> | undefined;
+    await semaphores.withPermit('k', async () => {
+      const inner = await semaphores.acquire('k', options);
+      inner.signal.addEventListener('abort', () => order.push('told'));
+      next = semaphores.acquire('k').then(() => order.push('granted'));
+      await clock.advance(0);
+      expect(order).toEqual([]);
+    });
+    await next;
+    expect(order).toEqual(['told', 'granted']);
+  });
+
+  test('finds its permit lost, when it asks only later', async () => {
+    const borrowed = await semaphores.withPermit('k', () => semaphores.acquire('k', options));
+    expect(borrowed.isHeld).toBe(false);
+    expect(borrowed.signal.reason).toMatchObject({
+      code: 'SEMAPHORE_PERMIT_LOST',
+      reason: 'released',
+      permitId: borrowed.id,
+    });
+    expect(await borrowed.release()).toBe('expired');
+  });
+
+  test('is told nothing when it is over before', async () => {
+    const signals: AbortSignal[] = [];
+    await semaphores.withPermit('k', async (outer) => {
+      await semaphores.withPermit('k', ({ signal }) => signals.push(signal), options);
+      const late = await semaphores.acquire('k', options);
+      await late.release();
+      signals.push(late.signal, outer.signal);
+    });
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false, false]);
+  });
+
+  test('is told why the lease ended', async () => {
+    await semaphores.withPermit(
+      'k',
+      async () => {
+        const inner = await semaphores.acquire('k', options);
+        const { signal } = inner;
+        await clock.advance(1000);
+        expect(signal.reason).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST', reason: 'expired' });
+        expect(await inner.release()).toBe('expired');
+      },
+      { leaseMs: 1000, renew: false },
+    );
+  });
+});
+
 describe('a named semaphore', () => {
   test('does the same with a key and options of its own, which the call overrides', async () => {
     const named = new NamedSemaphore(semaphores, 'reports', { permits: 2, label: 'named' });

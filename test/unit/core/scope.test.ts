@@ -4,6 +4,7 @@ import { NamedSemaphore } from '../../../lib/named-semaphore.js';
 import { AcquireAbortedError, ScopeError } from '../../../lib/semaphore.errors.js';
 import type { SemaphoreEvent } from '../../../lib/semaphore.events.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
+import { internalsOf } from '../../../lib/service-internals.js';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
 import { VirtualClock } from '../../../lib/testing/index.js';
 import { rejection } from '../../support/semaphores.js';
@@ -350,5 +351,44 @@ describe('the signal of a use', () => {
       expect(permit.isHeld).toBe(true);
       expect(await semaphores.use('k')).toBe(permit);
     });
+  });
+});
+
+describe('a scope that is broken off', () => {
+  const lost = { code: 'SEMAPHORE_PERMIT_LOST', reason: 'released', key: 'k' };
+
+  test('tells whoever works under its permits, before anybody else has them', async () => {
+    const order: string[] = [];
+    const scope = internalsOf(semaphores).openScope();
+    const permit = await scope.use('k');
+    permit.signal.addEventListener('abort', () => order.push('told'));
+    const next = other.acquire('k').then(() => order.push('granted'));
+    await clock.advance(0);
+    await scope.breakOff();
+    await next;
+    expect(order).toEqual(['told', 'granted']);
+    expect(permit.signal.reason).toMatchObject(lost);
+    await expect(permit.renew()).rejects.toMatchObject(lost);
+  });
+
+  test('leaves permits alone that were released before', async () => {
+    const scope = internalsOf(semaphores).openScope();
+    const permit = await scope.use('k');
+    await permit.release();
+    await scope.breakOff();
+    expect(permit.signal.aborted).toBe(false);
+  });
+
+  test('tells who works without the store, and who has borrowed that', async () => {
+    const store = new ScriptedStore();
+    store.throwsAtOnce = true;
+    const alone = new SemaphoreService({ store, log: 'none' });
+    const scope = internalsOf(alone).openScope();
+    const permit = await scope.use('k', { onStoreFailure: 'local' });
+    const borrowed = await scope.run(() => alone.acquire('k', { reentrant: true }));
+    const { signal } = borrowed;
+    expect([permit.degraded, borrowed.id, signal.aborted]).toEqual([true, permit.id, false]);
+    await scope.breakOff();
+    expect([permit.signal.reason, signal.reason]).toMatchObject([lost, lost]);
   });
 });
