@@ -61,8 +61,7 @@ export class SemaphoreDashboardModule
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const { config, adapterHost } = this;
-    mountHandler(consumer, this.dashboard.handler, this.options.path, { config, adapterHost });
+    mountHandler(consumer, this.dashboard.handler, this.options.path, this.adapterHost);
   }
 
   /** Before the server waits for its connections: open pages would keep it from closing. */

@@ -16,6 +16,8 @@ export interface HttpCall {
 }
 
 export interface HttpRoute extends Route {
+  /** Throws when the caller may not ask. For what is answered without {@link handle}, which sees to that itself. */
+  admit?(request: IncomingMessage): void;
   /** Answers, or throws: an HttpProblem is sent as it is. */
   handle(call: HttpCall): void | Promise<void>;
 }
@@ -24,34 +26,51 @@ export interface HttpHandlerOptions {
   routes: Iterable<HttpRoute>;
   /** What the paths of the routes stand behind, such as `/locks`; asked at the first request. */
   basePath?: () => string;
+  /** Somebody else answers behind that path too, as at the root: unknown paths go to `next`. @default false */
+  isBaseShared?: boolean;
   /** Makes a problem of what a route threw that is none. */
   toProblem?: (error: unknown) => HttpProblem;
 }
 
 /** Of Node, Express and Connect. Without `next` what is unknown is answered with 404. */
-export type HttpHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  next?: (error?: unknown) => void,
-) => void;
+export interface HttpHandler {
+  (request: IncomingMessage, response: ServerResponse, next?: Next): void;
+  /**
+   * Answers with a problem that somebody else has found in the request, unless its path is unknown, or its caller may not
+   * ask at all.
+   */
+  refuse(
+    request: IncomingMessage,
+    response: ServerResponse,
+    problem: HttpProblem,
+    next: Next,
+  ): void;
+}
+
+type Next = (error?: unknown) => void;
 
 /**
- * One handler for all routes. At the root of an application it leaves paths that it does not know to `next`; behind a
- * path of its own it answers all.
+ * One handler for all routes. At the root of an application, and behind a path that it shares, it leaves paths that it does
+ * not know to `next`; behind a path of its own it answers all.
  */
 export function createHttpHandler({
   routes,
   basePath = () => '',
+  isBaseShared = false,
   toProblem = internalError,
 }: HttpHandlerOptions): HttpHandler {
   const router = new Router(routes);
   let base: string | undefined;
 
-  /** @returns undefined when it is answered, or is somebody else's */
+  /**
+   * @param problem the answer of whichever route it is
+   * @returns undefined when it is answered, or is somebody else's
+   */
   function answer(
     request: RoutedRequest,
     response: ServerResponse,
-    next: ((error?: unknown) => void) | undefined,
+    next: Next | undefined,
+    problem?: HttpProblem,
   ): Promise<void> | undefined {
     // Express and Connect shorten `url` to what is behind the mount path.
     const url = request.originalUrl ?? request.url ?? '/';
@@ -64,13 +83,17 @@ export function createHttpHandler({
       ? router.find(request.method ?? 'GET', path.slice(base.length) || '/')
       : undefined;
     if (match !== undefined) {
+      if (problem !== undefined) {
+        match.route.admit?.(request);
+        throw problem;
+      }
       const search = mark === -1 ? '' : url.slice(mark + 1);
       const call = new RoutedCall(request, response, match.params, search);
       const turn = turnOf(response);
       if (turn !== undefined) return turn.then(() => run(match.route, call));
       return run(match.route, call) ?? undefined;
     }
-    if (next === undefined || (isInside && base !== '')) {
+    if (next === undefined || (isInside && base !== '' && !isBaseShared)) {
       throw new HttpProblem(404, 'NOT_FOUND', 'There is nothing at this path');
     }
     next();
@@ -86,14 +109,33 @@ export function createHttpHandler({
     }
   }
 
-  return (request, response, next) => {
+  function handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    next?: Next,
+    problem?: HttpProblem,
+  ): void {
     response.on('error', ignore);
     try {
-      answer(request, response, next)?.catch((error: unknown) => fail(request, response, error));
+      const answering = answer(request, response, next, problem);
+      answering?.catch((error: unknown) => fail(request, response, error));
     } catch (error) {
       fail(request, response, error);
     }
-  };
+  }
+
+  return Object.assign(
+    (request: IncomingMessage, response: ServerResponse, next?: Next) =>
+      handle(request, response, next),
+    {
+      refuse: (
+        request: IncomingMessage,
+        response: ServerResponse,
+        problem: HttpProblem,
+        next: Next,
+      ) => handle(request, response, next, problem),
+    },
+  );
 }
 
 /** Its close, if it is closed already, was told before anybody listened for it. */

@@ -2,7 +2,7 @@ import type { MiddlewareConsumer } from '@nestjs/common';
 import type { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHandler } from './http-handler.js';
-import { HttpProblem, sendProblem } from './http-problem.js';
+import { HttpProblem } from './http-problem.js';
 
 /** `/a/b` of `a/b/`; nothing of `/`. */
 export function normalisePath(path: string): string {
@@ -25,9 +25,8 @@ export function mountHandler(
   consumer: MiddlewareConsumer,
   handler: HttpHandler,
   path: string,
-  { config, adapterHost }: { config: ApplicationConfig; adapterHost: HttpAdapterHost },
+  { httpAdapter }: HttpAdapterHost,
 ): void {
-  const { httpAdapter } = adapterHost;
   if (httpAdapter?.getType() === 'fastify') {
     hookInto(httpAdapter.getInstance<Fastify>(), handler);
     return;
@@ -43,11 +42,9 @@ export function mountHandler(
   // Express parses bodies before any module's middleware runs: what fails there comes here.
   httpAdapter.use(
     (error: unknown, request: Raw<IncomingMessage>, response: ServerResponse, next: Next) => {
-      const base = mountPath(config, path);
       const problem = problemOfParser(error);
-      const isInside = base !== '' && (request.originalUrl ?? '').startsWith(`${base}/`);
-      if (isInside && problem !== undefined) sendProblem(request, response, problem);
-      else next(error);
+      if (problem === undefined) next(error);
+      else handler.refuse(request, response, problem, () => next(error));
     },
   );
 }
@@ -78,14 +75,16 @@ function hookInto(fastify: Fastify, handler: HttpHandler): void {
 type Raw<T> = T & { originalUrl?: string };
 type Next = (error?: unknown) => void;
 
-/** The errors of Express and its body parser carry a status. */
+/** The errors of Express and its body parser carry a status, those of the parser a type too. Others are the application's. */
 function problemOfParser(error: unknown): HttpProblem | undefined {
   if (!(error instanceof Error) || !('status' in error)) return undefined;
-  const status = Number(error.status);
-  if (!(status >= 400 && status < 500)) return undefined;
+  const { status } = error;
+  if (error instanceof URIError && status === 400) {
+    return new HttpProblem(400, 'INVALID_PATH', 'The path is not URL-encoded');
+  }
+  if (!('type' in error)) return undefined;
   if (status === 413) return new HttpProblem(413, 'BODY_TOO_LARGE', 'The body is too large');
   if (status === 415) return new HttpProblem(415, 'UNSUPPORTED_MEDIA_TYPE', error.message);
-  return 'body' in error || 'type' in error
-    ? new HttpProblem(status, 'INVALID_BODY', 'The body is not valid JSON')
-    : new HttpProblem(status, 'INVALID_PATH', 'The path is not URL-encoded');
+  if (status !== 400) return undefined;
+  return new HttpProblem(400, 'INVALID_BODY', 'The body is not valid JSON');
 }

@@ -9,7 +9,7 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
-import { mountHandler, mountPath } from '../http/nest-mount.js';
+import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { createSemaphoreServer, type SemaphoreServer } from './semaphore-server.js';
 import {
@@ -64,15 +64,17 @@ export class SemaphoreServerModule
 
   configure(consumer: MiddlewareConsumer): void {
     const { path, ...options } = resolveServerOptions(this.options);
-    const { semaphores, config, adapterHost } = this;
+    const { semaphores, config } = this;
     const basePath = (): string => mountPath(config, path);
-    this.server = createSemaphoreServer({ ...options, semaphores, basePath });
+    // Without a path of its own it shares the global prefix with the application.
+    const isBaseShared = normalisePath(path) === '';
+    this.server = createSemaphoreServer({ ...options, semaphores, basePath, isBaseShared });
     if (this.server.isLoopbackOnly) {
       new Logger(SemaphoreServerModule.name).warn(
         'The lock server has no `apiKeys`: it serves only requests from this machine.',
       );
     }
-    mountHandler(consumer, this.server.handler, path, { config, adapterHost });
+    mountHandler(consumer, this.server.handler, path, this.adapterHost);
   }
 
   async beforeApplicationShutdown(): Promise<void> {

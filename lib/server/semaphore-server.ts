@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { Logger } from '@nestjs/common';
 import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
-import { ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
+import { type Access, ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
 import { infoRoutes } from './info.routes.js';
 import { Locks } from './locks.js';
 import { lockRoutes } from './locks.routes.js';
@@ -31,6 +32,8 @@ export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path
   semaphores: SemaphoreService;
   /** What the server's paths stand behind; asked at each request. @default '' */
   basePath?: () => string;
+  /** The application has other paths there too: those that the server does not know go to `next`. @default false */
+  isBaseShared?: boolean;
 }
 
 /** The lock server: a handler for `node:http`, Express or Connect. */
@@ -52,6 +55,7 @@ export interface SemaphoreServer {
 export function createSemaphoreServer({
   semaphores,
   basePath = () => '',
+  isBaseShared = false,
   ...others
 }: SemaphoreServerParts): SemaphoreServer {
   const options = resolveServerOptions(others);
@@ -88,6 +92,7 @@ export function createSemaphoreServer({
   const all = [...routes, ...infoRoutes(semaphores, [...routes, ...storeCalls])];
   const handler = createHttpHandler({
     basePath,
+    isBaseShared,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
     toProblem: (error) =>
       toProblem(error, (fault) => {
@@ -114,14 +119,19 @@ function toHttpRoute(
 ): HttpRoute {
   const limits = { maxBytes: maxBodyBytes, timeoutMs: bodyTimeoutMs };
   const { method, path, role } = route;
+  const admit = (request: IncomingMessage): Access => {
+    const access = role === 'open' ? NO_ACCESS : apiKeys.authenticate(request);
+    if (role === 'admin') requireAdmin(access);
+    return access;
+  };
   return {
     method,
     path,
     // What has no schema is a stream.
     noHead: Object.values(route.answers).every(({ schema }) => schema === undefined),
+    admit,
     async handle({ request, response, params, search }) {
-      const access = role === 'open' ? NO_ACCESS : apiKeys.authenticate(request);
-      if (role === 'admin') requireAdmin(access);
+      const access = admit(request);
       const parts = {
         request,
         response,

@@ -1,16 +1,29 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { Controller, Get, Inject, type INestApplication, Module } from '@nestjs/common';
+import {
+  Controller,
+  ForbiddenException,
+  Get,
+  Inject,
+  type INestApplication,
+  Module,
+  Post,
+} from '@nestjs/common';
 import type { MiddlewareConsumer, NestModule } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createHttpHandler } from '../../lib/http/http-handler.js';
-import { sendJson } from '../../lib/http/http-problem.js';
-import { mountHandler, mountPath } from '../../lib/http/nest-mount.js';
+import { HttpProblem, sendJson } from '../../lib/http/http-problem.js';
+import { mountHandler, mountPath, normalisePath } from '../../lib/http/nest-mount.js';
 import { readJsonBody } from '../../lib/http/read-json-body.js';
 import { adapters } from '../support/nest-app.js';
 
 const LIMITS = { maxBytes: 1000, timeoutMs: 5000 };
+
+function refuseStrangers({ headers }: IncomingMessage): void {
+  if (headers['x-stranger'] === undefined) return;
+  throw new HttpProblem(401, 'UNAUTHORIZED', 'Nobody knows you');
+}
 
 function createModule(path: string) {
   @Module({})
@@ -21,6 +34,7 @@ function createModule(path: string) {
     configure(consumer: MiddlewareConsumer): void {
       const handler = createHttpHandler({
         basePath: () => mountPath(this.config, path),
+        isBaseShared: normalisePath(path) === '',
         routes: [
           {
             method: 'GET',
@@ -30,12 +44,15 @@ function createModule(path: string) {
           {
             method: 'POST',
             path: '/items',
-            handle: async ({ request, response }) =>
-              sendJson(response, 200, { body: await readJsonBody(request, LIMITS) }),
+            admit: refuseStrangers,
+            handle: async ({ request, response }) => {
+              refuseStrangers(request);
+              sendJson(response, 200, { body: await readJsonBody(request, LIMITS) });
+            },
           },
         ],
       });
-      mountHandler(consumer, handler, path, this);
+      mountHandler(consumer, handler, path, this.adapterHost);
     }
   }
   return MountedModule;
@@ -46,6 +63,11 @@ class OwnController {
   @Get()
   own(): string {
     return 'own';
+  }
+
+  @Post()
+  change(): string {
+    return 'changed';
   }
 }
 
@@ -96,15 +118,55 @@ describe.each(adapters)(
       expect([posted.status, await posted.json()]).toEqual([200, { body: { a: [1] } }]);
     });
 
-    test.each([['/things'], ['']])(
-      'leaves the rest of the application alone: "%s"',
-      async (path) => {
-        const url = await start(path);
+    test.each([
+      ['/things', ''],
+      ['', ''],
+      ['/things', '/api'],
+      ['', '/api'],
+    ])(
+      'leaves the rest of the application alone: "%s" behind the global prefix "%s"',
+      async (path, prefix) => {
+        const url = (await start(path, prefix)) + prefix;
         expect(await (await fetch(`${url}/own`)).text()).toBe('own');
-        expect((await fetch(`${url}/thingsandmore`)).status).toBe(404);
-        expect((await post(`${url}/own`, '{bad')).status).toBe(400);
+        const unknown = await fetch(`${url}/thingsandmore`);
+        expect(await unknown.json()).toMatchObject({ statusCode: 404, error: 'Not Found' });
+        const broken: unknown = await (await post(`${url}/own`, '{bad')).json();
+        expect(broken).toMatchObject({ statusCode: 400 });
+        expect(broken).not.toMatchObject({ code: 'INVALID_BODY' });
       },
     );
+
+    test.each([
+      ['/things', ''],
+      ['', ''],
+      ['', '/api'],
+    ])(
+      'answers broken JSON of its own with a problem: "%s" behind the global prefix "%s"',
+      async (path, prefix) => {
+        const url = (await start(path, prefix)) + prefix + path;
+        const broken = await post(`${url}/items`, '{bad');
+        expect(await broken.json()).toMatchObject({ statusCode: 400, code: 'INVALID_BODY' });
+      },
+    );
+
+    test('refuses strangers before it looks at what they sent', async () => {
+      const url = await start('/things');
+      for (const body of ['{bad', JSON.stringify('x'.repeat(2_000_000))]) {
+        const headers = { 'content-type': 'application/json', 'x-stranger': '1' };
+        const init = { method: 'POST', body, headers };
+        expect((await fetch(`${url}/things/items`, init)).status).toBe(401);
+      }
+    });
+
+    test('leaves errors of the application to it', async () => {
+      const url = await start('/things', undefined, (nest) =>
+        nest.use((request: IncomingMessage, _: ServerResponse, next: (error?: unknown) => void) =>
+          next(request.headers['x-refuse'] && new ForbiddenException('refused')),
+        ),
+      );
+      const refused = await fetch(`${url}/things/items/a`, { headers: { 'x-refuse': '1' } });
+      expect(await refused.json()).toMatchObject({ message: 'refused' });
+    });
 
     test('runs behind the middleware of the application, which may refuse a request', async () => {
       const url = await start('/things', undefined, (nest) =>

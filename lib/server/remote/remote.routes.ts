@@ -132,15 +132,16 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     }
   }
 
+  const routes: HttpRoute[] = [
+    { method: 'GET', path: STORE_PATH, noHead: true, handle: open },
+    { method: 'POST', path: STORE_PATH, handle: call },
+    { method: 'DELETE', path: STORE_PATH, handle: end },
+    { method: 'GET', path: KEYS_PATH, handle: keys },
+    { method: 'POST', path: RESULT_PATH, handle: publishLong },
+    { method: 'GET', path: RESULT_PATH, handle: lookLong },
+  ];
   return {
-    routes: [
-      { method: 'GET', path: STORE_PATH, noHead: true, handle: open },
-      { method: 'POST', path: STORE_PATH, handle: call },
-      { method: 'DELETE', path: STORE_PATH, handle: end },
-      { method: 'GET', path: KEYS_PATH, handle: keys },
-      { method: 'POST', path: RESULT_PATH, handle: publishLong },
-      { method: 'GET', path: RESULT_PATH, handle: lookLong },
-    ],
+    routes: routes.map((route) => ({ ...route, admit: (request) => void authenticate(request) })),
     close: () => sessions.close(),
   };
 }
