@@ -26,7 +26,14 @@ export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): 
   if (isDeeperThan(body, MAX_DEPTH)) {
     throw badBody(`The body is nested more than ${MAX_DEPTH} levels deep`);
   }
+  if (isParsed && sizeOfParsed(request) > limits.maxBytes) throw tooLarge(limits.maxBytes);
   return body;
+}
+
+/** As it came; where nothing tells, as it would be written now. */
+function sizeOfParsed({ headers, body }: ParsedRequest): number {
+  const length = headers['content-encoding'] === undefined ? headers['content-length'] : undefined;
+  return length === undefined ? Buffer.byteLength(JSON.stringify(body)) : Number(length);
 }
 
 function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {

@@ -33,6 +33,7 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
     ['/locks', undefined, '/locks'],
     ['locks', 'api/v2', '/api/v2/locks'],
     [undefined, undefined, ''],
+    [undefined, 'api', '/api'],
   ])('serves at the path %s behind the global prefix %s', async (path, prefix, base) => {
     const options = { apiKeys: [ADMIN_KEY], ...(path !== undefined && { path }) };
     app = await TestApp.start(
@@ -100,6 +101,31 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
     await app.happened('rejected', 'k');
     expect((await client.inspect('k')).body['waiters']).toEqual([]);
   });
+
+  test.each([undefined, 'api'])(
+    'asks for an API key before it reads what was sent: behind the global prefix %s',
+    async (prefix) => {
+      app = await TestApp.start(
+        createAdapter,
+        { imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], maxBodyBytes: 100 })] },
+        {},
+        (nest) => prefix !== undefined && nest.setGlobalPrefix(prefix),
+      );
+      const url = prefix === undefined ? app.url : `${app.url}/${prefix}`;
+      const post = async (body: string, headers: Record<string, string>) => {
+        const init = { method: 'POST', body, headers: { 'content-type': 'application/json' } };
+        Object.assign(init.headers, headers);
+        const response = await fetch(`${url}/v1/semaphores/k/permits`, init);
+        return [response.status, ((await response.json()) as { code?: string }).code];
+      };
+      const known = { 'x-api-key': ADMIN_KEY };
+      const long = JSON.stringify({ label: 'x'.repeat(200) });
+      for (const body of ['{x', long]) expect(await post(body, {})).toEqual([401, 'UNAUTHORIZED']);
+      expect(await post('{x', known)).toEqual([400, 'INVALID_BODY']);
+      expect(await post(long, known)).toEqual([413, 'BODY_TOO_LARGE']);
+      expect(await post('{"label":"short"}', known)).toEqual([201, undefined]);
+    },
+  );
 
   test('releases what a session holds when its stream ends, and closes with the application', async () => {
     app = await TestApp.start(
