@@ -22,8 +22,9 @@ export interface SemaphoreDashboardOptions {
   /** Where the page is, behind the application's global prefix. @default '/semaphores' */
   path?: string | undefined;
   /**
-   * Says what the sender of a request may do. Asked at every request, and again every five minutes while a page is open.
-   * It gets the request of Express, or Node's own with Fastify. What it throws counts as 'none'.
+   * Says what the sender of a request may do. Asked at every request. A page that is open makes a new one every 30
+   * seconds, without which it is told nothing more. It gets the request of Express, or Node's own with Fastify. What it
+   * throws counts as 'none'.
    * @default in production nobody may anything; elsewhere everybody may act
    */
   authorize?:

@@ -32,8 +32,8 @@ const SECURITY_HEADERS = {
 const MAX_STREAMS = 200;
 /** A page that says nothing for longer is taken for dead by its script. */
 const HEARTBEAT_MS = 10_000;
-/** Then the visitor has to be admitted again. */
-const MAX_STREAM_MS = 300_000;
+/** Then the visitor has to be admitted again, by a new request: only that tells of cookies and sessions as they are now. */
+const MAX_STREAM_MS = 30_000;
 
 type Answer = (call: HttpCall, visitor: Visitor) => void | Promise<void>;
 

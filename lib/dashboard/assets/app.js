@@ -27,11 +27,12 @@ const stream = new Stream({
   },
   onSession(told) {
     session = told;
-    view.allow(session.access === 'act');
     showSession();
+    showAllowed();
   },
-  onState(state, reason) {
-    lost = state === 'lost' ? { since: lost?.since ?? server.now(), reason } : null;
+  onState(state, problem) {
+    lost = state === 'lost' ? { since: lost?.since ?? server.now(), ...problem } : null;
+    showAllowed();
     live.dataset.state = state;
     setText(live, STATES[state]);
     showOutage();
@@ -54,7 +55,7 @@ function open(moveFocus) {
   const [, key] = /^#\/s\/(.+)$/.exec(location.hash) ?? [];
   view?.close();
   view = key === undefined ? new Overview(stream) : new Detail(stream, decode(key));
-  view.allow(session.access === 'act');
+  showAllowed();
   place.replaceChildren(view.element);
   document.title = view.title;
   view.open();
@@ -69,6 +70,13 @@ function decode(key) {
   } catch {
     return key;
   }
+}
+
+/** Who is refused has nothing to look at, and nothing to press. */
+function showAllowed() {
+  const isRefused = lost?.isRefusal ?? false;
+  place.hidden = isRefused;
+  view.allow(session.access === 'act' && !isRefused);
 }
 
 function showOutage() {

@@ -67,6 +67,7 @@ export class Detail {
     this.#limitButton.hidden = !mayAct;
     this.#holders.allow(mayAct);
     this.#queue.allow(mayAct);
+    if (!mayAct) this.#acts.close();
   }
 
   show({ semaphore }) {

@@ -14,7 +14,7 @@ export class Stream {
   #retryMs = FIRST_RETRY_MS;
   #handlers;
 
-  /** @param handlers `onFrame(frame)`, `onSession(session)`, `onState(State, reason)` */
+  /** @param handlers `onFrame(frame)`, `onSession(session)`, `onState(State, problem)`; a problem is `{ reason, isRefusal }` */
   constructor(handlers) {
     this.#handlers = handlers;
     document.addEventListener('visibilitychange', () => this.#reopen());
@@ -59,7 +59,7 @@ export class Stream {
   async #comeBack() {
     const query = this.#query;
     this.#stop();
-    this.#handlers.onState('lost', await refusal(query));
+    this.#handlers.onState('lost', await problemWith(query));
     if (this.#source || document.hidden) return;
     this.#timer = setTimeout(() => this.#reopen(), this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
@@ -73,12 +73,14 @@ export class Stream {
 }
 
 /** An EventSource does not tell why it was refused. */
-async function refusal(query) {
+async function problemWith(query) {
   try {
     const response = await fetch(`api/overview?limit=0&${query}`);
-    return response.ok ? undefined : await problemOf(response);
+    if (response.ok) return {};
+    const isRefusal = response.status === 401 || response.status === 403;
+    return { reason: await problemOf(response), isRefusal };
   } catch {
-    return undefined;
+    return {};
   }
 }
 
