@@ -6,6 +6,7 @@ import {
   Module,
   type NestModule,
   type OnModuleDestroy,
+  Optional,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mountHandler, mountPath } from '../http/nest-mount.js';
@@ -39,11 +40,16 @@ export class SemaphoreDashboardModule
 
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) options: SemaphoreDashboardOptions,
-    service: SemaphoreService,
+    @Optional() @Inject(SemaphoreService) service: SemaphoreService | undefined,
     private readonly config: ApplicationConfig,
     private readonly adapterHost: HttpAdapterHost,
   ) {
     super();
+    if (service === undefined) {
+      throw new Error(
+        'SemaphoreDashboardModule shows the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
+      );
+    }
     this.options = resolveDashboardOptions(options);
     const { path } = this.options;
     const logger = new Logger('SemaphoreDashboard');

@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
 import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
 import {
@@ -62,4 +63,9 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     await app.close();
     expect.assertions(1);
   });
+});
+
+test('without SemaphoreModule the start fails and says what to import', async () => {
+  const compiled = Test.createTestingModule({ imports: [SemaphoreDashboardModule.forRoot()] });
+  await expect(compiled.compile()).rejects.toThrow('import SemaphoreModule.forRoot()');
 });
