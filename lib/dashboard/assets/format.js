@@ -23,6 +23,11 @@ export function maybeDuration(ms) {
   return ms === null ? '–' : duration(ms);
 }
 
+/** A line ends before or after it, never within. */
+export function unbroken(text) {
+  return text.replaceAll(' ', '\u00a0');
+}
+
 export function timeOfDay(epochMs) {
   return new Date(epochMs).toLocaleTimeString('en-GB');
 }

@@ -1,6 +1,6 @@
 import { store } from './clock.js';
 import { h, keyedList, setAttribute, setText } from './dom.js';
-import { age, count } from './format.js';
+import { age, count, unbroken } from './format.js';
 import { moreText } from './holders.js';
 
 /** Who waits, in the order in which they will be served. */
@@ -71,7 +71,7 @@ class WaiterView {
   #place = h('td', { class: 'is-number' });
   #label = h('span', { class: 'label' });
   /** What has no column on a phone. */
-  #more = h('span', { class: 'more-of-waiter', 'aria-hidden': 'true' });
+  #more = h('span', { class: 'more-of-waiter' });
   #client = h('td', { class: 'is-client' });
   #priority = h('td', { class: 'is-number is-wide' });
   #weight = h('td', { class: 'is-number is-wide' });
@@ -103,8 +103,11 @@ class WaiterView {
     setText(this.#client, client);
     setText(this.#priority, count(priority));
     setText(this.#weight, count(weight));
-    const unusual = [priority !== 0 && `priority ${priority}`, weight !== 1 && `weight ${weight}`];
-    setText(this.#more, [client, ...unusual.filter(Boolean)].join(' · '));
+    const unusual = [
+      priority !== 0 && unbroken(`priority ${count(priority)}`),
+      weight !== 1 && unbroken(`weight ${count(weight)}`),
+    ];
+    setText(this.#more, [...unusual, client].filter(Boolean).join(' · '));
     setAttribute(this.#button, 'aria-label', `Drop the waiter ${label ?? id}…`);
   }
 

@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
+import { DashboardPage } from '../support/dashboard-page.js';
+import { adapters, TestApp } from '../support/nest-app.js';
+import { queued } from '../support/semaphores.js';
+
+const KEY = 'reports';
+const viewport = { width: 375, height: 812 };
+
+describeWithBrowser('the page of a semaphore on a phone', () => {
+  let browser: Browser;
+  let app: TestApp;
+
+  beforeAll(async () => {
+    const [express] = adapters;
+    const imports = [SemaphoreDashboardModule.forRoot()];
+    const store = new MemorySemaphoreStore();
+    app = await TestApp.start(express!.createAdapter, { imports }, { store });
+    await app.semaphores.acquire(KEY, { permits: 9, weight: 9 });
+    const label = 'an urgent order that was imported at night';
+    for (const options of [{ label, priority: 12, weight: 3 }, { label: 'usual' }]) {
+      await queued(app.semaphores, () =>
+        app.semaphores.acquire(KEY, { ...options, permits: 9, waitMs: Infinity }),
+      );
+    }
+    browser = await launchBrowser();
+  }, BROWSER_TIMEOUT_MS);
+
+  afterAll(async () => {
+    await browser?.close();
+    await app?.close();
+  }, BROWSER_TIMEOUT_MS);
+
+  test(
+    'shows the priority and the weight of who waits, first and in full, to screen readers too',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app, { viewport });
+      await dashboard.show(KEY);
+      await dashboard.untilTexts('.queue .label', [
+        'an urgent order that was imported at night',
+        'usual',
+      ]);
+      const [urgent = '', usual = ''] = await dashboard.texts('.more-of-waiter');
+      expect(urgent).toMatch(/^priority\s12 · weight\s3 · /);
+      expect(usual).not.toMatch(/priority|weight/);
+      const cut = `[...document.querySelectorAll('.who-waits, .who-waits *')]
+        .filter((e) => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflow !== 'visible').length`;
+      expect(await dashboard.evaluate(cut)).toBe(0);
+      const cell = dashboard.page.getByRole('cell', { name: /urgent order.+priority\s12/ });
+      expect(await cell.count()).toBe(1);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
+});
