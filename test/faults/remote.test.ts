@@ -69,15 +69,15 @@ describe('a client whose server fails', () => {
     await using _server = server;
     await using proxy = await HttpProxy.start(url);
     await using client = connect({ url: proxy.url, storeTimeoutMs: 500 });
-    await (await client.acquire('k')).release();
+    const succeeds = async (key: string): Promise<boolean> =>
+      (await (await client.acquire(key)).release()) === 'released';
+    await pollUntil('the client is connected', () => succeeds('k'));
 
     proxy.isStalling = true;
     await expect(client.acquire('l')).rejects.toThrow('is not available');
     proxy.isStalling = false;
 
-    await pollUntil('calls succeed', async () => {
-      return (await (await client.acquire('m')).release()) === 'released';
-    });
+    await pollUntil('calls succeed', () => succeeds('m'));
   });
 
   it('says that a permit was released when the first reply that said so was lost', async () => {
