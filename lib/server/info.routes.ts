@@ -1,5 +1,4 @@
 import type { SemaphoreService } from '../semaphore.service.js';
-import { RESERVED_PREFIX } from './api-keys.js';
 import { openApiDocument } from './openapi.js';
 import * as schemas from './schemas.js';
 import { type DocumentedCall, type ServerRoute, serverRoute } from './server-route.js';
@@ -37,8 +36,8 @@ export function infoRoutes(
     setTimeout(() => {
       isReachable = undefined;
     }, FRESH_MS).unref();
-    return semaphores.inspect(`${RESERVED_PREFIX}health`).then(
-      () => true,
+    return semaphores.health().then(
+      ({ latencyMs }) => latencyMs !== undefined,
       () => false,
     );
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
 
@@ -260,4 +261,15 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     expect(Number(versionOf(second))).toBeGreaterThan(Number(versionOf(first)));
     expect((await lock('u1')).status).toBe(423);
   });
+});
+
+test('says that it is unhealthy before its calls of the store have failed', async () => {
+  await using own = await startRedis();
+  await using services = new Semaphores({ redis: own.url, storeTimeoutMs: 30_000 });
+  await using server = await LockServer.start(services.open());
+  expect((await server.call('GET', '/health')).status).toBe(200);
+  own.pause();
+  await pollUntil('it notices', async () => (await server.call('GET', '/health')).status === 503);
+  own.resume();
+  await pollUntil('it is well', async () => (await server.call('GET', '/health')).status === 200);
 });
