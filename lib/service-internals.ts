@@ -1,4 +1,3 @@
-import type { CancelSignal } from './core/abandonment.js';
 import { acquireAll } from './core/acquire-all.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
@@ -8,7 +7,7 @@ import type { SemaphoreCore } from './core/semaphore-core.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
 import { InvalidOptionsError, SemaphoreClosedError } from './semaphore.errors.js';
-import type { AcquireOptions } from './semaphore.options.js';
+import type { AcquireOptions, CancelSignal } from './semaphore.options.js';
 import type { SemaphoreService } from './semaphore.service.js';
 import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 

@@ -1,7 +1,5 @@
 import type { CancelSignal } from '../semaphore.options.js';
 
-export type { CancelSignal };
-
 /**
  * An AbortController and its signal in one, for the inside: a real one costs ten times as much, and most calls need
  * none. Listeners hear it once, and must not throw.

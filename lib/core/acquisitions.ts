@@ -9,7 +9,7 @@ import {
 import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { AcquireReply, Grant } from '../store/semaphore-store.js';
-import type { CancelSignal } from './abandonment.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import type { Acquired, StartProbe } from './acquisition-probe.js';
 import type { CoreParts } from './core-parts.js';
 import { DegradedPermit } from './degraded-permit.js';

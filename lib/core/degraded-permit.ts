@@ -1,7 +1,8 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import { Abandonment, type CancelSignal } from './abandonment.js';
+import type { CancelSignal } from '../semaphore.options.js';
+import { Abandonment } from './abandonment.js';
 import type { OwnPermit } from './own-permit.js';
 import type { Waiter } from './waiter.js';
 

@@ -1,7 +1,8 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
-import { Abandonment, type CancelSignal } from './abandonment.js';
+import type { CancelSignal } from '../semaphore.options.js';
+import { Abandonment } from './abandonment.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { type LostReason, StoreUnavailableError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';

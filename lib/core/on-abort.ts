@@ -1,4 +1,4 @@
-import type { CancelSignal } from './abandonment.js';
+import type { CancelSignal } from '../semaphore.options.js';
 
 type Listener = () => void;
 

@@ -1,5 +1,6 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
-import { Abandonment, type CancelSignal } from './abandonment.js';
+import type { CancelSignal } from '../semaphore.options.js';
+import { Abandonment } from './abandonment.js';
 import { onAbort } from './on-abort.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';

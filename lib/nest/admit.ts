@@ -1,8 +1,8 @@
-import type { CancelSignal } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { PermitUnavailableError, SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
 /**

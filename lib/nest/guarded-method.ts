@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs';
-import { Abandonment, type CancelSignal } from '../core/abandonment.js';
+import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { acquireFor, admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';

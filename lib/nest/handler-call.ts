@@ -1,9 +1,10 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Subscriber } from 'rxjs';
-import { Abandonment, type CancelSignal } from '../core/abandonment.js';
+import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import { connectionOf, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { unlessSoonOver } from './unless-soon-over.js';

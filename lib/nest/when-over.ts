@@ -1,6 +1,6 @@
+import type { CancelSignal } from '../semaphore.options.js';
 import { StreamableFile } from '@nestjs/common';
 import { finished, type Readable } from 'node:stream';
-import type { CancelSignal } from '../core/abandonment.js';
 import { defer, finalize, isObservable, type Observable } from 'rxjs';
 
 const STEPS: ReadonlySet<string | symbol> = new Set(['next', 'return', 'throw']);

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { Abandonment } from '../core/abandonment.js';
 import { HeldPermit } from '../core/held-permit.js';
 import type { Permit } from '../core/permit.js';
