@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ALL_IS_WELL, Crew, KEY } from '../support/faults/crew.js';
 import type { FaultWorker } from '../support/faults/fault-worker.js';
+import { ReplyGate } from '../support/faults/reply-gate.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { canFakeTime, fakeTimeEnv } from '../support/redis-clock.js';
 import { startRedis } from '../support/redis-server.js';
@@ -67,6 +68,28 @@ withFakeTime('the clock of the server', () => {
     await held.release();
     await Promise.all(outcomes);
     expect(order).toEqual(['first', 'second']);
+  });
+
+  test('jumps forwards: a grant that cannot be claimed is not counted on for longer than it lasts', async () => {
+    await using redis = await startRedis({ faketime: '+0' });
+    await using gate = await ReplyGate.start(redis.port);
+    await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: 20_000 });
+    const [holder, late, next] = [
+      semaphores.open(),
+      semaphores.open({ redis: gate.url }),
+      semaphores.open(),
+    ];
+    const held = await holder.acquire(KEY, { leaseMs: 60_000 });
+    const { outcome } = await queued(late, () => late.acquire(KEY, { waitMs: 60_000 }));
+    // Only messages reach it from now on.
+    gate.shut();
+    await redis.setClock('+25');
+    await held.release();
+    const permit = await outcome;
+    const taken = await next.acquire(KEY, { waitMs: 20_000 });
+    expect(permit.isHeld).toBe(false);
+    await taken.release();
+    gate.open();
   });
 
   test('jumps backwards: the limit holds, tokens grow, and nobody waits for the lost hour', async () => {

@@ -9,6 +9,8 @@ import { WatchedKey } from './watched-key.js';
 /** Well within what a dead waiter or a lost message may cost (5 s), and the claim window of the scripts. */
 const POLL_MS = 1500;
 const POLL_AT_MOST = 250;
+/** Of a grant's time, when its message took some of it. It is claimed at once, and counts from then on as any other. */
+const CERTAIN_PART = 0.98;
 
 /**
  * Who waits in this process. Tells the server that they are alive and asks what became of them, every 1.5 s and after each
@@ -89,6 +91,7 @@ export class RedisWaiting {
       return;
     }
     const grant = toGrant(granted, provisional, base);
+    if (sample === undefined) this.limit(grant, granted);
     if (grant.deadline <= this.clock.now()) {
       // It was on its way for too long, and has lapsed: back into the queue, at the old place.
       this.poll(pending.state);
@@ -122,6 +125,16 @@ export class RedisWaiting {
     for (const watched of this.byKey.values()) watched.stop();
     this.byKey.clear();
     this.byId.clear();
+  }
+
+  /**
+   * What came by a message is measured by an earlier sample, since when the server's clock may have jumped ahead: the grant is
+   * not counted on for longer than it was made for, less what the message may have taken.
+   */
+  private limit(grant: Grant, { expiry, acquired }: Granted): void {
+    if (grant.deadline === Infinity) return;
+    const end = this.clock.now() + (expiry - acquired) * CERTAIN_PART;
+    grant.deadline = Math.min(grant.deadline, end);
   }
 
   private ask(state: string, entries: readonly PendingAcquire[]): void {
