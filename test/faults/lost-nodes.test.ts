@@ -2,15 +2,25 @@ import { describe, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { type SemaphoreModuleOptions, SemaphoreService } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
+import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { startCluster } from '../support/redis-cluster.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent } from '../support/semaphores.js';
 
 const KEY = 'key';
 
-function open(redis: SemaphoreModuleOptions['redis']): SemaphoreService {
-  return new SemaphoreService({ redis, log: 'none' });
+interface Address {
+  host: string;
+  port: number;
+}
+
+function open(
+  redis: SemaphoreModuleOptions['redis'],
+  options: SemaphoreModuleOptions = {},
+): SemaphoreService {
+  return new SemaphoreService({ redis, log: 'none', ...options });
 }
 
 async function endsInTime(closing: Promise<void>): Promise<boolean> {
@@ -97,5 +107,30 @@ describe('Sentinel', () => {
     await up;
     expect(await (await service.acquire(KEY)).release()).toBe('released');
     await service.close();
+  });
+});
+
+describe('Cluster: connections that die without a word are replaced', () => {
+  test.each([1, 3])('with %i masters', async (masters) => {
+    await using cluster = await startCluster(masters);
+    const proxies = await Promise.all(cluster.nodes.map(({ port }) => TcpProxy.start(port)));
+    const between = proxies.map(({ port }) => ({ host: '127.0.0.1', port }));
+    const natMap = Object.fromEntries(
+      cluster.nodes.map(({ host, port }, i) => [`${host}:${port}`, between[i] as Address]),
+    );
+    const redis = new Cluster(between, { lazyConnect: true, natMap });
+    const service = open(redis, { storeTimeoutMs: 500 });
+    const keys = Array.from({ length: 30 }, (_, i) => `key-${i}`);
+    const useAll = (): Promise<unknown[]> =>
+      Promise.all(keys.map((key) => service.acquire(key).then((permit) => permit.release())));
+    try {
+      expect(new Set(await useAll())).toEqual(new Set(['released']));
+      for (const proxy of proxies) proxy.silence();
+      await expect(useAll()).rejects.toMatchObject({ code: 'SEMAPHORE_STORE_UNAVAILABLE' });
+      await pollUntil('every key can be used again', () => useAll().then(() => true));
+    } finally {
+      await service.close();
+      for (const proxy of proxies) await proxy[Symbol.asyncDispose]();
+    }
   });
 });

@@ -91,18 +91,19 @@ export class RedisCalls {
     const run = async (): Promise<unknown> => {
       const connection = await this.link.ready(this.timeoutMs);
       const { holders, queue } = this.keys.namesOf(state);
-      return this.inTime(connection.eval(script, 3, state, holders, queue, ...args));
+      const reply = connection.eval(script, 3, state, holders, queue, ...args);
+      return this.inTime(reply, this.slotOf(state));
     };
     return run().catch((error: StoreUnavailableError) => {
       throw error.of(this.keys.keyOf(state));
     });
   }
 
-  /** What comes of any other command, within the time limit. @throws {StoreUnavailableError} */
-  inTime<T>(reply: Promise<T>): Promise<T> {
+  /** What comes of any other command (in Cluster: on the slot's node), within the time limit. @throws {StoreUnavailableError} */
+  inTime<T>(reply: Promise<T>, slot?: number): Promise<T> {
     return new Promise((resolve, reject) => {
       const end = this.clock.now() + this.timeoutMs;
-      const limit = this.limits.start(end, () => reject(this.noAnswer(this.timeoutMs)));
+      const limit = this.limits.start(end, () => reject(this.noAnswer(this.timeoutMs, slot)));
       reply
         .then(resolve, (error: unknown) => reject(unavailable(error)))
         .finally(() => this.limits.stop(limit));
@@ -161,7 +162,8 @@ export class RedisCalls {
   ): void {
     const sentAt = this.clock.now();
     const limit = this.limits.start(batch.end, () => {
-      this.failed(batch, this.noAnswer(batch.end - sentAt));
+      const slot = this.slotOf((batch.operations[0] as Operation).state);
+      this.failed(batch, this.noAnswer(batch.end - sentAt, slot));
     });
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
@@ -260,11 +262,11 @@ export class RedisCalls {
   }
 
   /** The connection may be a dead one. */
-  private noAnswer(withinMs: number): StoreUnavailableError {
+  private noAnswer(withinMs: number, slot?: number): StoreUnavailableError {
     const error = new StoreUnavailableError(
       `Redis did not answer within ${Math.round(withinMs)} ms`,
     );
-    this.link.suspect(error);
+    this.link.suspect(error, slot);
     return error;
   }
 

@@ -39,6 +39,7 @@ export class RedisLink {
   private heardAt = -Infinity;
   private readonly waiting = new Set<(error?: Error) => void>();
   private readonly confirmations = new ReplicaConfirmations();
+  private readonly replaced = new WeakSet<Connection>();
   private stopPing: StopTimer = () => undefined;
   private stopListenTimer: StopTimer = () => undefined;
 
@@ -113,10 +114,17 @@ export class RedisLink {
     };
   }
 
-  /** The connection does not answer, or speaks with a server that takes no writes: look for a better one. */
-  suspect(error: Error): void {
+  /**
+   * The connection does not answer, or speaks with a server that takes no writes: look for a better one.
+   * @param slot In Cluster: its node is the one that does not answer
+   */
+  suspect(error: Error, slot?: number): void {
     this.lastError = error;
-    if (this.isCluster || !this.isUp) return;
+    if (!this.isUp) return;
+    if (this.isCluster) {
+      if (slot !== undefined) this.replace(this.nodeOf(slot));
+      return;
+    }
     // Many calls may suspect it before it is closed.
     this.fell(error);
     this.commands?.disconnect(true);
@@ -125,14 +133,7 @@ export class RedisLink {
   /** How many replicas have what was written on the command connection (in Cluster: on the slot's node) so far. */
   async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
     const commands = await this.ready(this.timeoutMs);
-    let node: Connection | undefined = commands;
-    if (this.isCluster) {
-      const cluster = commands as ClusterConnection;
-      const name = cluster.slots[slot]?.[0];
-      node = cluster
-        .nodes('master')
-        .find(({ options }) => `${options.host}:${options.port}` === name);
-    }
+    const node = this.isCluster ? this.nodeOf(slot) : commands;
     return node === undefined ? 0 : this.confirmations.of(node, replicas, timeoutMs);
   }
 
@@ -140,6 +141,22 @@ export class RedisLink {
   async masters(): Promise<Connection[]> {
     const commands = await this.ready(this.timeoutMs);
     return this.isCluster ? (commands as ClusterConnection).nodes('master') : [commands];
+  }
+
+  private nodeOf(slot: number): Connection | undefined {
+    const cluster = this.commands as ClusterConnection;
+    const name = cluster.slots[slot]?.[0];
+    return cluster
+      .nodes('master')
+      .find(({ options }) => `${options.host}:${options.port}` === name);
+  }
+
+  /** Cluster opens a new connection to a node whose old one has ended. */
+  private replace(node: Connection | undefined): void {
+    // Many calls may suspect it before it has ended, and its successor is not to blame for theirs.
+    if (node?.status !== 'ready' || this.replaced.has(node)) return;
+    this.replaced.add(node);
+    node.disconnect();
   }
 
   close(): Promise<void> {
@@ -183,6 +200,10 @@ export class RedisLink {
       subscriber.on('ready', () => this.subscribe());
       if (subscriber.status === 'ready') this.subscribe();
       this.pingSubscriber();
+    }
+    if (this.isCluster) {
+      commands.on('+node', (node: Connection) => this.limitHandshake(node));
+      for (const node of (commands as ClusterConnection).nodes('all')) this.limitHandshake(node);
     }
     if (commands.status === 'ready') this.connected();
   }

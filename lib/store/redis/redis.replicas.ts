@@ -28,7 +28,8 @@ export class RedisReplicas {
       throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', key);
     }
     const slot = this.calls.slotOf(state);
-    const confirmed = await this.calls.inTime(this.link.wait(slot, this.least, this.timeoutMs));
+    const count = this.link.wait(slot, this.least, this.timeoutMs);
+    const confirmed = await this.calls.inTime(count, slot);
     if (confirmed >= this.least) return;
     throw new StoreUnavailableError(
       `${confirmed} of ${this.least} replicas confirmed the grant within ${this.timeoutMs} ms`,

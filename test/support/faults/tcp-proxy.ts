@@ -16,6 +16,8 @@ interface Pair {
   server: Socket;
   /** A connection that lost a part of its stream cannot be used any more. */
   isSpoilt: boolean;
+  /** Died without a word. */
+  isSilent: boolean;
 }
 
 /** Stands between the clients and one Redis server. */
@@ -35,7 +37,11 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
   }
 
   /** Breaks every connection that is open. */
@@ -44,6 +50,11 @@ export class TcpProxy implements AsyncDisposable {
       client.destroy();
       server.destroy();
     }
+  }
+
+  /** As a firewall that forgets: the connections that are open die without a word, new ones work. */
+  silence(): void {
+    for (const pair of this.pairs) pair.isSilent = true;
   }
 
   /** Back to normal: connections that lost something are broken. */
@@ -63,7 +74,12 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   private join(client: Socket, target: number): void {
-    const pair: Pair = { client, server: connect(target, '127.0.0.1'), isSpoilt: false };
+    const pair: Pair = {
+      client,
+      server: connect(target, '127.0.0.1'),
+      isSpoilt: false,
+      isSilent: false,
+    };
     this.pairs.add(pair);
     this.pass(pair, pair.client, pair.server, false);
     this.pass(pair, pair.server, pair.client, true);
@@ -74,7 +90,7 @@ export class TcpProxy implements AsyncDisposable {
     from.setNoDelay(true);
     from.on('data', (data) => {
       const { delayMs = 0, dropReplies, isHalfOpen } = this.fault;
-      if (isHalfOpen || (dropReplies && isReply)) {
+      if (pair.isSilent || isHalfOpen || (dropReplies && isReply)) {
         pair.isSpoilt = true;
         return;
       }
