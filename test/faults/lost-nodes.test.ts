@@ -1,9 +1,9 @@
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { type SemaphoreModuleOptions, SemaphoreService } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
-import { startCluster } from '../support/redis-cluster.js';
+import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -27,25 +27,61 @@ async function endsInTime(closing: Promise<void>): Promise<boolean> {
   return Promise.race([closing.then(() => true), delay(5000, false, { ref: false })]);
 }
 
-describe('close() ends while a Cluster', () => {
-  test('is away', async () => {
-    await using cluster = await startCluster(1);
-    const service = open(new Cluster([...cluster.nodes], { lazyConnect: true }));
-    await (await service.acquire(KEY)).release();
+describe('Cluster', () => {
+  const keys = Array.from({ length: 30 }, (_, i) => `key-${i}`);
+  let cluster: RedisCluster;
+  let proxies: TcpProxy[];
+  let service: SemaphoreService;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    proxies = await Promise.all(cluster.nodes.map(({ port }) => TcpProxy.start(port)));
+    const between = proxies.map(({ port }) => ({ host: '127.0.0.1', port }));
+    const natMap = Object.fromEntries(
+      cluster.nodes.map(({ host, port }, i) => [`${host}:${port}`, between[i] as Address]),
+    );
+    service = open(new Cluster(between, { lazyConnect: true, natMap }), { storeTimeoutMs: 500 });
+  });
+  afterAll(async () => {
+    await service.close();
+    for (const proxy of proxies) await proxy[Symbol.asyncDispose]();
+    await cluster.stop();
+  });
+
+  const use = (key: string): Promise<unknown> =>
+    service.acquire(key).then((permit) => permit.release());
+  const useAll = async (): Promise<unknown> => new Set(await Promise.all(keys.map(use)));
+
+  test.each([1, 3])(
+    'connections to %i of 3 nodes that die without a word are replaced',
+    async (count) => {
+      expect(await useAll()).toEqual(new Set(['released']));
+      for (const proxy of proxies.slice(0, count)) proxy.silence();
+      const outcomes = await Promise.allSettled(keys.map(use));
+      const failed = outcomes.filter(({ status }) => status === 'rejected').length;
+      expect(failed).toBeGreaterThan(0);
+      expect(failed === keys.length).toBe(count === 3);
+      await pollUntil('every key can be used again', () => useAll().then(() => true));
+    },
+  );
+
+  test('close() ends while it is away', async () => {
     const down = nextEvent(service, 'store-down');
-    await cluster.masters[0]?.kill();
+    await Promise.all(cluster.masters.map((master) => master.kill()));
     await down;
     expect(await endsInTime(service.close())).toBe(true);
   });
+});
 
-  test.each([0, 300])('has never been there, after %i ms', async (ms) => {
+describe('close() ends for a Cluster', () => {
+  test.each([0, 300])('that has never been there, after %i ms', async (ms) => {
     const nodes = [{ host: '127.0.0.1', port: await freePort() }];
     const service = open(new Cluster(nodes, { lazyConnect: true }));
     await delay(ms);
     expect(await endsInTime(service.close())).toBe(true);
   });
 
-  test('is being looked up, and nobody knows its name or says so', async () => {
+  test('whose name is still being looked up', async () => {
     const dnsLookup = (): void => undefined;
     const service = open(new Cluster([{ host: 'nowhere' }], { lazyConnect: true, dnsLookup }));
     await delay(50);
@@ -107,30 +143,5 @@ describe('Sentinel', () => {
     await up;
     expect(await (await service.acquire(KEY)).release()).toBe('released');
     await service.close();
-  });
-});
-
-describe('Cluster: connections that die without a word are replaced', () => {
-  test.each([1, 3])('with %i masters', async (masters) => {
-    await using cluster = await startCluster(masters);
-    const proxies = await Promise.all(cluster.nodes.map(({ port }) => TcpProxy.start(port)));
-    const between = proxies.map(({ port }) => ({ host: '127.0.0.1', port }));
-    const natMap = Object.fromEntries(
-      cluster.nodes.map(({ host, port }, i) => [`${host}:${port}`, between[i] as Address]),
-    );
-    const redis = new Cluster(between, { lazyConnect: true, natMap });
-    const service = open(redis, { storeTimeoutMs: 500 });
-    const keys = Array.from({ length: 30 }, (_, i) => `key-${i}`);
-    const useAll = (): Promise<unknown[]> =>
-      Promise.all(keys.map((key) => service.acquire(key).then((permit) => permit.release())));
-    try {
-      expect(new Set(await useAll())).toEqual(new Set(['released']));
-      for (const proxy of proxies) proxy.silence();
-      await expect(useAll()).rejects.toMatchObject({ code: 'SEMAPHORE_STORE_UNAVAILABLE' });
-      await pollUntil('every key can be used again', () => useAll().then(() => true));
-    } finally {
-      await service.close();
-      for (const proxy of proxies) await proxy[Symbol.asyncDispose]();
-    }
   });
 });

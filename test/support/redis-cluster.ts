@@ -51,8 +51,6 @@ function startNode(): Promise<RedisServer> {
       '--cluster-enabled yes',
       '--cluster-config-file nodes.conf',
       '--cluster-node-timeout 2000',
-      // Otherwise a node that never met another one does not know its own address.
-      '--cluster-announce-ip 127.0.0.1',
       '--repl-diskless-sync-delay 0',
     ].flatMap((line) => line.split(' ')),
   });
