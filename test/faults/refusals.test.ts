@@ -142,3 +142,17 @@ async function unused(redis: RedisServer, commands: readonly string[]): Promise<
   const info = await withRedis(redis.port, (admin) => admin.info('commandstats'));
   return commands.filter((name) => !info.includes(`cmdstat_${name}:`));
 }
+
+test('a channel that was forbidden for a while is heard without a new connection', async () => {
+  await using redis = await startRedis();
+  const user = (...rules: string[]): Promise<unknown> =>
+    withRedis(redis.port, (admin) => admin.call('ACL', 'SETUSER', 'app', ...rules));
+  await user('on', '>secret', '~*', '+@all', 'resetchannels');
+  const url = `redis://app:secret@${redis.host}:${redis.port}`;
+  const service = new SemaphoreService({ redis: url, log: 'none' });
+  await (await service.acquire('key')).release();
+  expect((await service.health()).isListening).toBe(false);
+  await user('allchannels');
+  await pollUntil('it listens', async () => (await service.health()).isListening === true);
+  await service.close();
+});

@@ -199,8 +199,8 @@ export class RedisLink {
       subscriber.on('error', (error: Error) => (this.lastError = error));
       subscriber.on('ready', () => this.subscribe());
       if (subscriber.status === 'ready') this.subscribe();
-      this.pingSubscriber();
     }
+    this.pingSubscriber();
     if (this.isCluster) {
       commands.on('+node', (node: Connection) => this.limitHandshake(node));
       for (const node of (commands as ClusterConnection).nodes('all')) this.limitHandshake(node);
@@ -267,6 +267,10 @@ export class RedisLink {
       this.pingSubscriber();
       const subscriber = this.subscriber;
       if (subscriber?.status !== 'ready') return;
+      // It was refused, and may be allowed by now.
+      if (!this.isListening) this.subscribe();
+      // In Cluster it would be sent to any node.
+      if (this.isCluster) return;
       const stop = this.clock.schedule(() => subscriber.disconnect(true), this.timeoutMs);
       const pong = (): void => {
         stop();
