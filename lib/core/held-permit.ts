@@ -6,7 +6,6 @@ import { Abandonment } from './abandonment.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';
-import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -19,7 +18,7 @@ export interface PermitKeeper {
   lose(permit: HeldPermit, reason: LostReason): void;
 }
 
-/** A permit of the store. What is not part of {@link Permit} is the keeper's. */
+/** A permit of the store. What is not part of {@link OwnPermit} is the keeper's. */
 export class HeldPermit implements OwnPermit, Timed {
   readonly key: string;
   readonly weight: number;
