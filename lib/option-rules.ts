@@ -55,9 +55,7 @@ export function merge<T extends object>(
   const resolved = { ...defaults };
   for (const level of levels) {
     if (level === undefined) continue;
-    if (!isObject(level) || Array.isArray(level)) {
-      throw new InvalidOptionsError('options', level, 'an object');
-    }
+    requireObject(level);
     for (const option in level) {
       const value = (level as Record<string, unknown>)[option];
       if (value === undefined) continue;
@@ -81,6 +79,12 @@ export function refuseUnknown(options: object, names: readonly string[], place =
     if (value === undefined || names.includes(option)) continue;
     throw new InvalidOptionsError(place + option, '***', noSuchOption(option, names));
   }
+}
+
+/** @throws {InvalidOptionsError} */
+export function requireObject(options: unknown): asserts options is object {
+  if (isObject(options) && !Array.isArray(options)) return;
+  throw new InvalidOptionsError('options', options, 'an object');
 }
 
 /** @param key of the call. @throws {InvalidOptionsError} */

@@ -11,7 +11,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { checkedAt } from './option-rules.js';
+import { checkedAt, requireObject } from './option-rules.js';
 import {
   resolveLog,
   resolveModuleOptions,
@@ -65,8 +65,17 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     return compose(super.forRoot(options));
   }
 
-  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreOptionsFactory} by `useClass` or `useExisting`. */
+  /**
+   * Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreOptionsFactory} by `useClass` or `useExisting`.
+   * @throws {InvalidOptionsError} none of them is given; for the options when the application starts
+   */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    const { useFactory, useClass, useExisting } = options ?? {};
+    if (!(useFactory ?? useClass ?? useExisting)) {
+      const rule = 'an object with useFactory | useClass | useExisting';
+      const where = 'SemaphoreModule.forRootAsync';
+      throw new InvalidOptionsError('options', options, rule, undefined, where);
+    }
     return compose(super.forRootAsync(options));
   }
 
@@ -106,6 +115,10 @@ function compose(definition: DynamicModule): DynamicModule {
 }
 
 async function createService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
+  // What a factory forgot to return must not become semaphores in memory.
+  checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () =>
+    requireObject(options),
+  );
   const { redis, store, keyPrefix, log } = resolveModuleOptions(options);
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);

@@ -1,6 +1,6 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
-import { checkedAt } from '../option-rules.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import {
@@ -70,11 +70,11 @@ function decorateMethod(
   const method = before?.method ?? decorated;
   const kind = returnKindOf(prototype, property, method);
   const guarded = standIn(method, (instance, args) => invoke({ definition, instance, args }, kind));
-  const options = { ...given, ...before?.given };
   const called = `${name}.${String(property)}`;
-  const definition = checkedAt(`@Semaphore() on ${called}`, () =>
-    createDefinition(called, method, guarded, options),
-  );
+  const definition = checkedAt(`@Semaphore() on ${called}`, () => {
+    requireObject(given);
+    return createDefinition(called, method, guarded, { ...given, ...before?.given });
+  });
   copyMetadata(decorated, guarded);
   setDefinition(guarded, definition);
   descriptor.value = guarded;

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
-import { checkedAt, isObject } from '../option-rules.js';
+import { checkedAt, isObject, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import {
   resolveFlightOptions,
@@ -54,6 +54,7 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * ```
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
+  checkedAt('@SingleFlight()', () => requireObject(options));
   const { key, ...rest } = options;
   checkedAt('@SingleFlight()', () => resolveFlightOptions(rest));
   if (key !== undefined && (typeof key !== 'string' || key === '') && !(key instanceof KeyByArgs)) {

@@ -562,6 +562,8 @@ describe('a decorated method', () => {
     [{ key: 7 }, /Expected `key` to be a string, a function/u],
     [{ onUnavailable: 'wait' }, /Expected `onUnavailable` to be 'throw' \| 'skip', got "wait"/u],
     [{ permit: 1 }, /Expected `permit` to be left out: there is no such option/u],
+    [null, /^@Semaphore\(\) on Wrong\.method: Expected `options` to be an object, got `null`/u],
+    ['reports', /Expected `options` to be an object, got "reports"/u],
   ])('has its options checked when it is decorated: %j', (options, message) => {
     const decorate = (): unknown => {
       class Wrong {

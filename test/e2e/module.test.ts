@@ -92,6 +92,7 @@ describe('SemaphoreModule.forRoot()', () => {
       /^defaults: Expected `permits` .*, got "3" \(string\)/u,
     ],
     ['an unknown option', { permits: 3 }, /Expected `permits` to be left out/u],
+    ['a store as redis', { redis: new MemorySemaphoreStore() }, /`redis` .* given as `store`/u],
     ['status codes', { statusCodes: { busy: 200 } }, /^statusCodes: Expected `busy` .* got `200`/u],
   ])('fails at start-up for wrong options: %s', async (_what, options, message) => {
     const starting = compile(SemaphoreModule.forRoot(options));
@@ -135,6 +136,26 @@ describe('SemaphoreModule.forRootAsync()', () => {
     const root = SemaphoreModule.forRootAsync({ imports: [ConfigModule], useExisting: Config });
     expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(5);
   });
+
+  it.each([undefined, null, 'redis://localhost'])(
+    'refuses %p as what useFactory returns',
+    async (options) => {
+      const root = SemaphoreModule.forRootAsync({ useFactory: () => options as never });
+      await expect(compile(root)).rejects.toThrow(InvalidOptionsError);
+      await expect(compile(root)).rejects.toThrow(
+        /forRootAsync, what its factory returned: Expected `options` to be an object, got/u,
+      );
+    },
+  );
+
+  it.each([undefined, {}, { imports: [] }])(
+    'refuses %p, without a source of options',
+    (options) => {
+      expect(() => SemaphoreModule.forRootAsync(options as never)).toThrow(
+        /Expected `options` to be an object with useFactory \| useClass \| useExisting, got/u,
+      );
+    },
+  );
 
   it('is not global when isGlobal is false', async () => {
     const root = SemaphoreModule.forRootAsync({ isGlobal: false, useFactory: () => ({}) });

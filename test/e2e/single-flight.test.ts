@@ -346,6 +346,7 @@ describe('@SingleFlight()', () => {
     [{ key: '' }, 'key'],
     [{ serializer: {} as never }, 'serializer'],
     [{ ttl: 5 } as never, 'ttl'],
+    [null as never, 'options'],
   ])('refuses %p when it decorates', (options, option) => {
     expect(() => SingleFlight(options)).toThrow(`\`${option}\``);
   });

@@ -30,7 +30,7 @@ const PORT = wholeNumber(0, 65_535);
 
 export const REDIS_RULES: Record<keyof RedisSemaphoreStoreOptions, Rule> = {
   redis: {
-    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance',
+    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance; not a SemaphoreStore: that is given as `store`',
     holds: isRedisConnection,
   },
   keyPrefix: {
@@ -54,10 +54,16 @@ export function resolveRedisOptions(
 function isRedisConnection(value: unknown): boolean {
   if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
   if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
+  if (isStore(value)) return false;
   const { port } = value as { port?: unknown };
   return (
     port === undefined ||
     port === null ||
     PORT.holds(typeof port === 'string' ? Number(port) : port)
   );
+}
+
+/** An ioredis instance has a `connect` too. */
+function isStore(value: object): boolean {
+  return 'connect' in value && typeof value.connect === 'function' && !('duplicate' in value);
 }
