@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { isHungUp } from './hang-ups.js';
 
 /** What every answer of 400 and above says. */
 export interface ProblemBody {
@@ -47,9 +48,8 @@ export function sendJson(
   body: unknown,
   headers?: OutgoingHttpHeaders,
 ): void {
-  if (response.headersSent || response.destroyed) return;
-  // The client has closed its side: what is written now counts as sent, and reaches nobody.
-  if (response.socket?.writable === false) return;
+  // What is written to who has hung up counts as sent, and reaches nobody.
+  if (response.headersSent || isHungUp(response)) return;
   const text = JSON.stringify(body);
   const own = {
     'content-type': 'application/json; charset=utf-8',

@@ -1,3 +1,4 @@
+import { isHungUp } from '../http/hang-ups.js';
 import { isSent } from '../http/http-handler.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { requireKeys } from './api-keys.js';
@@ -21,7 +22,7 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
     async handle({ response, access, body: { uid, keys, exp = defaultExpiryMs } }) {
       const wanted = [keys].flat();
       requireKeys(access, wanted);
-      const isGone = (): boolean => response.destroyed;
+      const isGone = (): boolean => isHungUp(response);
       const locked = await locks.lock(access.name, uid, wanted, exp, isGone);
       if (locked === undefined) {
         throw new HttpProblem(423, 'LOCKED', LOCKED, { members: { error: LOCKED } });

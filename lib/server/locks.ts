@@ -1,3 +1,4 @@
+import { hangUpsRead } from '../http/hang-ups.js';
 import { PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -47,6 +48,7 @@ export class Locks {
     return this.inTurn(JSON.stringify([name, uid]), async () => {
       if (isGone()) return undefined;
       const locked = await this.take(name, uid, keys, leaseMs);
+      await hangUpsRead();
       if (!isGone()) return locked;
       // Within the turn: the same caller, who asks again, is not to find what is taken back.
       locked?.undo();

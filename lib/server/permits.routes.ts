@@ -1,4 +1,5 @@
 import type { UnkeptGrant } from '../core/unkept-permit.js';
+import { hangUpsRead } from '../http/hang-ups.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
@@ -73,6 +74,8 @@ export function permitRoutes({
         }
         const { leaseMs, weight } = options;
         if (session !== undefined) await keepIn(session, { key, id, leaseMs }, grant);
+        // Whoever is known to be gone is not answered: then the permit is taken back.
+        await hangUpsRead();
         const isNew = attendance.answer() && !grant.again;
         const { fencingToken, expiresAt } = grant;
         return {

@@ -1,0 +1,15 @@
+import type { ServerResponse } from 'node:http';
+import { setImmediate } from 'node:timers';
+
+/**
+ * Resolves when all has been read that lay in the connections when it was called, so that whoever had hung up by then is
+ * known. A connection's end is read in the turn after the one that reads its data, and no later than the data of others.
+ */
+export function hangUpsRead(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
+/** Whether nobody is there to be answered. Who has closed its own side is gone, as Node sees it: it closes the other. */
+export function isHungUp({ destroyed, socket }: ServerResponse): boolean {
+  return destroyed || socket?.writable === false;
+}
