@@ -226,9 +226,11 @@ describeWithBrowser('the page of the dashboard', () => {
       await redis.kill();
       const alert = dashboard.page.getByRole('alert').filter({ hasText: 'Store down since' });
       await alert.waitFor();
+      expect(await dashboard.texts('#live')).toEqual(['Store down']);
       expect(await dashboard.texts('.holder .label')).toEqual(['before']);
       await redis.restart();
       await alert.waitFor({ state: 'hidden' });
+      expect(await dashboard.texts('#live')).toEqual(['Live']);
       await permit.release();
       await using after = await app.semaphores.acquire(key, { label: 'after' });
       await dashboard.untilTexts('.holder .label', ['after']);

@@ -6,7 +6,7 @@ import { Overview } from './overview.js';
 import { Stream } from './stream.js';
 
 const TICK_MS = 500;
-const STATES = { connecting: 'Connecting', live: 'Live', lost: 'Reconnecting', paused: 'Paused' };
+const STATES = { live: 'Live', down: 'Store down', lost: 'Reconnecting', paused: 'Paused' };
 
 const byId = (id) => document.getElementById(id);
 const [live, who, main, place, source] = ['live', 'who', 'main', 'view', 'source'].map(byId);
@@ -22,7 +22,7 @@ const stream = new Stream({
     server.hear(frame.now);
     store.hear(frame.storeNow);
     storeDown = frame.storeDown;
-    showOutage();
+    showState(storeDown ? 'down' : 'live');
     view.show(frame);
   },
   onSession(told) {
@@ -30,13 +30,7 @@ const stream = new Stream({
     showSession();
     showAllowed();
   },
-  onState(state, problem) {
-    lost = state === 'lost' ? { since: lost?.since ?? server.now(), ...problem } : null;
-    showAllowed();
-    live.dataset.state = state;
-    setText(live, STATES[state]);
-    showOutage();
-  },
+  onState: showState,
 });
 
 globalThis.addEventListener('hashchange', () => open(true));
@@ -70,6 +64,14 @@ function decode(key) {
   } catch {
     return key;
   }
+}
+
+function showState(state, problem) {
+  lost = state === 'lost' ? { since: lost?.since ?? server.now(), ...problem } : null;
+  live.dataset.state = state;
+  setText(live, STATES[state]);
+  showAllowed();
+  showOutage();
 }
 
 /** Who is refused has nothing to look at, and nothing to press. */

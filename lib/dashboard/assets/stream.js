@@ -5,7 +5,7 @@ const SILENCE_MS = 25_000;
 
 /**
  * Frames from the server, for as long as the page is visible. Comes back by itself.
- * @typedef {'connecting' | 'live' | 'lost' | 'paused'} State
+ * @typedef {'lost' | 'paused'} State until the next frame
  */
 export class Stream {
   #source;
@@ -43,7 +43,6 @@ export class Stream {
     });
     source.addEventListener('frame', ({ data }) => {
       this.#expectSigns();
-      this.#handlers.onState('live');
       this.#handlers.onFrame(JSON.parse(data));
     });
     // The visitor has to be admitted again.
