@@ -98,7 +98,8 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       await dashboard.untilTexts('.holder .label', [`${HOSTILE}-label`]);
       await dashboard.untilTexts('.queue .label', [`${HOSTILE}-label-5`, `${HOSTILE}-label-0`]);
       await dashboard.page.getByRole('button', { name: /^Release/ }).click();
-      await dashboard.page.getByRole('dialog').getByText(HOSTILE).waitFor();
+      await dashboard.page.getByRole('dialog').getByText(`${HOSTILE}-label`).waitFor();
+      await dashboard.page.getByRole('dialog').getByText(HOSTILE, { exact: true }).waitFor();
       await dashboard.page.getByRole('button', { name: 'Cancel' }).click();
       await dashboard.confirm(`Drop the waiter ${HOSTILE}-label-5…`, 'Drop from the queue');
       await dashboard.page.locator('#toast').getByText(HOSTILE).waitFor();

@@ -201,6 +201,7 @@ describeWithBrowser('the page of the dashboard', () => {
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show(key);
       await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
+      await dashboard.page.getByRole('dialog', { name: `Change the limit ${key}` }).waitFor();
       await dashboard.page.getByLabel('Permits', { exact: true }).fill('3');
       await dashboard.page.getByRole('button', { name: 'Set the limit' }).click();
       const permits = await Promise.all([second.outcome, third.outcome]);

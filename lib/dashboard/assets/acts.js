@@ -71,7 +71,7 @@ export class Acts {
   }
 
   #ask(question) {
-    this.#dialog = confirm(question, (text) => toast(text));
+    this.#dialog = confirm({ ...question, subject: this.#key }, (text) => toast(text));
   }
 
   /** @throws with what the server answered */

@@ -5,25 +5,26 @@ let toastTimer;
 
 /**
  * Asks before something is done, and shows what became of it.
- * @param question `{ title, text: string[], fields?, confirm, act, done, isDangerous?, other? }`; `other` is a second way,
- * `{ confirm, hint, act, done }`
+ * @param question `{ title, subject, text: string[], fields?, confirm, act, done, isDangerous?, other? }`; `subject` is the
+ * key that it is about; `other` is a second way, `{ confirm, hint, act, done }`
  * @param onDone told a sentence once it is done
  */
 export function confirm(question, onDone) {
-  const { title, text, fields, isDangerous = false, other } = question;
+  const { title, subject, text, fields, isDangerous = false, other } = question;
   const problem = h('p', { class: 'problem', role: 'alert' });
   const buttons = h('div', { class: 'buttons' });
   const form = h(
     'form',
     { method: 'dialog' },
     h('h2', { id: 'dialog-title' }, title),
+    h('p', { class: 'key subject', id: 'dialog-subject' }, subject),
     ...text.map((sentence) => h('p', {}, sentence)),
     fields,
     other && h('p', { class: 'hint' }, other.hint),
     problem,
     buttons,
   );
-  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' }, form);
+  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title dialog-subject' }, form);
 
   const run = async ({ act, done }) => {
     for (const button of buttons.children) button.disabled = true;
