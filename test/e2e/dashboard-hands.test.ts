@@ -105,6 +105,23 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await page.getByLabel('Sort by').selectOption('Lost');
       await sorted('lost');
       await dashboard.untilTexts('.rows .key', [busy, calm]);
+
+      const isAsItWas = async (): Promise<void> => {
+        await dashboard.untilTexts('.rows .key', [busy, calm]);
+        await sorted('lost');
+        expect(await page.getByLabel('Search keys').inputValue()).toBe(key);
+      };
+      await page.reload();
+      await isAsItWas();
+      await page.getByRole('link', { name: busy, exact: true }).click();
+      await page.getByRole('link', { name: 'All semaphores' }).click();
+      await isAsItWas();
+      await page.goBack();
+      await dashboard.untilTexts('h1', [busy]);
+      await page.goBack();
+      await isAsItWas();
+      await page.getByRole('link', { name: 'Semaphores', exact: true }).click();
+      await dashboard.until(`document.querySelector('#search').value === ''`);
       expect(dashboard.problems).toEqual([]);
     },
     TIMEOUT_MS,

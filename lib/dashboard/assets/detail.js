@@ -3,6 +3,7 @@ import { store } from './clock.js';
 import { h, setText } from './dom.js';
 import { age, count, maybeDuration } from './format.js';
 import { HoldersPanel } from './holders.js';
+import { lastList } from './list-address.js';
 import { meter } from './meter.js';
 import { PlotsPanel } from './plots.js';
 import { QueuePanel } from './queue.js';
@@ -36,7 +37,11 @@ export class Detail {
     this.element = h(
       'div',
       { class: 'detail' },
-      h('nav', { 'aria-label': 'Back' }, h('a', { class: 'back', href: '#/' }, 'All semaphores')),
+      h(
+        'nav',
+        { 'aria-label': 'Back' },
+        h('a', { class: 'back', href: lastList.address }, 'All semaphores'),
+      ),
       h('div', { class: 'title' }, h('h1', { class: 'key' }, key), this.#pinned, this.#limitButton),
       h(
         'dl',

@@ -1,6 +1,7 @@
 import { h, setText } from './dom.js';
 import { age, count, plural } from './format.js';
 import { store } from './clock.js';
+import { addressOf, lastList, readList } from './list-address.js';
 import { RowView } from './row.js';
 import { WindowedList } from './windowed-list.js';
 
@@ -18,13 +19,11 @@ const COLUMNS = [
   { id: 'lost', title: 'Lost', note: '5 min', descends: true },
 ];
 
-/** What the list shows outlives the visit to a semaphore. */
-const remembered = { search: '', sort: 'name', descending: false, scrollTop: 0 };
-
 /** All semaphores in use. */
 export class Overview {
   title = 'Semaphores';
   #stream;
+  #list = readList(location.hash, COLUMNS);
   #totals = new Totals();
   #search = h('input', {
     type: 'search',
@@ -44,16 +43,16 @@ export class Overview {
   #headings = COLUMNS.map((column) => this.#heading(column));
   #empty = h('p', { class: 'empty', hidden: '' });
   #table;
-  #list;
+  #rows;
   #searchTimer;
   #offset = 0;
-  #scrollTo = remembered.scrollTop;
+  #scrollTo = addressOf(this.#list) === lastList.address ? lastList.scrollTop : 0;
   #onKey = (event) => this.#focusSearch(event);
 
   constructor(stream) {
     this.#stream = stream;
-    this.#search.value = remembered.search;
-    this.#list = new WindowedList({
+    this.#search.value = this.#list.search;
+    this.#rows = new WindowedList({
       createRow: () => new RowView(),
       onRange: (first) => this.#need(first),
     });
@@ -65,9 +64,9 @@ export class Overview {
         { role: 'rowgroup', class: 'head' },
         h('div', { role: 'row', class: 'row', 'aria-rowindex': 1 }, ...this.#headings),
       ),
-      this.#list.element,
+      this.#rows.element,
     );
-    this.#list.table = this.#table;
+    this.#rows.table = this.#table;
     this.element = h(
       'div',
       {},
@@ -82,15 +81,15 @@ export class Overview {
 
   open() {
     document.addEventListener('keydown', this.#onKey);
-    this.#list.open();
+    this.#rows.open();
     this.#ask();
   }
 
   close() {
-    remembered.scrollTop = scrollY;
+    Object.assign(lastList, { address: addressOf(this.#list), scrollTop: scrollY });
     document.removeEventListener('keydown', this.#onKey);
     clearTimeout(this.#searchTimer);
-    this.#list.close();
+    this.#rows.close();
   }
 
   allow() {}
@@ -100,7 +99,7 @@ export class Overview {
     const { totals, matching, offset, rows, complete, cut } = overview;
     this.#totals.show(totals);
     this.#table.hidden = matching === 0;
-    this.#list.show(matching, offset, rows);
+    this.#rows.show(matching, offset, rows);
     if (this.#scrollTo > 0) scrollTo(0, this.#scrollTo);
     this.#scrollTo = 0;
     setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
@@ -110,7 +109,7 @@ export class Overview {
 
   tick() {
     this.#totals.tick();
-    this.#list.forEachRow((row) => row.tick());
+    this.#rows.forEachRow((row) => row.tick());
   }
 
   #heading({ id, title, note }) {
@@ -120,26 +119,25 @@ export class Overview {
   }
 
   #markSort() {
-    this.#sort.value = remembered.sort;
+    const { sort, descending } = this.#list;
+    this.#sort.value = sort;
     COLUMNS.forEach(({ id }, i) => {
-      const direction = remembered.descending ? 'descending' : 'ascending';
-      this.#headings[i].setAttribute('aria-sort', id === remembered.sort ? direction : 'none');
+      const direction = descending ? 'descending' : 'ascending';
+      this.#headings[i].setAttribute('aria-sort', id === sort ? direction : 'none');
     });
   }
 
   #sortBy(id) {
     const { descends = false } = COLUMNS.find((column) => column.id === id);
-    remembered.descending = id === remembered.sort ? !remembered.descending : descends;
-    remembered.sort = id;
+    const descending = id === this.#list.sort ? !this.#list.descending : descends;
+    this.#change({ sort: id, descending });
     this.#markSort();
-    this.#startOver();
   }
 
   #searchSoon() {
     clearTimeout(this.#searchTimer);
     this.#searchTimer = setTimeout(() => {
-      remembered.search = this.#search.value;
-      this.#startOver();
+      this.#change({ search: this.#search.value });
     }, SEARCH_DELAY_MS);
   }
 
@@ -150,9 +148,11 @@ export class Overview {
     this.#search.focus();
   }
 
-  #startOver() {
+  #change(wish) {
+    Object.assign(this.#list, wish);
+    history.replaceState(null, '', addressOf(this.#list));
     this.#offset = 0;
-    this.#list.forget();
+    this.#rows.forget();
     this.#ask();
   }
 
@@ -165,7 +165,7 @@ export class Overview {
   }
 
   #ask() {
-    const { search, sort, descending } = remembered;
+    const { search, sort, descending } = this.#list;
     const order = descending ? 'desc' : 'asc';
     const query = { search, sort, order, offset: this.#offset, limit: WINDOW };
     this.#stream.show(new URLSearchParams(query).toString());
