@@ -140,11 +140,11 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
       const [wait = '', hold = '', counts] = await dashboard.texts('.summary');
       expect(counts).toBe('4 acquired, 4 rejected, 0 lost');
-      expect(wait).toMatch(/^p50 [\d.]+ ms, p95 /);
-      const [, held] = /^p50 ([\d.]+) ms/.exec(hold) ?? [];
+      expect(wait).toMatch(/^p50\s[\d.]+\sms, p95\s/);
+      const [, held] = /^p50\s([\d.]+)\sms/.exec(hold) ?? [];
       expect(Number(held)).toBeGreaterThan(85);
       const [, quantiles] = await dashboard.texts('.tiles dd.quantiles');
-      expect(quantiles?.startsWith(`${held} ms · `)).toBe(true);
+      expect(quantiles?.startsWith(`${held}\u00a0ms\u00a0· `)).toBe(true);
     },
     TIMEOUT_MS,
   );

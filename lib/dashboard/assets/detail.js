@@ -1,7 +1,7 @@
 import { Acts } from './acts.js';
 import { store } from './clock.js';
 import { h, setText } from './dom.js';
-import { age, count, maybeDuration } from './format.js';
+import { age, count, maybeDuration, unbroken } from './format.js';
 import { HoldersPanel } from './holders.js';
 import { lastList } from './list-address.js';
 import { meter } from './meter.js';
@@ -109,5 +109,5 @@ function tile(title, value) {
 }
 
 function quantiles(values) {
-  return values.map(maybeDuration).join(' · ');
+  return values.map((value) => unbroken(maybeDuration(value))).join('\u00a0· ');
 }

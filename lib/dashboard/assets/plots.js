@@ -1,8 +1,10 @@
 import { server } from './clock.js';
 import { h, setText } from './dom.js';
-import { count, duration, maybeDuration } from './format.js';
+import { count, duration, maybeDuration, unbroken } from './format.js';
 
 const HEIGHT_PX = 150;
+/** What the last time below a plot needs to the right of its line. */
+const HALF_A_TIME_PX = 18;
 
 /** What a scale shows at least, so that the steps on it can be told apart: 10 ms, and one a second. */
 const LEAST_MS = 10;
@@ -151,7 +153,7 @@ class Figure {
       height: HEIGHT_PX,
       legend: { show: false },
       cursor: { show: false },
-      padding: [8, 8, 0, 0],
+      padding: [8, HALF_A_TIME_PX, 0, 0],
       scales: { y: { range: (_, _min, max) => [0, Math.max(max, least) * 1.1] } },
       axes: [
         { ...axis, size: 28, space: 60, values: (_, ticks) => ticks.map(clockTime) },
@@ -192,7 +194,9 @@ function quantileColumns(rows) {
 }
 
 function quantileText(quantiles) {
-  return QUANTILES.map(({ title }, i) => `${title} ${maybeDuration(quantiles[i])}`).join(', ');
+  return QUANTILES.map(({ title }, i) => unbroken(`${title} ${maybeDuration(quantiles[i])}`)).join(
+    ', ',
+  );
 }
 
 function clockTime(seconds) {
