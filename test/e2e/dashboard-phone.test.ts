@@ -19,7 +19,7 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
     const imports = [SemaphoreDashboardModule.forRoot()];
     const store = new MemorySemaphoreStore();
     app = await TestApp.start(express!.createAdapter, { imports }, { store });
-    await app.semaphores.acquire(KEY, { permits: 9, weight: 9 });
+    await app.semaphores.acquire(KEY, { permits: 9, weight: 9, leaseMs: 600_000, renew: false });
     const label = 'an urgent order that was imported at night';
     for (const options of [{ label, priority: 12, weight: 3 }, { label: 'usual' }]) {
       await queued(app.semaphores, () =>
@@ -51,6 +51,27 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       expect(await dashboard.evaluate(cut)).toBe(0);
       const cell = dashboard.page.getByRole('cell', { name: /urgent order.+priority\s12/ });
       expect(await cell.count()).toBe(1);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
+
+  test(
+    'draws how long a permit is held and what is left of its lease on one scale',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app, { viewport });
+      await app.semaphores.acquire('scale', { leaseMs: 40_000, renew: false });
+      await dashboard.show('scale');
+      const seconds = (selector: string): string =>
+        `parseInt(document.querySelector('${selector}')?.textContent.replace(/\\D+/, ''))`;
+      const length = (selector: string): string =>
+        `parseFloat(document.querySelector('${selector}').style.getPropertyValue('--length'))`;
+      await dashboard.until(`${seconds('.held')} >= 2`);
+      const [held, left, past, future] = (await dashboard.evaluate<number[]>(
+        `[${seconds('.held')}, ${seconds('.left')}, ${length('.past')}, ${length('.future')}]`,
+      )) as [number, number, number, number];
+      // Of either time only the whole seconds are told.
+      expect(past / future).toBeGreaterThanOrEqual((held / (left + 1)) * 0.99);
+      expect(past / future).toBeLessThanOrEqual(((held + 1) / left) * 1.01);
     },
     BROWSER_TIMEOUT_MS,
   );

@@ -2,9 +2,9 @@ import { store } from './clock.js';
 import { h, keyedList, setAttribute, setShare, setText } from './dom.js';
 import { age, count, duration, timeOfDay } from './format.js';
 
-/** The part of the time line that is the past; the rest is the future, with a scale of its own. */
-const PAST = 0.6;
-/** Round ends of the scales, in milliseconds. */
+/** The part of the time line that is the past, and that is the future: one scale, so that lengths compare. */
+const HALF = 0.5;
+/** How far the time line may reach to either side, in milliseconds. */
 const SPANS = [5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400].map(
   (seconds) => seconds * 1_000,
 );
@@ -12,7 +12,6 @@ const SPANS = [5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200
 /** Who holds: bars from the acquisition to now, and on to the end of the lease. */
 export class HoldersPanel {
   #semaphore;
-  #spans = { past: SPANS[0], future: SPANS[0] };
   #parts = [];
   #heading = h('h2', { id: 'holders-title' }, 'Holders');
   #more = h('p', { class: 'more' });
@@ -64,13 +63,11 @@ export class HoldersPanel {
     const at = store.now();
     const { holders } = this.#semaphore;
     const left = holders.flatMap(({ expiresAt }) => (expiresAt === null ? [] : expiresAt - at));
-    this.#spans = {
-      past: spanOf(Math.max(0, ...holders.map(({ acquiredAt }) => at - acquiredAt))),
-      future: spanOf(Math.max(0, ...left)),
-    };
-    setText(this.#past, `${shortSpan(this.#spans.past)} ago`);
-    setText(this.#future, `in ${shortSpan(this.#spans.future)}`);
-    for (const part of this.#parts) part.tick(at, this.#spans);
+    const held = holders.map(({ acquiredAt }) => at - acquiredAt);
+    const span = spanOf(Math.max(0, ...held, ...left));
+    setText(this.#past, `${shortSpan(span)} ago`);
+    setText(this.#future, `in ${shortSpan(span)}`);
+    for (const part of this.#parts) part.tick(at, span);
   }
 }
 
@@ -111,18 +108,18 @@ class HolderView {
     this.#future.classList.toggle('is-endless', expiresAt === null);
   }
 
-  tick(at, { past, future }) {
+  tick(at, span) {
     const { acquiredAt, expiresAt } = this.#holder;
     const held = Math.max(0, at - acquiredAt);
     const left = expiresAt === null ? Infinity : Math.max(0, expiresAt - at);
     setText(this.#held, `held ${age(held)}`);
     setText(this.#left, leftText(left));
     this.#left.classList.toggle('is-bad', left === 0);
-    const begin = PAST * (1 - Math.min(1, held / past));
-    setShare(this.#past, '--from', begin);
-    setShare(this.#past, '--length', PAST - begin);
-    setShare(this.#future, '--from', PAST);
-    setShare(this.#future, '--length', (1 - PAST) * Math.min(1, left / future));
+    const past = HALF * Math.min(1, held / span);
+    setShare(this.#past, '--from', HALF - past);
+    setShare(this.#past, '--length', past);
+    setShare(this.#future, '--from', HALF);
+    setShare(this.#future, '--length', HALF * Math.min(1, left / span));
   }
 }
 
