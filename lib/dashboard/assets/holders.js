@@ -2,12 +2,12 @@ import { store } from './clock.js';
 import { h, keyedList, setAttribute, setShare, setText } from './dom.js';
 import { age, count, duration, timeOfDay } from './format.js';
 
-/** The part of the time line that is the past, and that is the future: one scale, so that lengths compare. */
+/** So much of the time line is the past, and so much the future: of one scale, for lengths that can be compared. */
 const HALF = 0.5;
 /** How far the time line may reach to either side, in milliseconds. */
-const SPANS = [5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400].map(
-  (seconds) => seconds * 1_000,
-);
+const SPANS = [
+  5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
+].map((seconds) => seconds * 1_000);
 
 /** Who holds: bars from the acquisition to now, and on to the end of the lease. */
 export class HoldersPanel {
@@ -115,10 +115,7 @@ class HolderView {
     setText(this.#held, `held ${age(held)}`);
     setText(this.#left, leftText(left));
     this.#left.classList.toggle('is-bad', left === 0);
-    const past = HALF * Math.min(1, held / span);
-    setShare(this.#past, '--from', HALF - past);
-    setShare(this.#past, '--length', past);
-    setShare(this.#future, '--from', HALF);
+    setShare(this.#past, '--length', HALF * Math.min(1, held / span));
     setShare(this.#future, '--length', HALF * Math.min(1, left / span));
   }
 }
