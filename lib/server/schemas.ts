@@ -10,7 +10,11 @@ const MAX_KEYS = 100;
 const wholeNumber = (least: number) => z.int().min(least);
 const duration = (least: number) => z.number().min(least).max(MAX_DURATION_MS);
 const text = (most: number) =>
-  z.string().min(1).max(most).refine(isWellFormed, 'well-formed Unicode');
+  z
+    .string()
+    .min(1)
+    .max(most)
+    .refine((value) => value.isWellFormed(), 'well-formed Unicode');
 
 export const semaphoreKey = z
   .string()
@@ -150,13 +154,8 @@ export const problem = z.looseObject({
 function isKey(value: string): boolean {
   try {
     validateKey(value);
-    return isWellFormed(value);
+    return true;
   } catch {
     return false;
   }
-}
-
-/** Without half of a surrogate pair, which no store could tell from another one. */
-function isWellFormed(value: string): boolean {
-  return !/\p{Surrogate}/u.test(value);
 }

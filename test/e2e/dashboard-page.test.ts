@@ -304,12 +304,11 @@ describeWithBrowser('the page of the dashboard', () => {
       const local = await TestApp.start(express!.createAdapter, { imports }, { store });
       await using _closing = { [Symbol.asyncDispose]: () => local.close() };
       const keys = ['..', '%', '#/s/x?y=%2e', '\u202e"rtl', 'a\tb', '{x}', 'x'.repeat(512)];
-      const half = 'half \ud83d';
-      for (const odd of [...keys, half]) await local.semaphores.acquire(odd, { label: 'it' });
+      for (const odd of keys) await local.semaphores.acquire(odd, { label: 'it' });
       await using dashboard = await DashboardPage.open(browser, local);
       await dashboard.show();
-      await dashboard.untilTexts('.tiles dd', ['8', '8', '0', '–', '0', '0']);
-      expect(new Set(await dashboard.texts('.rows .key'))).toEqual(new Set([...keys, half]));
+      await dashboard.untilTexts('.tiles dd', ['7', '7', '0', '–', '0', '0']);
+      expect(new Set(await dashboard.texts('.rows .key'))).toEqual(new Set(keys));
       for (const odd of keys) {
         await dashboard.show();
         await dashboard.page.getByTitle(odd, { exact: true }).click();

@@ -32,9 +32,7 @@ export class RowView {
     const { key = '', state = null, rejected = 0, lost = 0 } = row ?? {};
     setText(this.#link, key);
     setAttribute(this.#link, 'title', key);
-    // Half a surrogate pair has no place in an address.
-    const address = encodeURIComponent(key.toWellFormed());
-    setAttribute(this.#link, 'href', row ? `#/s/${address}` : null);
+    setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
     this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
     figure(this.#waiting, state?.waiting ?? 0, 'is-waiting');
     figure(this.#rejected, rejected, 'is-bad');
