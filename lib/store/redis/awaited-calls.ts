@@ -33,6 +33,10 @@ export class AcquireCall implements Operation {
     this.resolve(this.acquirer.acquired(this.pending, answer, sample));
   }
 
+  doubted(until: number): void {
+    this.pending.doubtedUntil = until;
+  }
+
   failed(error: Error): void {
     this.reject(this.acquirer.notAcquired(this.pending, error));
   }

@@ -14,6 +14,8 @@ export interface Request {
   readonly list?: readonly string[] | undefined;
   /** Hears of the answer before the grants that came with it: they may be of what this took away. */
   readonly first?: ((answer: never) => void) | undefined;
+  /** Hears that the fate of an attempt is unknown: it may be run until then, by the local clock, whatever is done meanwhile. */
+  readonly doubted?: ((until: number) => void) | undefined;
 }
 
 /** A request, and who wants to know what comes of it: one of the two is called, once, and must not throw. */

@@ -95,6 +95,7 @@ export class RedisAcquires implements Acquirer {
       if (pending.isCancelled) this.uncertain.cancel(pending);
       return { status: 'waiting' };
     }
+    this.uncertain.addDoubted(pending);
     const [status, , next] = answer;
     const retryAfterMs = next >= ENDLESS ? Infinity : Math.max(1, next - sample.serverNow);
     return { status: status === 2 ? 'busy' : 'queue-full', retryAfterMs };
@@ -107,6 +108,14 @@ export class RedisAcquires implements Acquirer {
     return error;
   }
 
+  /** A holder of which more is to be known is being released. */
+  released(pending: PendingAcquire): void {
+    pending.isCancelled = true;
+    if (pending.isAsking) return;
+    this.waiting.remove(pending.request.id);
+    this.uncertain.addDoubted(pending);
+  }
+
   async cancel(key: string, id: string): Promise<void> {
     const pending = this.waiting.get(id) ?? this.uncertain.get(id);
     const state = this.keys.state(key);
@@ -116,6 +125,7 @@ export class RedisAcquires implements Acquirer {
     }
     try {
       await this.calls.send({ state, text: `C${id} ${pending?.member ?? ''}` });
+      if (pending !== undefined) this.uncertain.addDoubted(pending);
     } catch (error) {
       // The next attempt has to know what to take out of the queue.
       if (pending !== undefined) this.uncertain.add(pending);
@@ -143,9 +153,15 @@ export class RedisAcquires implements Acquirer {
     this.waiting.remove(pending.request.id);
     this.calls.noteToken(granted.token);
     const reply = { status: 'granted', grant: toGrant(granted, false, sample) } as const;
-    if (!this.replicas.areAwaited) return reply;
+    if (!this.replicas.areAwaited) {
+      this.waiting.expectRelease(pending);
+      return reply;
+    }
     return this.replicas.confirm(pending).then(
-      () => reply,
+      () => {
+        this.waiting.expectRelease(pending);
+        return reply;
+      },
       (error: unknown) => {
         throw this.notAcquired(pending, error);
       },

@@ -217,8 +217,10 @@ export class RedisCalls {
       this.fail(batch, batch.operations, error);
       return;
     }
-    if (!isReply(error)) batch.nothingDone = false;
-    else if (!TRANSIENT.test(error.message)) {
+    if (!isReply(error)) {
+      batch.nothingDone = false;
+      for (const operation of batch.operations) operation.doubted?.(batch.end);
+    } else if (!TRANSIENT.test(error.message)) {
       const refusal = codeOf(error);
       if (batch.operations.length === 1) this.fail(batch, batch.operations, error);
       // One bad key must not fail the others that travelled with it.

@@ -81,8 +81,8 @@ export class RedisSession implements StoreSession {
   }
 
   release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
-    const asking = this.waiting.get(id);
-    if (asking?.isGranted) asking.isCancelled = true;
+    const known = this.waiting.get(id);
+    if (known?.isGranted) this.acquires.released(known);
     const text =
       holdAtLeastMs === 0 && lastToken === 0 ? `R${id}` : `R${id} ${holdAtLeastMs} ${lastToken}`;
     return new Promise((resolve, reject) => {

@@ -26,6 +26,11 @@ export class RedisUncertain {
     this.cancelLater(pending);
   }
 
+  /** It was given up or released, which a lost copy of one of its calls may undo. */
+  addDoubted(pending: PendingAcquire): void {
+    if (pending.doubtedUntil !== 0 && pending.doubtedUntil > this.clock.now()) this.add(pending);
+  }
+
   /** Makes certain that it neither waits nor holds. */
   cancel(pending: PendingAcquire): void {
     const { state, member, request } = pending;

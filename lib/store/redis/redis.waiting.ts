@@ -98,8 +98,23 @@ export class RedisWaiting {
       return;
     }
     pending.isGranted = true;
-    if (!pending.isAsking) this.remove(id);
+    if (!pending.isAsking) {
+      this.remove(id);
+      this.expectRelease(pending);
+    }
     this.on.granted(pending, grant);
+  }
+
+  /** It holds: while a lost copy of one of its calls may be run, it matters when it is released. */
+  expectRelease(pending: PendingAcquire): void {
+    if (pending.doubtedUntil === 0) return;
+    const { id } = pending.request;
+    pending.isGranted = true;
+    this.byId.set(id, pending);
+    const forget = (): void => {
+      if (this.byId.get(id) === pending) this.byId.delete(id);
+    };
+    this.clock.schedule(forget, Math.max(0, pending.doubtedUntil - this.clock.now()));
   }
 
   pollAll(): void {
@@ -144,7 +159,14 @@ export class RedisWaiting {
       String(request.permits),
     ]);
     this.calls
-      .send<number[]>({ state, text: `P${entries.length}`, list })
+      .send<number[]>({
+        state,
+        text: `P${entries.length}`,
+        list,
+        doubted: (until) => {
+          for (const entry of entries) entry.doubtedUntil = until;
+        },
+      })
       .then(({ value, sample }: Answer<number[]>) => {
         for (const entry of entries) {
           entry.sample = sample;

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { SemaphoreService } from 'nestjs-semaphore';
+import { LateCopy } from '../support/faults/late-copy.js';
+import { pollUntil } from '../support/redis-admin.js';
+import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { queued, rejection, Semaphores } from '../support/semaphores.js';
+
+const KEY = 'key';
+const STORE_TIMEOUT_MS = 2000;
+/** Whatever is left behind stays. */
+const OPTIONS = { leaseMs: Infinity, waitMs: 60_000 };
+
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+interface Scene {
+  /** Its connection breaks. */
+  own: SemaphoreService;
+  other: SemaphoreService;
+  copies: LateCopy;
+}
+
+/** @param act until the id, of which a copy of a call is kept, neither holds nor waits */
+async function play(act: (scene: Scene) => Promise<void>): Promise<void> {
+  await using copies = await LateCopy.start(redis.port);
+  await using semaphores = new Semaphores({ storeTimeoutMs: STORE_TIMEOUT_MS });
+  const own = semaphores.open({ redis: copies.url });
+  const other = semaphores.open({ redis: redis.url });
+  // How late a call may be run is known from the first answer on.
+  await (await own.acquire('other')).release();
+  await act({ own, other, copies });
+  const left = async (): Promise<number> => {
+    const { holders, waiters } = await other.inspect(KEY);
+    return holders.length + waiters.length;
+  };
+  await pollUntil('nothing is known of it', async () => (await left()) === 0);
+  copies.deliver();
+  await pollUntil('the copy was run', async () => (await left()) === 1);
+  await pollUntil('nothing is left of it', async () => (await left()) === 0);
+}
+
+function nobodyWaits(service: SemaphoreService): Promise<void> {
+  return pollUntil('nobody waits', async () => (await service.inspect(KEY)).waiters.length === 0);
+}
+
+describe('a copy of an acquire that arrives late takes no permit for long', () => {
+  test('when it was granted and released meanwhile', async () => {
+    await play(async ({ own, copies }) => {
+      const kept = copies.keep(/\{key\}/);
+      const permit = await own.acquire(KEY, OPTIONS);
+      await kept;
+      expect(await permit.release()).toBe('released');
+    });
+  });
+
+  test('when it was refused meanwhile', async () => {
+    await play(async ({ own, other, copies }) => {
+      const held = await other.acquire(KEY, OPTIONS);
+      const kept = copies.keep(/\{key\}/);
+      expect(await own.tryAcquire(KEY, OPTIONS)).toBeNull();
+      await kept;
+      await held.release();
+    });
+  });
+
+  test('when it was given up meanwhile', async () => {
+    await play(async ({ own, other, copies }) => {
+      const held = await other.acquire(KEY, OPTIONS);
+      const kept = copies.keep(/\{key\}/);
+      const signal = AbortSignal.timeout(500);
+      const outcome = rejection(own.acquire(KEY, { ...OPTIONS, signal }));
+      await kept;
+      expect(await outcome).toMatchObject({ code: 'SEMAPHORE_ABORTED' });
+      await nobodyWaits(other);
+      await held.release();
+    });
+  });
+});
+
+test('a copy of a poll that arrives late puts nobody back for long who gave up meanwhile', async () => {
+  await play(async ({ own, other, copies }) => {
+    const held = await other.acquire(KEY, OPTIONS);
+    const abort = new AbortController();
+    const { outcome } = await queued(own, () =>
+      own.acquire(KEY, { ...OPTIONS, signal: abort.signal }),
+    );
+    await copies.keep(/\bP1\r\n/);
+    abort.abort();
+    expect(await rejection(outcome)).toMatchObject({ code: 'SEMAPHORE_ABORTED' });
+    await nobodyWaits(other);
+    await held.release();
+  });
+});
