@@ -76,6 +76,18 @@ test('connections that were accepted and then met with silence are given up for 
   expect(await (await service.acquire(KEY)).release()).toBe('released');
 });
 
+test('connections that died without a word while nobody used them cost no call', async () => {
+  await using redis = await startRedis();
+  await using proxy = await TcpProxy.start(redis.port);
+  await using semaphores = new Semaphores({ redis: proxy.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+  const service = semaphores.open();
+  await (await service.acquire(KEY)).release();
+  const up = nextEvent(service, 'store-up');
+  proxy.silence();
+  await up;
+  expect(await (await service.acquire(KEY)).release()).toBe('released');
+});
+
 test('20,000 acquires that fail while Redis is away leave nothing behind and hold nothing up', async () => {
   await using redis = await startRedis();
   await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });

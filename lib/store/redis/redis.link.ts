@@ -1,8 +1,8 @@
 import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
+import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
-import { ended } from './redis.ending.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -87,7 +87,7 @@ export class RedisLink {
     this.heardAt = this.clock.now();
   }
 
-  /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls. */
+  /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls and our own PINGs. */
   async health(timeoutMs: number): Promise<StoreHealth> {
     if (this.isClosed) throw new LinkDownError('the store is closed');
     const startedAt = this.clock.now();
@@ -194,16 +194,17 @@ export class RedisLink {
     });
     subscriber.on('close', () => (this.isListening = false));
     if (subscriber !== commands) {
-      this.limitHandshake(commands);
-      this.limitHandshake(subscriber);
+      limitHandshake(commands, this.clock, this.timeoutMs);
+      limitHandshake(subscriber, this.clock, this.timeoutMs);
       subscriber.on('error', (error: Error) => (this.lastError = error));
       subscriber.on('ready', () => this.subscribe());
       if (subscriber.status === 'ready') this.subscribe();
     }
-    this.pingSubscriber();
+    this.keepAlive();
     if (this.isCluster) {
-      commands.on('+node', (node: Connection) => this.limitHandshake(node));
-      for (const node of (commands as ClusterConnection).nodes('all')) this.limitHandshake(node);
+      const limit = (node: Connection): void => limitHandshake(node, this.clock, this.timeoutMs);
+      commands.on('+node', limit);
+      for (const node of (commands as ClusterConnection).nodes('all')) limit(node);
     }
     if (commands.status === 'ready') this.connected();
   }
@@ -242,42 +243,36 @@ export class RedisLink {
         this.rose();
         this.events.subscribed();
       },
-      // The connection closed meanwhile: its next 'ready' subscribes.
+      // The connection closed meanwhile, and its next 'ready' subscribes; or it was refused, and {@link keepAlive} does.
       (error: Error) => (this.lastError = error),
     );
   }
 
-  /** The other side may accept a connection and then say nothing: then another one is tried. */
-  private limitHandshake(connection: Connection): void {
-    let stop: StopTimer = () => undefined;
-    const start = (): void => {
-      stop();
-      stop = this.clock.schedule(() => connection.disconnect(true), this.timeoutMs);
-    };
-    connection.on('connect', start);
-    connection.on('ready', () => stop());
-    connection.on('close', () => stop());
-    if (connection.status === 'connect') start();
-  }
-
-  /** A subscriber only listens: a connection that died without a word would go unnoticed. */
-  private pingSubscriber(): void {
+  /** A connection that died without a word while nobody used it would be noticed by a call that is lost on it. */
+  private keepAlive(): void {
     this.stopPing = this.clock.schedule(() => {
       if (this.isClosed) return;
-      this.pingSubscriber();
-      const subscriber = this.subscriber;
-      if (subscriber?.status !== 'ready') return;
-      // It was refused, and may be allowed by now.
-      if (!this.isListening) this.subscribe();
-      // In Cluster it would be sent to any node.
-      if (this.isCluster) return;
-      const stop = this.clock.schedule(() => subscriber.disconnect(true), this.timeoutMs);
-      const pong = (): void => {
-        stop();
-        this.heard();
-      };
-      subscriber.ping().then(pong, stop);
+      this.keepAlive();
+      const { commands, subscriber } = this;
+      if (!this.isListening && subscriber?.status === 'ready') this.subscribe();
+      if (this.isCluster) {
+        const nodes = (commands as ClusterConnection).nodes('master');
+        for (const node of nodes) this.ping(node, () => this.replace(node));
+        return;
+      }
+      this.ping(subscriber, () => subscriber?.disconnect(true));
+      this.ping(commands, () => this.suspect(new Error('Redis did not answer a PING')));
     }, PING_EVERY_MS);
+  }
+
+  private ping(connection: Connection | undefined, onSilence: () => void): void {
+    if (connection?.status !== 'ready') return;
+    const stop = this.clock.schedule(onSilence, this.timeoutMs);
+    const pong = (): void => {
+      stop();
+      this.heard();
+    };
+    connection.ping().then(pong, stop);
   }
 
   private unavailable(downMs: number): LinkDownError {

@@ -1,8 +1,21 @@
-import type { Clock } from '../clock.js';
+import type { Clock, StopTimer } from '../clock.js';
 import type { ClusterConnection, Connection } from './redis.connection.js';
 
 /** ioredis may look for a sentinel, or for the address of a Cluster, and not hear that it should not. */
 const END_WITHIN_MS = 1000;
+
+/** The other side may accept a connection and then say nothing: then another one is tried. */
+export function limitHandshake(connection: Connection, clock: Clock, withinMs: number): void {
+  let stop: StopTimer = () => undefined;
+  const start = (): void => {
+    stop();
+    stop = clock.schedule(() => connection.disconnect(true), withinMs);
+  };
+  connection.on('connect', start);
+  connection.on('ready', () => stop());
+  connection.on('close', () => stop());
+  if (connection.status === 'connect') start();
+}
 
 /** Disconnects for good, and resolves when the connection says that it has ended; if it does not, after a second. */
 export function ended(connection: Connection | undefined, clock: Clock): Promise<void> {
