@@ -72,15 +72,16 @@ export function permitRoutes({
         if (grant === undefined) {
           return { status: 202, body: { requestId, retryAfterMs: 0 } };
         }
-        const { leaseMs, weight } = options;
+        const { leaseMs } = options;
         if (session !== undefined) await keepIn(session, { key, id, leaseMs }, grant);
         // Whoever is known to be gone is not answered: then the permit is taken back.
         await hangUpsRead();
         const isNew = attendance.answer() && !grant.again;
         const { fencingToken, expiresAt } = grant;
+        const figures = isNew ? figuresOf(options) : await heldFigures(key, id, options);
         return {
           status: isNew ? 201 : 200,
-          body: { id, key, weight, fencingToken, leaseMs, expiresAt },
+          body: { id, key, ...figures, fencingToken, expiresAt },
         };
       } finally {
         stopListening?.();
@@ -97,6 +98,17 @@ export function permitRoutes({
       if (!isKept && !again) permits.takeBack(permit.key, permit.id);
     }
     if (!isKept) throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
+  }
+
+  /** Of a permit that was granted to an earlier request, which may have asked for something else. */
+  async function heldFigures(key: string, id: string, wanted: ResolvedOptions) {
+    const { holders, now } = await internalsOf(semaphores).look(key);
+    const held = holders.find((holder) => holder.id === id);
+    if (held === undefined) return figuresOf(wanted);
+    const { weight, acquiredAt, expiresAt } = held;
+    // Nobody knows when it was renewed: its lease is no shorter than what is left of it, and no longer than all of it.
+    const leaseMs = Math.min(Math.max(wanted.leaseMs, expiresAt - now), expiresAt - acquiredAt);
+    return { weight, leaseMs: Math.round(leaseMs) };
   }
 
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
@@ -160,6 +172,10 @@ export function permitRoutes({
   });
 
   return [acquire, renew, release];
+}
+
+function figuresOf({ weight, leaseMs }: ResolvedOptions): { weight: number; leaseMs: number } {
+  return { weight, leaseMs };
 }
 
 type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
