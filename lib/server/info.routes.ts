@@ -11,6 +11,7 @@ const FRESH_MS = 1000;
 export function infoRoutes(
   semaphores: SemaphoreService,
   others: readonly DocumentedCall[],
+  basePath: () => string,
 ): ServerRoute[] {
   let isReachable: Promise<boolean> | undefined;
 
@@ -50,7 +51,9 @@ export function infoRoutes(
     role: 'open',
     answers: { 200: { description: 'An OpenAPI 3.1 document', schema: z.looseObject({}) } },
     async handle() {
-      return { status: 200, body: document };
+      const url = basePath();
+      // Without servers the paths are those of the address that the document came from.
+      return { status: 200, body: url === '' ? document : { ...document, servers: [{ url }] } };
     },
   });
 

@@ -125,7 +125,9 @@ export const keyList = z.object({ keys: z.array(semaphoreKey) });
 export const limitBody = z.strictObject({ permits: wholeNumber(1).nullable() });
 export const limit = z.object({ key: semaphoreKey, permits: wholeNumber(1).nullable() });
 
-const oneOrMoreKeys = z.union([semaphoreKey, z.array(semaphoreKey).min(1).max(MAX_KEYS)]);
+const oneOrMoreKeys = z.union([semaphoreKey, z.array(semaphoreKey).min(1).max(MAX_KEYS)], {
+  error: `a key, or 1 to ${MAX_KEYS} keys: each well-formed Unicode of 1 to 512 bytes`,
+});
 const version = wholeNumber(0).meta({ description: 'The fencing token of the lock' });
 const lockToken = z.strictObject({ key: semaphoreKey, version });
 const uid = text(256).meta({ description: 'Whose lock it is, chosen by the caller' });
@@ -136,7 +138,7 @@ export const lockBody = z.strictObject({
   exp: duration(1).optional().meta({ description: 'Milliseconds until the locks end' }),
 });
 export const locked = z.object({ tokens: z.array(lockToken) });
-export const unlockBody = z.strictObject({ uid, tokens: z.array(lockToken).min(1).max(MAX_KEYS) });
+export const unlockBody = z.strictObject({ uid, tokens: z.array(lockToken).max(MAX_KEYS) });
 export const unlocked = z.object({ unlocked: z.array(semaphoreKey) });
 export const checkBody = z.strictObject({ keys: oneOrMoreKeys });
 export const checked = z.object({ locked: z.boolean() });

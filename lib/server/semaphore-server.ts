@@ -89,7 +89,7 @@ export function createSemaphoreServer({
     maxSessions: options.maxSessions,
     maxPermits: options.maxOpenWaits,
   });
-  const all = [...routes, ...infoRoutes(semaphores, [...routes, ...storeCalls])];
+  const all = [...routes, ...infoRoutes(semaphores, [...routes, ...storeCalls], basePath)];
   const handler = createHttpHandler({
     basePath,
     isBaseShared,

@@ -198,3 +198,33 @@ test('a mistake is answered with the field and the rule', async () => {
   expect(fields.slice(3)).toEqual(['keys.0', 'limit', 'patern', 'pattern', 'id', 'key']);
   expect(answers[0]?.body['message']).toContain('`permits`');
 });
+
+test('a wrong `keys` is answered with its rule, and no tokens unlock nothing', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const many = Array.from({ length: 101 }, (_, i) => `k${i}`);
+  for (const keys of [undefined, 1, [], [1], many]) {
+    const answers = [
+      await server.call('POST', '/lock', { uid: 'u', keys }),
+      await server.call('POST', '/check', { keys }),
+    ];
+    for (const { status, body } of answers) {
+      expect(status).toBe(400);
+      expect(body['details']).toEqual([
+        { field: 'keys', rule: expect.stringContaining('a key, or 1 to 100 keys') },
+      ]);
+    }
+  }
+  const unlocked = await server.call('POST', '/unlock', { uid: 'u', tokens: [] });
+  expect([unlocked.status, unlocked.body]).toEqual([200, { unlocked: [] }]);
+});
+
+test('the document says where the server stands', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using root = await LockServer.start(semaphores);
+  expect((await root.call('GET', '/openapi.json')).body).not.toHaveProperty('servers');
+  await using mounted = await LockServer.start(semaphores, { basePath: () => '/api/locks' });
+  const { body } = await mounted.call('GET', '/api/locks/openapi.json');
+  expect(body['servers']).toEqual([{ url: '/api/locks' }]);
+});
