@@ -2,11 +2,14 @@ import { isHungUp } from '../http/hang-ups.js';
 import { isSent } from '../http/http-handler.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { requireKeys } from './api-keys.js';
-import type { Locks } from './locks.js';
+import type { LockRefusal, Locks } from './locks.js';
 import * as schemas from './schemas.js';
 import { type ServerRoute, serverRoute } from './server-route.js';
 
-const LOCKED = 'At least one of the keys is locked by somebody else; none was locked';
+const WHY_NOT: Record<LockRefusal, string> = {
+  locked: 'At least one of the keys is locked by somebody else; none was locked',
+  lost: 'At least one lock ended before all keys were locked; none was locked',
+};
 
 /** Locks of several keys with versions. */
 export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[] {
@@ -24,8 +27,11 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
       requireKeys(access, wanted);
       const isGone = (): boolean => isHungUp(response);
       const locked = await locks.lock(access.name, uid, wanted, exp, isGone);
-      if (locked === undefined) {
-        throw new HttpProblem(423, 'LOCKED', LOCKED, { members: { error: LOCKED } });
+      // Whoever is gone is not answered.
+      if (locked === undefined) return undefined;
+      if (typeof locked === 'string') {
+        const error = WHY_NOT[locked];
+        throw new HttpProblem(423, locked.toUpperCase(), error, { members: { error } });
       }
       response.once('close', () => {
         if (!isSent(response)) locked.undo();

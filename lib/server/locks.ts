@@ -1,5 +1,5 @@
 import { hangUpsRead } from '../http/hang-ups.js';
-import { PermitUnavailableError } from '../semaphore.errors.js';
+import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
@@ -11,11 +11,19 @@ export interface LockToken {
   version: number;
 }
 
+/** Shorter leases may end on the way to the store and back. */
+const SHORT_MS = 1000;
+/** The least lease of what is locked until all of it is: then all get the wanted one. */
+const TAKING_MS = 5000;
+
 interface HeldLock extends LockToken {
   id: string;
   /** Not one that the uid held before. */
   isNew: boolean;
 }
+
+/** Why nothing was locked: somebody else has locked a key, or what was locked ended before all of it was. */
+export type LockRefusal = 'locked' | 'lost';
 
 /** What a call of `/lock` got. */
 export interface Locked {
@@ -36,7 +44,7 @@ export class Locks {
 
   /**
    * @param isGone whether nobody is there any more to be told
-   * @returns undefined when another uid holds one of them, or nobody is there
+   * @returns why not, or undefined when nobody is there
    */
   lock(
     name: string,
@@ -44,14 +52,14 @@ export class Locks {
     keys: readonly string[],
     leaseMs: number,
     isGone: () => boolean,
-  ): Promise<Locked | undefined> {
+  ): Promise<Locked | LockRefusal | undefined> {
     return this.inTurn(JSON.stringify([name, uid]), async () => {
       if (isGone()) return undefined;
       const locked = await this.take(name, uid, keys, leaseMs);
       await hangUpsRead();
       if (!isGone()) return locked;
       // Within the turn: the same caller, who asks again, is not to find what is taken back.
-      locked?.undo();
+      if (typeof locked === 'object') locked.undo();
       return undefined;
     });
   }
@@ -81,10 +89,12 @@ export class Locks {
     uid: string,
     keys: readonly string[],
     leaseMs: number,
-  ): Promise<Locked | undefined> {
+  ): Promise<Locked | LockRefusal> {
     const { permitsById } = internalsOf(this.semaphores);
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
-    const options = permitsById.resolve({ ...limits, leaseMs, holdAtLeastMs: 0 });
+    const isAtOnce = keys.length === 1 && leaseMs >= SHORT_MS;
+    const takingMs = isAtOnce ? leaseMs : Math.max(leaseMs, TAKING_MS);
+    const options = permitsById.resolve({ ...limits, leaseMs: takingMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
     const undo = (): void => {
       for (const { key, id, isNew } of held) if (isNew) permitsById.takeBack(key, id);
@@ -93,13 +103,15 @@ export class Locks {
       for (const key of [...new Set(keys)].toSorted()) {
         held.push(await this.takeOne(key, lockPrefixOf(name, key, uid), options));
       }
-      if (!(await this.extend(held, leaseMs))) {
+      const isLeased = isAtOnce && held[0]?.isNew === true;
+      if (!isLeased && !(await this.setLeases(held, leaseMs))) {
         undo();
-        return undefined;
+        return 'lost';
       }
     } catch (error) {
       undo();
-      if (error instanceof PermitUnavailableError) return undefined;
+      if (error instanceof PermitUnavailableError) return 'locked';
+      if (error instanceof PermitLostError) return 'lost';
       throw error;
     }
     const versions = new Map(held.map(({ key, version }) => [key, version]));
@@ -135,8 +147,7 @@ export class Locks {
   }
 
   /** All leases begin with the last lock. @returns false when one was lost meanwhile */
-  private async extend(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
-    if (held.length === 1 && held[0]?.isNew === true) return true;
+  private async setLeases(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
     const { permitsById } = internalsOf(this.semaphores);
     const leases = await Promise.all(
       held.map(({ key, id }) => permitsById.renew(key, id, leaseMs)),

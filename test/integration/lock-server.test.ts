@@ -261,6 +261,40 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     expect(Number(versionOf(second))).toBeGreaterThan(Number(versionOf(first)));
     expect((await lock('u1')).status).toBe(423);
   });
+
+  test('locks free keys however short their expiry is', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const many = Array.from({ length: 100 }, (_, i) => `k${i}`);
+    for (const keys of ['k', ['a', 'b'], many]) {
+      for (const exp of [1, 2, 20]) {
+        const { status, body } = await server.call('POST', '/lock', { uid: 'u', keys, exp });
+        expect([keys, exp, status, body['error']]).toEqual([keys, exp, 200, undefined]);
+        expect(body['tokens']).toHaveLength([keys].flat().length);
+        await pollUntil('they have ended', async () => {
+          const check = await server.call('POST', '/check', { keys });
+          return check.body['locked'] === false;
+        });
+      }
+    }
+  });
+
+  test('the same requestId with other fields is answered with what is held', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open());
+    const wish = { permits: 10, requestId: 'r' };
+    const first = await server.acquire('k', { ...wish, weight: 2, leaseMs: 30_000 });
+    expect(first.status).toBe(201);
+    const again = await server.acquire('k', { ...wish, weight: 2, leaseMs: 30_000 });
+    expect([again.status, again.body]).toEqual([200, first.body]);
+    for (const leaseMs of [1000, 60_000, null]) {
+      const { status, body } = await server.acquire('k', { ...wish, weight: 3, leaseMs });
+      expect([status, body]).toEqual([200, { ...first.body, leaseMs: expect.any(Number) }]);
+      expect(body['leaseMs']).toBeLessThanOrEqual(30_000);
+      expect(body['leaseMs']).toBeGreaterThan(1000);
+    }
+  });
 });
 
 test('says that it is unhealthy before its calls of the store have failed', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { type Locked, Locks } from '../../lib/server/locks.js';
+import { type Locked, type LockRefusal, Locks } from '../../lib/server/locks.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 
@@ -10,8 +10,20 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-/** Nobody hangs up. */
-const isGone = (): boolean => false;
+async function lock(
+  locks: Locks,
+  uid: string,
+  keys: string[],
+): Promise<Locked | LockRefusal | undefined> {
+  const nobodyHangsUp = (): boolean => false;
+  return locks.lock('', uid, keys, 60_000, nobodyHangsUp);
+}
+
+async function mustLock(locks: Locks, keys: string[]): Promise<Locked> {
+  const locked = await lock(locks, 'uid', keys);
+  if (typeof locked !== 'object') throw new Error(`not locked: ${locked}`);
+  return locked;
+}
 
 const stores = [
   { store: 'memory', options: () => ({ store: new MemorySemaphoreStore() }) },
@@ -23,17 +35,17 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     await using services = new Semaphores(options());
     const [here, there] = [services.open(), services.open()];
     const [locks, others] = [new Locks(here), new Locks(there)];
-    const first = await locks.lock('', 'uid', ['k'], 60_000, isGone);
+    const first = await mustLock(locks, ['k']);
     const inspect = here.inspect.bind(here);
     let second: Locked | undefined;
     here.inspect = async (key) => {
       const seen = await inspect(key);
       here.inspect = inspect;
       await here.forceRelease(key, seen.holders[0]?.id ?? '');
-      second = await others.lock('', 'uid', ['k'], 60_000, isGone);
+      second = await mustLock(others, ['k']);
       return seen;
     };
-    expect(await locks.unlock('', 'uid', first?.tokens ?? [])).toEqual([]);
+    expect(await locks.unlock('', 'uid', first.tokens)).toEqual([]);
     expect(await locks.areLocked(['k'])).toBe(true);
     expect(await locks.unlock('', 'uid', second?.tokens ?? [])).toEqual(['k']);
     expect(await locks.areLocked(['k'])).toBe(false);
@@ -42,12 +54,12 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
   test('the same uid extends its lock at either server, and keeps the version', async () => {
     await using services = new Semaphores(options());
     const [locks, others] = [new Locks(services.open()), new Locks(services.open())];
-    const first = await locks.lock('', 'uid', ['a', 'b'], 60_000, isGone);
-    const second = await others.lock('', 'uid', ['b', 'a'], 60_000, isGone);
-    expect(second?.tokens).toEqual(first?.tokens.toReversed());
+    const first = await mustLock(locks, ['a', 'b']);
+    const second = await mustLock(others, ['b', 'a']);
+    expect(second.tokens).toEqual(first.tokens.toReversed());
     // The answer of the first reaches nobody, after the second was told.
-    first?.undo();
-    expect(await others.lock('', 'another', ['a'], 60_000, isGone)).toBeUndefined();
-    expect(await others.unlock('', 'uid', second?.tokens ?? [])).toEqual(['b', 'a']);
+    first.undo();
+    expect(await lock(others, 'another', ['a'])).toBe('locked');
+    expect(await others.unlock('', 'uid', second.tokens)).toEqual(['b', 'a']);
   });
 });
