@@ -203,7 +203,7 @@ test('a wrong `keys` is answered with its rule, and no tokens unlock nothing', a
   await using services = new Semaphores({});
   await using server = await LockServer.start(services.open());
   const many = Array.from({ length: 101 }, (_, i) => `k${i}`);
-  for (const keys of [undefined, 1, [], [1], many]) {
+  for (const keys of [undefined, 1, [1], many]) {
     const answers = [
       await server.call('POST', '/lock', { uid: 'u', keys }),
       await server.call('POST', '/check', { keys }),
