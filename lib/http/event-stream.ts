@@ -22,6 +22,8 @@ export class EventStream {
     this.closed = this.controller.signal;
     request.socket.setNoDelay(true);
     request.socket.setTimeout(0);
+    // Else its end would leave an idle connection behind, which keeps a server from closing.
+    response.shouldKeepAlive = false;
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store, no-transform',

@@ -28,6 +28,8 @@ export interface HttpHandlerOptions {
   basePath?: () => string;
   /** Somebody else answers behind that path too, as at the root: unknown paths go to `next`. @default false */
   isBaseShared?: boolean;
+  /** From then on a problem ends its connection. */
+  isClosing?: () => boolean;
   /** Makes a problem of what a route threw that is none. */
   toProblem?: (error: unknown) => HttpProblem;
 }
@@ -57,6 +59,7 @@ export function createHttpHandler({
   routes,
   basePath = () => '',
   isBaseShared = false,
+  isClosing = () => false,
   toProblem = internalError,
 }: HttpHandlerOptions): HttpHandler {
   const router = new Router(routes);
@@ -101,6 +104,7 @@ export function createHttpHandler({
   }
 
   function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (isClosing()) response.shouldKeepAlive = false;
     try {
       sendProblem(request, response, error instanceof HttpProblem ? error : toProblem(error));
     } catch (unsendable) {

@@ -61,6 +61,7 @@ export function createSemaphoreServer({
   const options = resolveServerOptions(others);
   const logger = new Logger('SemaphoreServer');
   const apiKeys = new ApiKeys(options.apiKeys);
+  let isClosing = false;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
   const waits = new PermitWaits(internalsOf(semaphores).permitsById, options.waitGraceMs);
@@ -93,6 +94,7 @@ export function createSemaphoreServer({
   const handler = createHttpHandler({
     basePath,
     isBaseShared,
+    isClosing: () => isClosing,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
     toProblem: (error) =>
       toProblem(error, (fault) => {
@@ -103,6 +105,7 @@ export function createSemaphoreServer({
     handler,
     isLoopbackOnly: apiKeys.isEmpty,
     async close() {
+      isClosing = true;
       waits.close();
       await Promise.all([sessions.close(), remote.close()]);
       closing.abort();

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { Cli, type CliResult } from '../support/cli.js';
-import { LockServer } from '../support/lock-server.js';
+import { LockClient, LockServer } from '../support/lock-server.js';
 import { startRedis } from '../support/redis-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { Semaphores } from '../support/semaphores.js';
@@ -107,6 +107,27 @@ describe('nestjs-semaphore serve', () => {
     await semaphores.close();
     await waits;
     silent.destroy();
+  });
+
+  it('stops at once when all that is open are sessions and waiters', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    const client = new LockClient(url, '');
+    const { stream } = await client.openSession();
+    await client.acquire('k');
+    const waits = client.acquire('k', { waitMs: 60_000 });
+    await pollUntil('one waits', async () => {
+      const { waiters } = (await client.inspect('k')).body;
+      return (waiters as unknown[]).length === 1;
+    });
+    const before = performance.now();
+    server.signal('SIGTERM');
+    const { status, headers } = await waits;
+    expect([status, headers.get('connection')]).toEqual([503, 'close']);
+    expect(await stream.next()).toBeUndefined();
+    expect((await server.exited).code).toBe(0);
+    // Before it cuts what is open.
+    expect(performance.now() - before).toBeLessThan(2500);
   });
 
   it('ends with an error when its port is taken', async () => {

@@ -95,7 +95,11 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
     ]);
     await stopped;
   } finally {
-    await Promise.all([http && ended(http.server), locks.close()]);
+    const ending = http && ended(http.server);
+    await locks.close();
+    // What was answered in the meantime is idle now.
+    http?.server.closeIdleConnections();
+    await ending;
   }
 }
 
