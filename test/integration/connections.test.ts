@@ -3,10 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
-import { Redis as Redis5 } from 'ioredis5';
+import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis5';
 import type { SemaphoreModuleOptions } from 'nestjs-semaphore';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
-import { startCluster } from '../support/redis-cluster.js';
+import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { startSentinel } from '../support/redis-sentinel.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
@@ -166,6 +166,31 @@ describe('Connects', () => {
       redis.disconnect();
     }
   }, 60_000);
+});
+
+describe('Connects as the user of a Cluster', () => {
+  let cluster: RedisCluster;
+
+  beforeAll(async () => {
+    cluster = await startCluster();
+    for (const { port } of cluster.masters) {
+      await withRedis(port, async (boss) => {
+        await boss.call('ACL', 'SETUSER', 'app', 'on', '>word', '~*', '&*', '+@all');
+        await boss.call('ACL', 'SETUSER', 'default', '-eval', '-evalsha');
+      });
+    }
+  });
+  afterAll(() => cluster.stop());
+
+  test.each([
+    ['ioredis 6', Cluster],
+    ['ioredis 5', Cluster5],
+  ])('of %s', async (_, Nodes) => {
+    const redisOptions = { username: 'app', password: 'word' };
+    await expectHandOff({
+      redis: new Nodes([...cluster.nodes], { lazyConnect: true, redisOptions }),
+    });
+  });
 });
 
 describe('close()', () => {

@@ -115,7 +115,7 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
       open: () =>
         Promise.resolve(
           isCluster
-            ? redis.duplicate([], clusterSettings(settings))
+            ? redis.duplicate([], clusterSettings(settings, redisOptions))
             : redis.duplicate({ ...settings }),
         ),
     };
@@ -134,7 +134,10 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
   };
 }
 
-function clusterSettings(settings: Record<string, unknown>): Record<string, unknown> {
+function clusterSettings(
+  settings: Record<string, unknown>,
+  redisOptions: object | undefined,
+): Record<string, unknown> {
   return {
     lazyConnect: false,
     enableOfflineQueue: false,
@@ -143,6 +146,8 @@ function clusterSettings(settings: Record<string, unknown>): Record<string, unkn
     scaleReads: 'master',
     clusterRetryStrategy: settings['retryStrategy'],
     redisOptions: {
+      // Of ioredis 5, `duplicate` does not keep them, with their password and TLS.
+      ...redisOptions,
       ...settings,
       // These belong to the Cluster object: its nodes queue while they connect, and it reconnects them.
       lazyConnect: undefined,
