@@ -50,4 +50,6 @@ try {
   }
 } finally {
   clearInterval(alive);
+  // Who lost a permit has not waited for a store that may be gone: what still tries to reach it would go on.
+  if (process.exitCode === ExitCode.lost) process.stderr.write('', () => process.exit());
 }

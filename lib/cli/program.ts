@@ -1,10 +1,13 @@
 import { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toCliError } from './cli-error.js';
 import { release, setPermits } from './commands/change.js';
 import { inspect } from './commands/inspect.js';
 import { list } from './commands/list.js';
 import { run, type RunFlags } from './commands/run.js';
 import { serve, withServeOptions, type ServeFlags } from './commands/serve.js';
 import { type ConnectionFlags, openService, withConnection } from './connection.js';
+import { ExitCode } from './exit-codes.js';
 import type { Environment } from './environment.js';
 import { Output, type Streams } from './output.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -13,6 +16,9 @@ import { milliseconds, permitsOrNone, wholeNumber } from './values.js';
 interface CommonFlags extends ConnectionFlags {
   json?: boolean;
 }
+
+/** What was lost need not be given back: whoever lost it does not wait for a store that may be gone. */
+const CLOSE_AFTER_LOSS_MS = 500;
 
 const EXIT_CODES = `
 Exit codes:
@@ -57,10 +63,15 @@ export function createProgram(
     task: (semaphores: SemaphoreService, output: Output) => Promise<T>,
   ): Promise<T> {
     const semaphores = openService(flags, env);
+    let closeWithinMs: number | undefined;
     try {
       return await task(semaphores, outputOf(flags));
+    } catch (error) {
+      if (toCliError(error).exitCode === ExitCode.lost) closeWithinMs = CLOSE_AFTER_LOSS_MS;
+      throw error;
     } finally {
-      await semaphores.close();
+      const closed = semaphores.close();
+      await (closeWithinMs === undefined ? closed : Promise.race([closed, sleep(closeWithinMs)]));
     }
   }
 

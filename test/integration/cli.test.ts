@@ -75,6 +75,24 @@ describe('the command line', () => {
       expect(stderr).toContain('was released by force');
     });
 
+    it('ends soon after the command when the permit was lost because the store is gone', async () => {
+      await using gone = await startRedis();
+      const { server: served, url } = await Cli.serve(['-p', '0', '--redis-url', gone.url]);
+      await using _ = served;
+      const where = place === 'Redis' ? ['--redis-url', gone.url] : ['--url', url];
+      const script = `process.on("SIGTERM", () => { console.log("ended"); process.exit(); });
+        setInterval(() => undefined, 1000); console.log("started");`;
+      const flags = ['run', 'k', '--lease', '1500', ...where];
+      await using running = new Cli([...flags, '--', process.execPath, '-e', script]);
+      await running.said(/started/);
+      await gone.stop();
+      await running.said(/ended/);
+      const before = performance.now();
+      expect((await running.exited).code).toBe(76);
+      // What the store is given to answer elsewhere is 5 seconds.
+      expect(performance.now() - before).toBeLessThan(4000);
+    });
+
     it('lists, inspects and limits', async () => {
       const key = `shown on ${place}`;
       const permit = await semaphores.acquire(key, { label: 'nightly', permits: 2 });
