@@ -57,9 +57,10 @@ export function toCliError(error: unknown): CliError {
     );
   }
   if (error instanceof InvalidOptionsError) {
-    const isForbidden = error.option === 'apiKey' || error.rule === ALLOWED_KEY;
+    const isRefused = error.option === 'apiKey';
+    const isForbidden = isRefused || error.rule === ALLOWED_KEY;
     return new CliError(
-      error.message,
+      isRefused ? `The API key must be ${error.rule}.` : error.message,
       isForbidden ? ExitCode.forbidden : ExitCode.usage,
       error.code,
     );

@@ -102,7 +102,9 @@ function toKnownKey(wanted: unknown, index: number): KnownKey {
   const where = `apiKeys[${index}]`;
   if (typeof wanted === 'string') return toKnownKey({ key: wanted }, index);
   if (typeof wanted !== 'object' || wanted === null) {
-    throw new InvalidOptionsError(where, typeof wanted, 'a string, or an object with a `key`');
+    // A number may be a secret too.
+    const shown = typeof wanted === 'number' ? '***' : wanted;
+    throw new InvalidOptionsError(where, shown, 'a string, or an object with a `key`');
   }
   refuseUnknown(wanted, ['key', 'role', 'prefixes', 'name'], `${where}.`);
   const { key, role = 'admin', prefixes, name } = wanted as ApiKeyOptions;

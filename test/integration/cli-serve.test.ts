@@ -83,6 +83,7 @@ describe('nestjs-semaphore serve', () => {
     ]);
     expect([own.code, other.code, act.code]).toEqual([0, 77, 77]);
     expect(other.stderr).toContain('one that the API key may use');
+    expect(act.stderr).toContain('The API key must be one with the role `admin`.');
   });
 
   it('stops within bounded time when it gets SIGTERM, whatever is open', async () => {

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
 import { InvalidOptionsError } from 'nestjs-semaphore';
+import { ApiKeys } from '../../lib/server/api-keys.js';
 import { createSemaphoreServer, parseApiKeys, type ApiKeyOptions } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
@@ -212,4 +213,12 @@ test('a body that comes too slowly is answered and not waited for', async () => 
   expect(String(answer)).toMatch(/^HTTP\/1.1 408 [^]*connection: close/i);
   await once(socket, 'end');
   socket.destroy();
+});
+
+test.each([
+  [undefined, 'got `undefined`'],
+  [1234, 'got "***"'],
+])('an API key that is no text is told as what it is, and never shown: %s', (key, said) => {
+  const apiKeys = [key] as unknown as string[];
+  expect(() => new ApiKeys(apiKeys)).toThrow(`a string, or an object with a \`key\`, ${said}`);
 });
