@@ -120,7 +120,10 @@ export const listQuery = z.strictObject({
     .optional()
     .meta({ description: 'Default 1000' }),
 });
-export const keyList = z.object({ keys: z.array(semaphoreKey) });
+export const keyList = z.object({
+  keys: z.array(semaphoreKey),
+  truncated: z.literal(true).optional().meta({ description: 'There are more than `limit`' }),
+});
 
 export const limitBody = z.strictObject({ permits: wholeNumber(1).nullable() });
 export const limit = z.object({ key: semaphoreKey, permits: wholeNumber(1).nullable() });

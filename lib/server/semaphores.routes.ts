@@ -16,11 +16,14 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     answers: { 200: { description: 'Their keys', schema: schemas.keyList } },
     async handle({ access, query: { pattern, limit = DEFAULT_LIMIT } }) {
       const keys: string[] = [];
+      let truncated = false;
       for await (const key of semaphores.list(pattern || '*')) {
-        if (access.mayUse(key)) keys.push(key);
-        if (keys.length === limit) break;
+        if (!access.mayUse(key)) continue;
+        truncated = keys.length === limit;
+        if (truncated) break;
+        keys.push(key);
       }
-      return { status: 200, body: { keys } };
+      return { status: 200, body: { keys, ...(truncated && { truncated }) } };
     },
   });
 

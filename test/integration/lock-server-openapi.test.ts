@@ -228,3 +228,14 @@ test('the document says where the server stands', async () => {
   const { body } = await mounted.call('GET', '/api/locks/openapi.json');
   expect(body['servers']).toEqual([{ url: '/api/locks' }]);
 });
+
+test('a list that is cut says so', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  await Promise.all(['a', 'b', 'c'].map((key) => semaphores.acquire(key)));
+  const all = await server.call('GET', '/v1/semaphores?limit=3');
+  expect(all.body).toEqual({ keys: expect.any(Array) });
+  const cut = await server.call('GET', '/v1/semaphores?limit=2');
+  expect(cut.body).toEqual({ keys: [expect.any(String), expect.any(String)], truncated: true });
+});
