@@ -32,11 +32,13 @@ export interface RequestOptions {
   /** Behind the base of the server, with the query. */
   path: string;
   headers: OutgoingHttpHeaders;
-  body?: string | undefined;
+  /** Made once more when it is sent a second time: the server may have got it the first time. */
+  body?: (() => string) | undefined;
   signal: AbortSignal;
-  /** Told before it is sent a second time: the server may have got it the first time. */
-  onRepeat?: (() => void) | undefined;
 }
+
+/** A type that no parser of the server's application knows: those for JSON refuse what is longer than 100 kB. */
+const CONTENT_TYPE = 'application/vnd.nestjs-semaphore+json';
 
 /** Sends requests to servers, over connections that are kept. */
 export class HttpClient {
@@ -54,7 +56,6 @@ export class HttpClient {
     } catch (error) {
       // The server closed an idle connection at the moment in which it was used again.
       if (!(error instanceof StaleConnectionError) || options.signal.aborted) throw error;
-      options.onRepeat?.();
       return this.attempt(base, options);
     }
   }
@@ -65,7 +66,9 @@ export class HttpClient {
   }
 
   private attempt(base: URL, options: RequestOptions): Promise<IncomingMessage> {
-    const { method, path, headers, body, signal } = options;
+    const { method, path, signal } = options;
+    const body = options.body?.();
+    const headers = body === undefined ? options.headers : withBody(options.headers, body);
     const isSecure = base.protocol === 'https:';
     const url = new URL(base.pathname.replace(/\/$/, '') + path, base);
     return new Promise((resolve, reject) => {
@@ -91,6 +94,11 @@ export class HttpClient {
       sent.end(body);
     });
   }
+}
+
+function withBody(headers: OutgoingHttpHeaders, body: string): OutgoingHttpHeaders {
+  const length = Buffer.byteLength(body);
+  return { ...headers, 'content-type': CONTENT_TYPE, 'content-length': length };
 }
 
 class StaleConnectionError extends RequestError {}

@@ -54,12 +54,14 @@ export class RemoteCalls {
   private isReady = false;
   private isSending = false;
   private isClosed = false;
+  /** Each is numbered: the server refuses one that comes after a later one. */
+  private attempts = 0;
   private downSince: number;
   private lastError: Error | undefined;
   private stopTimer: StopTimer | undefined;
 
   constructor(
-    private readonly post: (body: string, onRepeat: () => void) => Promise<WireReply>,
+    private readonly post: (body: () => string) => Promise<WireReply>,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly on: { answered(sample: Sample): void; failed(error: Error): void },
@@ -156,10 +158,14 @@ export class RemoteCalls {
 
   private async sendBatch(batch: readonly Pending[]): Promise<void> {
     const sentAt = this.clock.now();
-    const body = `{"calls":[${batch.map(({ json }) => json).join(',')}]}`;
-    const { server, now, results } = await this.post(body, () => {
-      for (const pending of batch) pending.isUncertain = true;
-    });
+    const calls = batch.map(({ json }) => json).join(',');
+    const first = this.attempts + 1;
+    const toBody = (): string => {
+      const attempt = ++this.attempts;
+      if (attempt > first) for (const pending of batch) pending.isUncertain = true;
+      return `{"attempt":${attempt},"calls":[${calls}]}`;
+    };
+    const { server, now, results } = await this.post(toBody);
     this.on.answered({ server, now, sentAt });
     const toLocal = (time: number): number => sentAt + (time - now);
     for (const [i, pending] of batch.entries()) {

@@ -60,12 +60,9 @@ export class RemoteLink {
   }
 
   /** @throws {RequestError} */
-  async post(
-    body: string,
-    limits: { timeoutMs?: number; onRepeat?: () => void } = {},
-  ): Promise<WireReply> {
+  async post(body: () => string, timeoutMs = this.options.timeoutMs): Promise<WireReply> {
     const text = await this.request(
-      { method: 'POST', path: STORE_PATH, body, ...limits },
+      { method: 'POST', path: STORE_PATH, body, timeoutMs },
       readText,
     );
     return JSON.parse(text) as WireReply;
@@ -77,8 +74,9 @@ export class RemoteLink {
   }
 
   /** A request beside the calls, again until it succeeds in time; its answer as text. @throws {RequestError} */
-  async transfer(method: 'GET' | 'POST', path: string, body?: string): Promise<string> {
+  async transfer(method: 'GET' | 'POST', path: string, text?: string): Promise<string> {
     const end = this.clock.now() + this.options.timeoutMs;
+    const body = text === undefined ? undefined : () => text;
     for (;;) {
       try {
         const timeoutMs = end - this.clock.now();
@@ -173,11 +171,10 @@ export class RemoteLink {
     const late = new AbortController();
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
     const stop = this.clock.schedule(() => late.abort(error), timeoutMs);
-    const content = asked.body === undefined ? {} : contentHeaders(asked.body);
     try {
       const response = await this.http.send(this.base, {
         ...asked,
-        headers: { ...this.options.headers, ...content },
+        headers: this.options.headers,
         signal: AbortSignal.any([signal, late.signal]),
       });
       const { statusCode = 0 } = response;
@@ -191,11 +188,4 @@ export class RemoteLink {
   private pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.clock.schedule(resolve, ms));
   }
-}
-
-/** A type that no parser of the server's application knows: those for JSON refuse what is longer than 100 kB. */
-const CONTENT_TYPE = 'application/vnd.nestjs-semaphore+json';
-
-function contentHeaders(body: string): Record<string, string | number> {
-  return { 'content-type': CONTENT_TYPE, 'content-length': Buffer.byteLength(body) };
 }

@@ -37,7 +37,7 @@ export interface SessionIdentity {
   headers: Record<string, string>;
 }
 
-const NO_CALLS = '{"calls":[]}';
+const noCalls = (): string => '{"calls":[]}';
 /** After the last moment at which another server may shorten leases, before what is shortened may end. */
 const AFTER_MOVE_MS = 100;
 
@@ -66,15 +66,10 @@ export class RemoteSession implements StoreSession {
     this.clientId = identity.clientId;
     const { urls, timeoutMs, graceMs, tls } = options;
     const { headers } = identity;
-    this.calls = new RemoteCalls(
-      (body, onRepeat) => this.link.post(body, { onRepeat }),
-      clock,
-      timeoutMs,
-      {
-        answered: (sample) => this.trust.answered(sample),
-        failed: (error) => this.link.cut(error),
-      },
-    );
+    this.calls = new RemoteCalls((body) => this.link.post(body), clock, timeoutMs, {
+      answered: (sample) => this.trust.answered(sample),
+      failed: (error) => this.link.cut(error),
+    });
     this.recovery = new RemoteRecovery(this.permits, this.calls, client, clock);
     this.trust = new RemoteTrust(clock, graceMs, {
       isNeeded: () => !this.permits.isEmpty,
@@ -222,7 +217,7 @@ export class RemoteSession implements StoreSession {
     this.isAsking = true;
     const sentAt = this.clock.now();
     try {
-      this.trust.answered({ ...(await this.link.post(NO_CALLS, { timeoutMs: withinMs })), sentAt });
+      this.trust.answered({ ...(await this.link.post(noCalls, withinMs)), sentAt });
     } catch (error) {
       this.link.cut(error as Error);
     } finally {

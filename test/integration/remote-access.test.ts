@@ -169,6 +169,27 @@ describe('what an API key may do over the store of the server', () => {
     expect((await semaphores.inspect('k')).held).toBe(0);
   });
 
+  it('does nothing for a copy of a request that comes after a later one', async () => {
+    const secret = randomBytes(32).toString('base64url');
+    const aborter = new AbortController();
+    const { signal } = aborter;
+    const stream = await fetch(`${url}/v1/store`, { headers: header(secret, ADMIN), signal });
+    const acquire = { op: 'acquire', key: 'late', permits: 1, weight: 1, priority: 0 };
+    const call = { ...acquire, id: 'a', leaseMs: null, wait: false, maxWaiting: null };
+    const release = { op: 'release', key: 'late', id: 'a', holdAtLeastMs: 0, lastToken: 0 };
+    const send = (attempt: number, ...calls: object[]): Promise<Response> =>
+      post(secret, ADMIN, JSON.stringify({ attempt, calls }));
+    expect((await send(2, call)).status).toBe(200);
+    expect((await send(3, release)).status).toBe(200);
+    const late = await send(1, call);
+    expect([late.status, await late.json()]).toMatchObject([409, { code: 'LATE' }]);
+    expect((await send(3, call)).status).toBe(409);
+    expect((await semaphores.inspect('late')).held).toBe(0);
+    expect((await send(4)).status).toBe(200);
+    expect(stream.status).toBe(200);
+    aborter.abort();
+  });
+
   it('reads the long bodies of four requests at most at once, and of others when those are over', async () => {
     const secret = randomBytes(32).toString('base64url');
     const aborter = new AbortController();

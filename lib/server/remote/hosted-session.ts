@@ -34,6 +34,7 @@ export class HostedSession implements StoreClient {
   readonly store: StoreSession;
   private readonly entries: RemoteEntries;
   private tell: Tell | undefined;
+  private lastAttempt = 0;
   private heardAt: number;
   private tidiedAt: number;
   /** Why the store cannot be reached now. */
@@ -68,6 +69,16 @@ export class HostedSession implements StoreClient {
     this.hear();
     this.entries.heard();
     if (this.outage !== undefined) this.down(this.outage);
+  }
+
+  /**
+   * Takes note of a request. @returns false when it comes too late: the client has sent it again, and this copy of it lay in
+   * some buffer
+   */
+  begin(attempt: number): boolean {
+    if (attempt <= this.lastAttempt) return false;
+    this.lastAttempt = attempt;
+    return true;
   }
 
   /** The client has given a sign of life. */

@@ -72,7 +72,13 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
 export const resultBody = z.strictObject(publication);
 
 /** The body of a POST of calls. */
-export const callsBody = z.strictObject({ calls: z.array(wireCall).max(MAX_CALLS + 1) });
+export const callsBody = z.strictObject({
+  attempt: whole.min(1).optional().meta({
+    description:
+      'Grows with every request of the session that is sent, also again: 409 for one that comes after a later one',
+  }),
+  calls: z.array(wireCall).max(MAX_CALLS + 1),
+});
 
 /**
  * Does all calls, in their order: each begins before the one before it has an answer, so that they travel on together.

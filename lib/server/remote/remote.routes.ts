@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises';
 import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
-import { sendJson } from '../../http/http-problem.js';
+import { HttpProblem, sendJson } from '../../http/http-problem.js';
 import { readJsonBody } from '../../http/read-json-body.js';
 import {
   GRACE_HEADER,
@@ -69,8 +69,15 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   async function call({ request, response }: HttpCall): Promise<void> {
     const access = authenticate(request);
     const now = store.clock.now();
-    const { calls } = validate(callsBody, await readJsonBody(request, BODY));
+    const { attempt, calls } = validate(callsBody, await readJsonBody(request, BODY));
     const remote = sessions.get(secretOf(request), access);
+    if (attempt !== undefined && !remote.begin(attempt)) {
+      throw new HttpProblem(
+        409,
+        'LATE',
+        'A later request of the session was here before: nothing was done',
+      );
+    }
     const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
     sendJson(response, 200, { server, now, results });
   }

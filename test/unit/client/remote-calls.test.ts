@@ -6,8 +6,8 @@ import { MAX_CALLS, type WireCall, type WireReply } from '../../../lib/store/rem
 /** What is posted of calls that are made at once, each as operation and key. */
 async function postsOf(calls: readonly WireCall[]): Promise<string[][]> {
   const posts: string[][] = [];
-  const post = async (body: string): Promise<WireReply> => {
-    const sent = (JSON.parse(body) as { calls: WireCall[] }).calls;
+  const post = async (toBody: () => string): Promise<WireReply> => {
+    const sent = (JSON.parse(toBody()) as { calls: WireCall[] }).calls;
     posts.push(sent.map(({ op, key }) => `${op} ${key}`));
     return { server: 's', now: 0, results: sent.map(() => ({ value: null })) };
   };
@@ -72,4 +72,24 @@ test('calls of other keys are no reason for a longer post', async () => {
   const [together, after] = await postsOf([...full, look('a'), acquire('b')]);
   expect(together).toHaveLength(MAX_CALLS);
   expect(after).toEqual(['acquire b']);
+});
+
+test('every attempt has a number of its own, also one that the connection asks for again', async () => {
+  const bodies: { attempt: number; calls: WireCall[] }[] = [];
+  const post = async (toBody: () => string): Promise<WireReply> => {
+    const times = bodies.length === 0 ? 2 : 1;
+    for (let i = 0; i < times; i++) bodies.push(JSON.parse(toBody()));
+    return { server: 's', now: 0, results: [{ value: 'expired' }] };
+  };
+  const on = { answered: () => undefined, failed: () => undefined };
+  const remote = new RemoteCalls(post, systemClock, 5000, on);
+  expect(remote.resume([])).toEqual([]);
+  expect(await remote.send(release('a'))).toMatchObject({ isRepeated: true });
+  expect(await remote.send(release('b'))).toMatchObject({ isRepeated: false });
+  remote.close();
+  expect(bodies.map(({ attempt, calls }) => `${attempt} ${calls[0]?.key}`)).toEqual([
+    '1 a',
+    '2 a',
+    '3 b',
+  ]);
 });
