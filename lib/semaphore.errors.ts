@@ -118,6 +118,11 @@ export class StoreUnavailableError extends SemaphoreError {
   }
 }
 
+/** Whether the store has certainly not done what it was asked for. */
+export function isNothingDone(error: unknown): boolean {
+  return error instanceof StoreUnavailableError && error.nothingDone;
+}
+
 /** What an error says, to stand within another message. */
 export function detailOf(error: unknown): string {
   if (error instanceof StoreUnavailableError) return error.detail;

@@ -1,6 +1,7 @@
 import {
   AcquireAbortedError,
   asStoreError,
+  isNothingDone,
   PermitLostError,
   SemaphoreClosedError,
   SemaphoreError,
@@ -206,8 +207,7 @@ export class Acquisitions {
     // Who is over was cancelled, or its grant came by a message although the reply was lost.
     if (waiter.state === 'over' || waiter.state === 'local') return;
     const isOther = cause instanceof SemaphoreError && !(cause instanceof StoreUnavailableError);
-    const nothingDone = cause instanceof StoreUnavailableError && cause.nothingDone;
-    const isUnknown = waiter.state === 'waiting' || waiter.asked > 1 || !nothingDone;
+    const isUnknown = waiter.state === 'waiting' || waiter.asked > 1 || !isNothingDone(cause);
     if (isUnknown) this.parts.giveBacks.cancel(key, id);
     if (isOther || options.onStoreFailure === 'reject') {
       this.refuse(waiter, 'store-unavailable', isOther ? cause : asStoreError(key, cause));

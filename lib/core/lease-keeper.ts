@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import { type LostReason, StoreUnavailableError } from '../semaphore.errors.js';
+import { isNothingDone, type LostReason } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
@@ -86,7 +86,7 @@ export class LeaseKeeper implements PermitKeeper {
     } catch (error) {
       const holder = this.successorOf(permit);
       if (isLatest(holder, renewal)) this.plan(holder, retryRenewal(holder, this.now()));
-      else if (mayBeDone(error)) this.shorten(holder, now + leaseMs);
+      else if (!isNothingDone(error)) this.shorten(holder, now + leaseMs);
       throw error;
     }
     const holder = this.successorOf(permit);
@@ -185,10 +185,6 @@ export class LeaseKeeper implements PermitKeeper {
     this.parts.entries.delete(permit.id);
     if (permit.options.localPasses > 0) this.parts.passes.end(permit.key);
   }
-}
-
-function mayBeDone(error: unknown): boolean {
-  return !(error instanceof StoreUnavailableError && error.nothingDone);
 }
 
 function isLatest(permit: HeldPermit, renewal: number): boolean {

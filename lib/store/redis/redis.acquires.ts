@@ -1,4 +1,4 @@
-import { StoreUnavailableError } from '../../semaphore.errors.js';
+import { isNothingDone, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type { AcquireReply, AcquireRequest, Grant, StoreClient } from '../semaphore-store.js';
 import { AcquireTerms } from './acquire-terms.js';
@@ -190,8 +190,4 @@ export class RedisAcquires implements Acquirer {
 function stillUncertain(key: string): StoreUnavailableError {
   const detail = 'an earlier call under the same id is still being taken back';
   return new StoreUnavailableError(detail, key, undefined, true);
-}
-
-function isNothingDone(error: unknown): boolean {
-  return error instanceof StoreUnavailableError && error.nothingDone;
 }
