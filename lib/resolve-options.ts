@@ -231,7 +231,7 @@ export function validateName(name: unknown): asserts name is string {
   if (!isKey(name)) throw new InvalidOptionsError('name', name, KEY_RULE);
 }
 
-function isKey(key: unknown): key is string {
+export function isKey(key: unknown): key is string {
   if (typeof key !== 'string' || key.length === 0) return false;
   // Half a surrogate pair has no bytes of its own in UTF-8: two keys would become one.
   if (!key.isWellFormed()) return false;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { validateKey } from '../resolve-options.js';
+import { isKey } from '../resolve-options.js';
 
 /** As the store keeps times exactly. */
 const MAX_DURATION_MS = 1e12;
@@ -155,12 +155,3 @@ export const problem = z.looseObject({
   message: z.string(),
   details: z.array(z.object({ field: z.string(), rule: z.string() })).optional(),
 });
-
-function isKey(value: string): boolean {
-  try {
-    validateKey(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
