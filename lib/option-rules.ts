@@ -1,8 +1,6 @@
 import { didYouMean } from './did-you-mean.js';
+import { MAX_DURATION_MS } from './limits.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
-
-/** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
-const MAX_DURATION_MS = 1e12;
 
 /** What a value of an option must be. */
 export interface Rule {

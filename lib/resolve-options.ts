@@ -1,3 +1,4 @@
+import { MAX_KEY_BYTES, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from './limits.js';
 import {
   ABORT_SIGNAL,
   checkedAt,
@@ -73,12 +74,8 @@ const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
 
 const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
 
-const MAX_KEY_BYTES = 512;
 const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
-const PERMIT_ID = /^[\w-]{1,64}$/;
-const MAX_LABEL_LENGTH = 256;
 const MAX_NAME_LENGTH = 512;
-const MAX_PRIORITY = 100_000;
 const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
   permits: wholeNumber(1),
   weight: wholeNumber(1),

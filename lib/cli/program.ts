@@ -9,6 +9,7 @@ import { serve, withServeOptions, type ServeFlags } from './commands/serve.js';
 import { type ConnectionFlags, openService, withConnection } from './connection.js';
 import { ExitCode } from './exit-codes.js';
 import type { Environment } from './environment.js';
+import { MAX_PRIORITY } from '../limits.js';
 import { Output, type Streams } from './output.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { milliseconds, permitsOrNone, wholeNumber } from './values.js';
@@ -92,7 +93,7 @@ export function createProgram(
     .option('--weight <n>', 'how many to take', wholeNumber(1), 1)
     .option('--wait <ms>', 'how long to wait for it; 0, or forever', milliseconds(0), 10_000)
     .option('--lease <ms>', 'how long it outlives a crash; it is renewed', milliseconds(1), 30_000)
-    .option('--priority <n>', 'higher is served first', wholeNumber(-100_000, 100_000), 0)
+    .option('--priority <n>', 'higher is served first', wholeNumber(-MAX_PRIORITY, MAX_PRIORITY), 0)
     .option('--max-waiting <n>', 'do not wait behind so many', wholeNumber(0))
     .option('--label <text>', 'shown by inspect')
     .optionsGroup('The command:')

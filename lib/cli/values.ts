@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { MAX_DURATION_MS } from '../limits.js';
 import { UsageError } from './cli-error.js';
 import type { Environment } from './environment.js';
 
@@ -22,7 +23,7 @@ export function milliseconds(least: number) {
   return (text: string): number => {
     if (FOREVER.test(text)) return Infinity;
     const value = Number(text);
-    if (/^\d+(?:\.\d+)?$/.test(text) && value >= least && value <= 1e12) return value;
+    if (/^\d+(?:\.\d+)?$/.test(text) && value >= least && value <= MAX_DURATION_MS) return value;
     throw new InvalidArgumentError(
       `It is to be a number of milliseconds of at least ${least}, or "forever".`,
     );

@@ -1,4 +1,5 @@
 import { hash, randomBytes, randomUUID } from 'node:crypto';
+import { MAX_DURATION_MS } from '../limits.js';
 
 /** Ends the id of a permit that stays taken for a while after its release: every server finds it there. */
 const HOLD_AT_LEAST = /-h([0-9a-z]+)$/;
@@ -21,7 +22,7 @@ export function permitIdOf(
 export function holdAtLeastOf(id: string): number {
   const digits = HOLD_AT_LEAST.exec(id)?.[1];
   const holdAtLeastMs = digits === undefined ? 0 : Number.parseInt(digits, 36);
-  return holdAtLeastMs <= 1e12 ? holdAtLeastMs : 0;
+  return holdAtLeastMs <= MAX_DURATION_MS ? holdAtLeastMs : 0;
 }
 
 /** What the ids begin with under which `/lock` holds a key for a uid. */

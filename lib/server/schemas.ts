@@ -1,9 +1,13 @@
 import { z } from 'zod';
+import {
+  MAX_DURATION_MS,
+  MAX_KEY_BYTES,
+  MAX_LABEL_LENGTH,
+  MAX_PRIORITY,
+  PERMIT_ID,
+} from '../limits.js';
 import { isKey } from '../resolve-options.js';
 
-/** As the store keeps times exactly. */
-const MAX_DURATION_MS = 1e12;
-const MAX_PRIORITY = 100_000;
 /** Keys in one call of `/lock`, `/unlock` and `/check`. */
 const MAX_KEYS = 100;
 
@@ -19,11 +23,13 @@ const text = (most: number) =>
 export const semaphoreKey = z
   .string()
   .min(1)
-  .max(512)
-  .refine(isKey, 'a key: well-formed Unicode of at most 512 bytes')
-  .meta({ description: 'The name of one semaphore, at most 512 bytes; URL-encoded in a path' });
+  .max(MAX_KEY_BYTES)
+  .refine(isKey, `a key: well-formed Unicode of at most ${MAX_KEY_BYTES} bytes`)
+  .meta({
+    description: `The name of one semaphore, at most ${MAX_KEY_BYTES} bytes; URL-encoded in a path`,
+  });
 
-export const permitId = z.string().regex(/^[\w-]{1,64}$/);
+export const permitId = z.string().regex(PERMIT_ID);
 const fencingToken = wholeNumber(0).meta({ description: 'Grows with every grant of the key' });
 const expiresAt = z
   .number()
@@ -53,7 +59,7 @@ export const acquireBody = z
     priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
     leaseMs: leaseMs.optional(),
     holdAtLeastMs: duration(0).optional(),
-    label: z.string().max(256).optional(),
+    label: z.string().max(MAX_LABEL_LENGTH).optional(),
     requestId: text(256).optional().meta({ description: 'The same again gives the same permit' }),
   })
   .default({});
@@ -109,7 +115,7 @@ export const snapshot = z.object({
 export const listQuery = z.strictObject({
   pattern: z
     .string()
-    .max(512)
+    .max(MAX_KEY_BYTES)
     .optional()
     .meta({ description: 'A glob: `*`, `?`, `[ab]`; empty: all' }),
   limit: z.coerce
@@ -129,7 +135,7 @@ export const limitBody = z.strictObject({ permits: wholeNumber(1).nullable() });
 export const limit = z.object({ key: semaphoreKey, permits: wholeNumber(1).nullable() });
 
 const oneOrMoreKeys = z.union([semaphoreKey, z.array(semaphoreKey).min(1).max(MAX_KEYS)], {
-  error: `a key, or 1 to ${MAX_KEYS} keys: each well-formed Unicode of 1 to 512 bytes`,
+  error: `a key, or 1 to ${MAX_KEYS} keys: each well-formed Unicode of 1 to ${MAX_KEY_BYTES} bytes`,
 });
 const version = wholeNumber(0).meta({ description: 'The fencing token of the lock' });
 const lockToken = z.strictObject({ key: semaphoreKey, version });

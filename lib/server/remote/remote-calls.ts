@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_DURATION_MS, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from '../../limits.js';
 import { SemaphoreError, StoreUnavailableError } from '../../semaphore.errors.js';
 import { validateKey } from '../../resolve-options.js';
 import {
@@ -24,10 +25,10 @@ const key = z.string().superRefine((value, context) => {
     context.addIssue({ code: 'custom', message: (error as Error).message });
   }
 });
-const id = z.string().regex(/^[\w-]{1,64}$/);
+const id = z.string().regex(PERMIT_ID);
 const whole = z.int();
-const leaseMs = z.number().min(1).max(1e12).nullable();
-const durationMs = z.number().min(0).max(1e12);
+const leaseMs = z.number().min(1).max(MAX_DURATION_MS).nullable();
+const durationMs = z.number().min(0).max(MAX_DURATION_MS);
 const permit = { key, id };
 const publication = {
   key,
@@ -46,11 +47,11 @@ const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
     ...permit,
     permits: whole.min(1),
     weight: whole.min(1),
-    priority: whole.min(-100_000).max(100_000),
+    priority: whole.min(-MAX_PRIORITY).max(MAX_PRIORITY),
     leaseMs,
     wait: z.boolean(),
     maxWaiting: whole.min(0).nullable(),
-    label: z.string().max(256).optional(),
+    label: z.string().max(MAX_LABEL_LENGTH).optional(),
   }),
   z.strictObject({ op: z.literal('cancel'), ...permit }),
   z.strictObject({ op: z.literal('forceRelease'), ...permit, onlyWaiting: z.boolean() }),
