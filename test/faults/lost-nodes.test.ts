@@ -41,6 +41,8 @@ describe('Cluster', () => {
       cluster.nodes.map(({ host, port }, i) => [`${host}:${port}`, between[i] as Address]),
     );
     service = open(new Cluster(between, { lazyConnect: true, natMap }), { storeTimeoutMs: 500 });
+    // The first calls of a new Cluster may take longer than that on a busy machine.
+    await pollUntil('the cluster is there', () => useAll().then(() => true));
   });
   afterAll(async () => {
     await service.close();
