@@ -1,6 +1,6 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { checkedAt, isObject, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import {
@@ -44,9 +44,29 @@ export function Semaphore(
     if (property === undefined) {
       decorateClass(target as NewableFunction, options);
     } else {
+      refuseSecondKey(target, property, descriptor, options);
       decorateMethod(target, property, descriptor, options);
     }
   };
+}
+
+/** Two decorators of a method are one semaphore. Whoever gives two keys means two, and would have lost a limit. */
+function refuseSecondKey(
+  prototype: object,
+  property: string | symbol,
+  descriptor: PropertyDescriptor | undefined,
+  given: SemaphoreDecoratorOptions,
+): void {
+  const decorated: unknown = descriptor?.value;
+  const before = isMethod(decorated) ? definitionOf(decorated)?.given.key : undefined;
+  if (before === undefined || !isObject(given) || (given.key ?? before) === before) return;
+  throw new InvalidOptionsError(
+    'key',
+    given.key,
+    'given to one decorator of a method only: a second limit belongs to a method that this one calls, or into withPermit()',
+    undefined,
+    `@Semaphore() on ${prototype.constructor.name}.${String(property)}`,
+  );
 }
 
 function decorateMethod(

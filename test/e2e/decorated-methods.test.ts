@@ -576,6 +576,17 @@ describe('a decorated method', () => {
     expect(decorate).toThrow(message);
   });
 
+  it('refuses a second key: one of two limits would be lost without a word', () => {
+    expect(() => {
+      class Twice {
+        @Semaphore({ key: 'all', permits: 100 })
+        @Semaphore({ key: byArgs((tenant: string) => `of:${tenant}`), permits: 5 })
+        method(_tenant: string): void {}
+      }
+      return Twice;
+    }).toThrow(/^@Semaphore\(\) on Twice\.method: Expected `key` to be given to one decorator/u);
+  });
+
   it('is a method of instances, or one of a class with handlers', () => {
     expect(() => {
       class Static {
