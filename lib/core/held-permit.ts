@@ -89,8 +89,13 @@ export class HeldPermit implements OwnPermit, Timed {
 
   /** The timer may not have fired yet, when the event loop was blocked. */
   get isHeld(): boolean {
+    return this.over === undefined && this.isHeldAt(this.#keeper.now());
+  }
+
+  /** @param now by the keeper's clock */
+  isHeldAt(now: number): boolean {
     if (this.over !== undefined) return false;
-    if (this.#keeper.now() < this.deadline) return true;
+    if (now < this.deadline) return true;
     this.#keeper.lose(this, 'expired');
     return false;
   }

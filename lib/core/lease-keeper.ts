@@ -97,12 +97,13 @@ export class LeaseKeeper implements PermitKeeper {
   }
 
   release(permit: HeldPermit, holdAtLeastMs: number): Promise<ReleaseOutcome> {
-    if (!permit.isHeld) return Promise.resolve('expired');
+    const now = this.now();
+    if (!permit.isHeldAt(now)) return Promise.resolve('expired');
     const { key, id, options } = permit;
     const isPassable = options.localPasses > 0 && holdAtLeastMs === 0 && !this.isStopped;
-    const next = isPassable ? this.parts.passes.take(permit, this.now()) : undefined;
+    const next = isPassable ? this.parts.passes.take(permit, now) : undefined;
     if (next !== undefined) {
-      this.pass(permit, next);
+      this.pass(permit, next, now);
       return Promise.resolve('released');
     }
     this.end(permit, 'released');
@@ -129,8 +130,7 @@ export class LeaseKeeper implements PermitKeeper {
   }
 
   /** The store hears nothing of it: for the store the permit is still held. */
-  private pass(permit: HeldPermit, waiter: Waiter): void {
-    const now = this.now();
+  private pass(permit: HeldPermit, waiter: Waiter, now: number): void {
     permit.end('released');
     // Before the next one's acquisition: to who counts by events there are never two of them.
     this.parts.reporter.released(permit, 'released');
