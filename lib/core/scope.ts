@@ -99,7 +99,8 @@ export class Scope {
     for (const ended of ending) await ended;
   }
 
-  private join(key: string, { signal, ...options }: ResolvedOptions): Promise<Permit> {
+  private join(key: string, options: ResolvedOptions): Promise<Permit> {
+    const { signal } = options;
     const known = this.permits.get(key);
     if (known?.isUsable === true) return known.join(signal);
     if (signal?.aborted === true) throw new AcquireAbortedError(key, signal.reason);

@@ -125,12 +125,19 @@ function refused(code: string, message: string): WireResult {
 async function run(call: WireCall, session: HostedSession): Promise<unknown> {
   switch (call.op) {
     case 'acquire': {
-      const { op: _, leaseMs, maxWaiting, ...request } = call;
+      const { key, id, permits, weight, priority, wait, label } = call;
+      const [leaseMs, maxWaiting] = [fromWire(call.leaseMs), fromWire(call.maxWaiting)];
       return acquireReplyToWire(
         await session.acquire({
-          ...request,
-          leaseMs: fromWire(leaseMs),
-          maxWaiting: fromWire(maxWaiting),
+          key,
+          id,
+          permits,
+          weight,
+          priority,
+          leaseMs,
+          wait,
+          maxWaiting,
+          label,
         }),
       );
     }

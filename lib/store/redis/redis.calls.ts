@@ -73,7 +73,9 @@ export class RedisCalls {
   send<T>(request: Request): Promise<Answer<T>> {
     return new Promise((resolve, reject) => {
       const answered = (value: T, sample: Sample): void => resolve({ value, sample });
-      this.issue({ ...request, answered, failed: reject });
+      const { state, text, list, first, doubted } = request;
+      // A copy that is added to has a hidden class of its own in V8, and slows down all that reads operations.
+      this.issue({ state, text, list, first, doubted, answered, failed: reject });
     });
   }
 

@@ -1,5 +1,6 @@
 import type {
   FlightLook,
+  FlightLookState,
   Publication,
   PublicationListener,
   SingleFlightStore,
@@ -41,11 +42,12 @@ export class RedisFlights implements SingleFlightStore {
     const at = sample.serverNow;
     const { token, freshUntil, usableUntil, payload } = parse(result);
     const isUsable = payload !== VOID && payload !== '';
-    const about = { token, at, waiting, isLed: led === 1 };
-    if (isUsable && freshUntil > at) return { ...about, state: 'fresh', payload };
-    if (isUsable && token > seen) return { ...about, state: 'missed', payload };
-    if (isUsable && usableUntil > at) return { ...about, state: 'stale', payload };
-    return { ...about, state: 'none', payload: '' };
+    let lookState: FlightLookState = 'none';
+    if (isUsable && freshUntil > at) lookState = 'fresh';
+    else if (isUsable && token > seen) lookState = 'missed';
+    else if (isUsable && usableUntil > at) lookState = 'stale';
+    const used = lookState === 'none' ? '' : payload;
+    return { state: lookState, payload: used, token, isLed: led === 1, waiting, at };
   }
 
   async publish(key: string, publication: Publication): Promise<boolean> {
