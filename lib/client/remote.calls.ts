@@ -1,3 +1,4 @@
+import { ChurningSet } from '../churning-map.js';
 import {
   InvalidOptionsError,
   SemaphoreClosedError,
@@ -50,7 +51,7 @@ interface Pending {
 export class RemoteCalls {
   private queue: Pending[] = [];
   /** Those that are not settled, in the order in which they were issued. */
-  private readonly open = new Set<Pending>();
+  private readonly open = new ChurningSet<Pending>();
   private isReady = false;
   private isSending = false;
   private isClosed = false;

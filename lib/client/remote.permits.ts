@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import {
   fromWire,
   leaseFromWire,
@@ -21,8 +22,8 @@ export type Acquire = Extract<WireCall, { op: 'acquire' }>;
 
 /** What this process waits for and holds: to be asked for again at a server that may know nothing of it. */
 export class RemotePermits {
-  private readonly waiting = new Map<string, AcquireRequest>();
-  private readonly held = new Map<string, Held>();
+  private readonly waiting = new ChurningMap<string, AcquireRequest>();
+  private readonly held = new ChurningMap<string, Held>();
   private readonly lost = new Map<string, string>();
 
   get isEmpty(): boolean {

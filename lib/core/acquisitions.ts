@@ -128,7 +128,7 @@ export class Acquisitions {
     this.isClosed = true;
     this.local.close();
     for (const entry of this.parts.entries.values()) {
-      if (entry instanceof Waiter) {
+      if (entry instanceof Waiter && entry.state !== 'over') {
         this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));
       }
     }

@@ -1,3 +1,4 @@
+import { type ChurningMap, ChurningSet } from '../churning-map.js';
 import type { Clock } from '../store/clock.js';
 import { EarliestTimer } from '../store/earliest-timer.js';
 
@@ -18,7 +19,7 @@ const NOTICED_WITHIN_MS = 1000;
  */
 export class Alarm<T extends Timed> {
   /** All items due before `windowEnd`, and some that are over. */
-  private readonly soon = new Set<T>();
+  private readonly soon = new ChurningSet<T>();
   private windowEnd = -Infinity;
   /** No other item is due before. */
   private later = Infinity;
@@ -26,7 +27,7 @@ export class Alarm<T extends Timed> {
 
   constructor(
     private readonly clock: Clock,
-    private readonly items: ReadonlyMap<string, T>,
+    private readonly items: ChurningMap<string, T>,
     private readonly wake: (item: T, now: number) => void,
   ) {
     this.timer = new EarliestTimer(clock, () => this.ring(), NOTICED_WITHIN_MS);

@@ -1,3 +1,4 @@
+import type { ChurningMap } from '../churning-map.js';
 import type { Clock } from '../store/clock.js';
 import type { StoreSession } from '../store/semaphore-store.js';
 import type { Alarm } from './alarm.js';
@@ -10,7 +11,7 @@ export interface CoreParts {
   clock: Clock;
   session: StoreSession;
   /** Who waits and who holds, by id. */
-  entries: Map<string, Entry>;
+  entries: ChurningMap<string, Entry>;
   alarm: Alarm<Entry>;
   giveBacks: GiveBackList;
   reporter: Reporter;

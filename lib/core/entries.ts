@@ -1,3 +1,4 @@
+import type { ChurningMap } from '../churning-map.js';
 import { HeldPermit } from './held-permit.js';
 import type { UnkeptPermit } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
@@ -6,7 +7,7 @@ import type { Waiter } from './waiter.js';
 export type Entry = Waiter | HeldPermit | UnkeptPermit;
 
 /** The weights of a key that this process holds by the store. */
-export function weightHeld(entries: ReadonlyMap<string, Entry>, key: string): number {
+export function weightHeld(entries: ChurningMap<string, Entry>, key: string): number {
   let held = 0;
   for (const entry of entries.values()) {
     if (entry instanceof HeldPermit && entry.key === key) held += entry.weight;

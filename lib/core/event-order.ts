@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { SemaphoreEvent } from '../semaphore.events.js';
 
 /** The place of an event among those of its key; empty until it is known. */
@@ -10,7 +11,7 @@ interface Place {
  * has answered, and may have made the next waiter a holder: whoever counts by events sees no holder too many for that.
  */
 export class EventOrder {
-  private readonly lines = new Map<string, Place[]>();
+  private readonly lines = new ChurningMap<string, Place[]>();
 
   constructor(private readonly deliver: (event: SemaphoreEvent) => void) {}
 

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers';
+import { ChurningMap, ChurningSet } from '../churning-map.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
@@ -18,7 +19,7 @@ interface Place {
 
 interface Line {
   /** Who waits here and takes passes, in order of arrival. */
-  readonly waiters: Set<Waiter>;
+  readonly waiters: ChurningSet<Waiter>;
   /** Places in the store's queue that were left when their waiters were served here: for those who come next. */
   readonly places: Place[];
 }
@@ -28,7 +29,7 @@ interface Line {
  * stays the same for the store; its token is counted up within what the store leaves free.
  */
 export class LocalPasses {
-  private readonly lines = new Map<string, Line>();
+  private readonly lines = new ChurningMap<string, Line>();
 
   /** @param leave tells the store that nobody stands at a place any more */
   constructor(private readonly leave: (key: string, id: string) => void) {}
@@ -43,7 +44,7 @@ export class LocalPasses {
   add(waiter: Waiter): void {
     let line = this.lines.get(waiter.key);
     if (line === undefined) {
-      line = { waiters: new Set(), places: [] };
+      line = { waiters: new ChurningSet(), places: [] };
       this.lines.set(waiter.key, line);
     }
     line.waiters.add(waiter);

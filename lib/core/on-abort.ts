@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { CancelSignal } from '../semaphore.options.js';
 
 type Listener = () => void;
@@ -7,10 +8,10 @@ interface Watched {
   notify: Listener;
 }
 
-const signals = new Map<CancelSignal, Watched>();
+const signals = new ChurningMap<CancelSignal, Watched>();
 
 /** Signals that somebody listens to: none, when nobody waits. */
-export const watchedSignals: ReadonlyMap<CancelSignal, unknown> = signals;
+export const watchedSignals: object = signals;
 
 /**
  * Calls the listener when the signal is aborted. There is one listener of this process on each signal, however many wait

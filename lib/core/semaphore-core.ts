@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import type { OptionsMemo } from '../options-memo.js';
 import type { ResolvedOptions } from '../resolve-options.js';
@@ -42,7 +43,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly storeTimeoutMs: number;
   private readonly reporter: Reporter;
   /** Who waits and who holds, by id. */
-  private readonly entries = new Map<string, Entry>();
+  private readonly entries = new ChurningMap<string, Entry>();
   private readonly alarm: Alarm<Entry>;
   private readonly giveBacks: GiveBackList;
   private readonly passes: LocalPasses;

@@ -1,8 +1,9 @@
+import { ChurningSet } from '../churning-map.js';
 import { systemClock } from '../store/clock.js';
 
 const SOON_MS = 25;
 
-const tasks = new Set<() => void>();
+const tasks = new ChurningSet<() => void>();
 let isTimerSet = false;
 
 /**

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { ChurningMap } from '../churning-map.js';
 import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { isSent } from '../http/http-handler.js';
 import type { PermitsById } from '../core/permits-by-id.js';
@@ -48,7 +49,7 @@ export interface Attendance {
  * nobody is given back.
  */
 export class PermitWaits {
-  private readonly byId = new Map<string, Wait>();
+  private readonly byId = new ChurningMap<string, Wait>();
   private isClosed = false;
 
   constructor(

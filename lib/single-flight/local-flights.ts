@@ -1,3 +1,4 @@
+import { ChurningMap } from '../churning-map.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
   InvalidOptionsError,
@@ -20,9 +21,9 @@ const all = new WeakMap<SemaphoreCore, LocalFlights>();
 export class LocalFlights implements FlightControl {
   readonly store: SingleFlightStore;
   /** To be joined, by the key of the permit. */
-  private readonly joinable = new Map<string, Flight>();
+  private readonly joinable = new ChurningMap<string, Flight>();
   /** Those without a result, by the key of the permit: after `forget` there may be several. */
-  private readonly underWay = new Map<string, Set<Flight>>();
+  private readonly underWay = new ChurningMap<string, Set<Flight>>();
 
   private constructor(readonly core: SemaphoreCore) {
     const { flights } = core.session;

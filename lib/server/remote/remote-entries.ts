@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../churning-map.js';
 import type { Clock } from '../../store/clock.js';
 
 /** What a session of RemoteSemaphoreStore waits for or holds, as far as the server has heard. */
@@ -16,7 +17,7 @@ const FORGOTTEN_MS = 60_000;
 
 /** The entries of one session, by permit id. */
 export class RemoteEntries {
-  private readonly byId = new Map<string, RemoteEntry>();
+  private readonly byId = new ChurningMap<string, RemoteEntry>();
 
   constructor(private readonly clock: Clock) {}
 

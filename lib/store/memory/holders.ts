@@ -1,3 +1,5 @@
+import { ChurningMap } from '../../churning-map.js';
+
 /** What is held of a key. Times are those of the clock. */
 export interface Held {
   readonly id: string;
@@ -9,7 +11,7 @@ export interface Held {
 
 /** Who holds a key, in the order in which they got it. */
 export class Holders<T extends Held> {
-  private readonly byId = new Map<string, T>();
+  private readonly byId = new ChurningMap<string, T>();
   private weights = 0;
   private noEndBefore = Infinity;
 

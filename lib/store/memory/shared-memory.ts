@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../churning-map.js';
 import type { Clock, StopTimer } from '../clock.js';
 import { globMatcher } from '../glob.js';
 import { type Host, KeyState, type Owner } from './key-state.js';
@@ -10,7 +11,7 @@ const SWEEP_MS = 30_000;
 export class SharedMemory implements Host {
   /** What flights have published. */
   readonly results: MemoryResults;
-  private readonly keys = new Map<string, KeyState>();
+  private readonly keys = new ChurningMap<string, KeyState>();
   private readonly epochStart: number;
   /** One for all keys, so that a key can be forgotten and its tokens still grow. */
   private lastToken = 0;

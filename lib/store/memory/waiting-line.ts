@@ -1,3 +1,5 @@
+import { ChurningMap } from '../../churning-map.js';
+
 /** What stands in the line: served by priority, then arrival. */
 export interface InLine {
   readonly id: string;
@@ -9,7 +11,7 @@ export interface InLine {
 /** Waiters in a binary heap, so that any of them can leave at any time without a walk along the line. */
 export class WaitingLine<T extends InLine> {
   private readonly heap: T[] = [];
-  private readonly positions = new Map<string, number>();
+  private readonly positions = new ChurningMap<string, number>();
 
   get size(): number {
     return this.heap.length;

@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../churning-map.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
@@ -17,8 +18,8 @@ const CERTAIN_PART = 0.98;
  * reconnect; wakes at the end of the earliest lease of a key that somebody waits for.
  */
 export class RedisWaiting {
-  private readonly byId = new Map<string, PendingAcquire>();
-  private readonly byKey = new Map<string, WatchedKey>();
+  private readonly byId = new ChurningMap<string, PendingAcquire>();
+  private readonly byKey = new ChurningMap<string, WatchedKey>();
   private stopPolling: StopTimer | undefined;
 
   constructor(

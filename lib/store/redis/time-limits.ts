@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers';
+import { ChurningSet } from '../../churning-map.js';
 import type { Clock } from '../clock.js';
 import { EarliestTimer } from '../earliest-timer.js';
 
@@ -10,7 +11,7 @@ export interface TimeLimit {
 
 /** Limits for many calls with one timer: nearly all are over before it fires, and cost none. */
 export class TimeLimits {
-  private readonly running = new Set<TimeLimit>();
+  private readonly running = new ChurningSet<TimeLimit>();
   private readonly timer: EarliestTimer;
 
   constructor(private readonly clock: Clock) {

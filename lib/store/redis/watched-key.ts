@@ -1,3 +1,4 @@
+import { ChurningMap } from '../../churning-map.js';
 import type { Clock } from '../clock.js';
 import { EarliestTimer } from '../earliest-timer.js';
 import type { Sample } from './operations.js';
@@ -6,7 +7,7 @@ import { ENDLESS, ROUNDING_MS } from './script-format.js';
 
 /** A key that somebody in this process waits for. */
 export class WatchedKey {
-  readonly entries = new Map<string, PendingAcquire>();
+  readonly entries = new ChurningMap<string, PendingAcquire>();
   /** Local time of the earliest lease end that is known: it moves with every hand-off, the timer only to ring earlier. */
   private wakeAt = Infinity;
   private readonly timer: EarliestTimer;
