@@ -30,6 +30,8 @@ export interface Operation extends Request {
  * callers wait for; renewals go four times as many a part.
  */
 const MAX_COST_A_CALL = 256;
+/** A turn is divided for that reason alone when it costs so much. */
+const COST_OF_TWO_CALLS = 128;
 /** In Cluster, where a call may be sent on to another node, parts could overtake each other. */
 const MAX_COST_A_SLOT = 4096;
 const AWAITED = 'AR';
@@ -40,18 +42,26 @@ const MAX_ARGUMENTS_A_CALL = 10_000;
 /** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
 const OF_FLIGHTS = 'SWX';
 
-/** Operations of one turn, in the parts in which they travel. */
-export function inParts(group: Operation[], isCluster: boolean): Operation[][] {
+/**
+ * Operations of one turn, in the parts in which they travel.
+ * @param isAlone nothing else is on its way: in one part, Redis and this process would take turns
+ */
+export function inParts(group: Operation[], isCluster: boolean, isAlone: boolean): Operation[][] {
   const mostCost = isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL;
+  const half = isAlone && !isCluster ? halfOf(group) : Infinity;
   const parts: Operation[][] = [];
   let first = 0;
   let cost = 0;
   let size = 0;
   for (let i = 0; i < group.length; i++) {
-    const { text, list } = group[i] as Operation;
+    const { state, text, list } = group[i] as Operation;
     const own = isOneOf(AWAITED, text) ? AWAITED_COST : 1;
     const length = list?.length ?? 0;
-    const isFull = cost + own > mostCost || size + length > MAX_ARGUMENTS_A_CALL;
+    const isFull =
+      cost + own > mostCost ||
+      size + length > MAX_ARGUMENTS_A_CALL ||
+      // What is known of a semaphore is read once a part.
+      (cost + own > half && state !== group[i - 1]?.state);
     if (isFull && i > first && !isOfFlight(group[i - 1] as Operation)) {
       parts.push(group.slice(first, i));
       first = i;
@@ -63,6 +73,13 @@ export function inParts(group: Operation[], isCluster: boolean): Operation[][] {
   }
   parts.push(first === 0 ? group : group.slice(first));
   return parts;
+}
+
+/** @returns Infinity when it is not worth two calls, or too much for one */
+function halfOf(group: readonly Operation[]): number {
+  const cost = group.length * AWAITED_COST;
+  if (cost < COST_OF_TWO_CALLS || cost > MAX_COST_A_CALL) return Infinity;
+  return Math.ceil(group.length / 2) * AWAITED_COST;
 }
 
 export function isAcquire({ text }: Request): boolean {

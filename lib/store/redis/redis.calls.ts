@@ -127,7 +127,7 @@ export class RedisCalls {
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
     for (const group of this.grouped(operations)) {
-      for (const part of inParts(group, this.link.isCluster)) {
+      for (const part of inParts(group, this.link.isCluster, this.limits.count === 0)) {
         this.dispatch({ operations: part, end, nothingDone: true });
       }
     }

@@ -18,6 +18,11 @@ export class TimeLimits {
     this.timer = new EarliestTimer(clock, () => this.ring());
   }
 
+  /** How many are running. */
+  get count(): number {
+    return this.running.size;
+  }
+
   /** @param end by the clock; then `giveUp` is called, unless it was stopped before */
   start(end: number, giveUp: () => void): TimeLimit {
     const limit = { end, giveUp };
