@@ -1,11 +1,13 @@
+import { Durations } from './durations.js';
 import type { Histogram, Meter, Observable, Observe, OpenTelemetry } from './open-telemetry.js';
 import { Tallies } from './tallies.js';
 
 /** What the instruments and spans of this package belong to. */
 export const SCOPE = 'nestjs-semaphore';
 
-/** What is measured: durations are recorded one by one, everything else is counted here and read when it is collected. */
+/** What is measured: noted here, and told when metrics are collected. */
 export interface Instruments {
+  readonly durations: Durations;
   readonly waitDuration: Histogram;
   readonly holdDuration: Histogram;
   readonly tallies: Tallies;
@@ -54,12 +56,15 @@ function create(meter: Meter): Instruments {
   });
   const observables = { held, waiters, acquired, rejected, lost };
   const tallies = new Tallies();
-  meter.addBatchObservableCallback(
-    (result) => read(tallies, observables, result),
-    Object.values(observables),
-  );
+  const durations = new Durations();
+  // An SDK asks for these before it collects the histograms.
+  meter.addBatchObservableCallback((result) => {
+    durations.record();
+    read(tallies, observables, result);
+  }, Object.values(observables));
   return {
     tallies,
+    durations,
     waitDuration: meter.createHistogram('semaphore.wait.duration', {
       unit: 's',
       description: 'From the call of acquire to its permit or its rejection.',

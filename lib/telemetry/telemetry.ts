@@ -86,13 +86,11 @@ class MeasuredAcquisition implements AcquisitionProbe {
     this.lap(this.instruments?.waitDuration, attributes);
   }
 
-  /** Records the seconds since the last call. */
-  private lap(duration: Histogram | undefined, attributes: Attributes): void {
+  /** Measures the time since the last call. */
+  private lap(histogram: Histogram | undefined, attributes: Attributes): void {
     const now = this.clock.now();
     const seconds = (now - this.since) / 1000;
     this.since = now;
-    try {
-      duration?.record(seconds, attributes);
-    } catch {}
+    if (histogram !== undefined) this.instruments?.durations.add(histogram, seconds, attributes);
   }
 }
