@@ -89,7 +89,7 @@ export class HeldPermit implements OwnPermit, Timed {
 
   /** The timer may not have fired yet, when the event loop was blocked. */
   get isHeld(): boolean {
-    return this.over === undefined && this.isHeldAt(this.#keeper.now());
+    return this.isHeldAt(this.#keeper.now());
   }
 
   /** @param now by the keeper's clock */

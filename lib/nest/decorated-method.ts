@@ -5,6 +5,11 @@ import { InvalidOptionsError } from '../semaphore.errors.js';
 
 export type Method = (this: unknown, ...args: unknown[]) => unknown;
 
+/** What a method is called in errors, and in keys that are made of it. */
+export function methodName(owner: object, property: string | symbol): string {
+  return `${owner.constructor.name}.${String(property)}`;
+}
+
 export function isMethod(value: unknown): value is Method {
   return typeof value === 'function';
 }

@@ -1,6 +1,6 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
-import { checkedAt, isObject, requireObject } from '../option-rules.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import {
@@ -9,6 +9,7 @@ import {
   isAsyncGenerator,
   isMethod,
   type Method,
+  methodName,
   standIn,
 } from './decorated-method.js';
 import { invoke, type ReturnKind } from './guarded-method.js';
@@ -44,29 +45,27 @@ export function Semaphore(
     if (property === undefined) {
       decorateClass(target as NewableFunction, options);
     } else {
-      refuseSecondKey(target, property, descriptor, options);
+      checkedOn(target, property, () => refuseSecondKey(descriptor?.value, options));
       decorateMethod(target, property, descriptor, options);
     }
   };
 }
 
 /** Two decorators of a method are one semaphore. Whoever gives two keys means two, and would have lost a limit. */
-function refuseSecondKey(
-  prototype: object,
-  property: string | symbol,
-  descriptor: PropertyDescriptor | undefined,
-  given: SemaphoreDecoratorOptions,
-): void {
-  const decorated: unknown = descriptor?.value;
+function refuseSecondKey(decorated: unknown, given: SemaphoreDecoratorOptions): void {
   const before = isMethod(decorated) ? definitionOf(decorated)?.given.key : undefined;
-  if (before === undefined || !isObject(given) || (given.key ?? before) === before) return;
+  if (before === undefined) return;
+  requireObject(given);
+  if ((given.key ?? before) === before) return;
   throw new InvalidOptionsError(
     'key',
     given.key,
     'given to one decorator of a method only: a second limit belongs to a method that this one calls, or into withPermit()',
-    undefined,
-    `@Semaphore() on ${prototype.constructor.name}.${String(property)}`,
   );
+}
+
+function checkedOn<T>(prototype: object, property: string | symbol, check: () => T): T {
+  return checkedAt(`@Semaphore() on ${methodName(prototype, property)}`, check);
 }
 
 function decorateMethod(
@@ -76,7 +75,6 @@ function decorateMethod(
   given: SemaphoreDecoratorOptions,
 ): void {
   const decorated: unknown = descriptor?.value;
-  const { name } = prototype.constructor;
   if (typeof prototype === 'function' || !isMethod(decorated) || descriptor === undefined) {
     throw new InvalidOptionsError(
       '@Semaphore()',
@@ -90,10 +88,10 @@ function decorateMethod(
   const method = before?.method ?? decorated;
   const kind = returnKindOf(prototype, property, method);
   const guarded = standIn(method, (instance, args) => invoke({ definition, instance, args }, kind));
-  const called = `${name}.${String(property)}`;
-  const definition = checkedAt(`@Semaphore() on ${called}`, () => {
+  const definition = checkedOn(prototype, property, () => {
     requireObject(given);
-    return createDefinition(called, method, guarded, { ...given, ...before?.given });
+    const name = methodName(prototype, property);
+    return createDefinition(name, method, guarded, { ...given, ...before?.given });
   });
   copyMetadata(decorated, guarded);
   setDefinition(guarded, definition);

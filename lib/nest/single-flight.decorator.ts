@@ -15,6 +15,7 @@ import {
   isAsyncGenerator,
   isMethod,
   type Method,
+  methodName,
   standIn,
 } from './decorated-method.js';
 
@@ -62,7 +63,7 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
   }
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
     const method: unknown = descriptor?.value;
-    const name = `${target.constructor.name}.${String(property)}`;
+    const name = methodName(target, property);
     if (typeof target === 'function' || descriptor === undefined || !isMethod(method)) {
       throw misplaced(name, 'on a method of instances');
     }
@@ -91,7 +92,7 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
 
 /** Where a method is inherited its results are not the same, and those of an overridden one are others again. */
 function nameOf(instance: unknown, property: string | symbol, target: object): string {
-  const name = `${(instance as object).constructor.name}.${String(property)}`;
+  const name = methodName(instance as object, property);
   let owner: unknown = Object.getPrototypeOf(instance);
   while (isObject(owner) && !Object.hasOwn(owner, property)) owner = Object.getPrototypeOf(owner);
   return owner === target ? name : `${name} of ${target.constructor.name}`;
