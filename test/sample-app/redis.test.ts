@@ -4,8 +4,11 @@ import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { startRedis } from '../support/redis-server.js';
 import { mostAtOnce, PREPARE_TIMEOUT_MS, prepareSampleApp, SampleApp } from './sample-app.js';
 
-/** LOAD_SECONDS=20 for a longer look. */
-const LOAD_SECONDS = Number(process.env['LOAD_SECONDS'] ?? 5);
+/**
+ * LOAD_SECONDS=20 for a longer look. The queue is served in order, and all connections of one instance may come before
+ * those of the other: 25 reports of at most 800 ms, 3 at once, take 6.7 s before the other makes its first.
+ */
+const LOAD_SECONDS = Number(process.env['LOAD_SECONDS'] ?? 8);
 const CONNECTIONS = 50;
 /** As the app has it: after that a request is answered 429. */
 const WAIT_MS = 8_000;
