@@ -72,10 +72,10 @@ export class SemaphoreService {
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
-    const startProbe = resolved.telemetry ? startTelemetry(store.clock) : undefined;
+    const probes = resolved.telemetry ? startTelemetry(store.clock) : undefined;
     const memo = new OptionsMemo(this.defaults);
     const { storeTimeoutMs } = resolved;
-    const core = new SemaphoreCore({ store, storeTimeoutMs, reporter, memo, startProbe });
+    const core = new SemaphoreCore({ store, storeTimeoutMs, reporter, memo, probes });
     this.internals = new ServiceInternals(core, memo);
   }
 

@@ -16,5 +16,10 @@ export interface AcquisitionProbe {
 /** What is known of every permit. */
 export type Acquired = Pick<Permit, 'id' | 'fencingToken' | 'degraded'>;
 
-/** Called where an acquisition begins, in the async context of its caller. Undefined: nobody measures. */
-export type StartProbe = (options: ResolvedOptions) => AcquisitionProbe | undefined;
+/** Who measures acquisitions. */
+export interface Probes {
+  /** Called where an acquisition begins, in the async context of its caller. Undefined: nobody measures. */
+  start(options: ResolvedOptions): AcquisitionProbe | undefined;
+  /** No acquisition is under way any more. */
+  close(): void;
+}

@@ -11,7 +11,7 @@ import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { AcquireReply, Grant } from '../store/semaphore-store.js';
 import type { CancelSignal } from '../semaphore.options.js';
-import type { Acquired, StartProbe } from './acquisition-probe.js';
+import type { Acquired, Probes } from './acquisition-probe.js';
 import type { CoreParts } from './core-parts.js';
 import { DegradedPermit } from './degraded-permit.js';
 import { weightHeld } from './entries.js';
@@ -34,7 +34,7 @@ export interface AcquisitionsParts extends CoreParts {
   passes: LocalPasses;
   keeper: LeaseKeeper;
   permitsById: PermitsById;
-  startProbe: StartProbe | undefined;
+  probes: Probes | undefined;
 }
 
 /**
@@ -67,7 +67,7 @@ export class Acquisitions {
   begin(waiter: Waiter, hasPlace = false): void {
     const { key, options } = waiter;
     const { signal } = options;
-    waiter.probe = this.parts.startProbe?.(options);
+    waiter.probe = this.parts.probes?.start(options);
     if (this.isClosed) {
       this.refuse(waiter, 'closed', new SemaphoreClosedError(key));
     } else if (signal?.aborted) {

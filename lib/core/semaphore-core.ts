@@ -10,7 +10,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
-import type { StartProbe } from './acquisition-probe.js';
+import type { Probes } from './acquisition-probe.js';
 import { Acquisitions } from './acquisitions.js';
 import { Alarm } from './alarm.js';
 import type { Entry } from './entries.js';
@@ -31,7 +31,7 @@ export interface CoreSetup {
   storeTimeoutMs: number;
   reporter: Reporter;
   memo: OptionsMemo;
-  startProbe: StartProbe | undefined;
+  probes: Probes | undefined;
 }
 
 /** Puts the parts together, hears what the store says, and shuts all of it down. */
@@ -42,6 +42,7 @@ export class SemaphoreCore implements StoreClient {
   readonly permitsById: PermitsById;
   private readonly storeTimeoutMs: number;
   private readonly reporter: Reporter;
+  private readonly probes: Probes | undefined;
   /** Who waits and who holds, by id. */
   private readonly entries = new ChurningMap<string, Entry>();
   private readonly alarm: Alarm<Entry>;
@@ -52,7 +53,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly outage: Outage;
   private closed: Promise<void> | undefined;
 
-  constructor({ store, storeTimeoutMs, reporter, memo, startProbe }: CoreSetup) {
+  constructor({ store, storeTimeoutMs, reporter, memo, probes }: CoreSetup) {
     const { clock } = store;
     const { entries } = this;
     const session = store.connect(this);
@@ -75,6 +76,7 @@ export class SemaphoreCore implements StoreClient {
     });
     this.storeTimeoutMs = storeTimeoutMs;
     this.reporter = reporter;
+    this.probes = probes;
     this.clock = clock;
     this.session = session;
     this.giveBacks = giveBacks;
@@ -82,7 +84,7 @@ export class SemaphoreCore implements StoreClient {
     this.passes = passes;
     this.keeper = keeper;
     this.permitsById = permitsById;
-    this.acquisitions = new Acquisitions({ ...parts, passes, keeper, permitsById, startProbe });
+    this.acquisitions = new Acquisitions({ ...parts, passes, keeper, permitsById, probes });
     this.outage = new Outage(clock, storeTimeoutMs, (error) =>
       this.acquisitions.stopWaitingForStore(error),
     );
@@ -163,6 +165,7 @@ export class SemaphoreCore implements StoreClient {
     try {
       await this.session.close();
     } finally {
+      this.probes?.close();
       this.reporter.complete();
     }
   }

@@ -3,7 +3,9 @@ import { createRequire } from 'node:module';
 /** What telemetry uses of `@opentelemetry/api`: an optional peer, which no declaration may mention. */
 export interface OpenTelemetry {
   readonly metrics: { getMeter(name: string): Meter };
-  readonly trace: { getTracer(name: string): Tracer };
+  readonly trace: { getTracer(name: string): Tracer; getTracerProvider(): TracerProvider };
+  readonly context: { active(): Context };
+  readonly ProxyTracerProvider: new () => { getDelegate(): object };
   readonly SpanStatusCode: { readonly ERROR: number };
   createNoopMeter(): Meter;
 }
@@ -37,15 +39,30 @@ export interface Meter {
 }
 
 export interface Span {
-  isRecording(): boolean;
-  setAttributes(attributes: Attributes): unknown;
   setStatus(status: { code: number; message?: string }): unknown;
-  recordException(error: Error): void;
-  end(): void;
+  recordException(error: Error, epochMs: number): void;
+  end(epochMs: number): void;
 }
 
 export interface Tracer {
-  startSpan(name: string, options: { attributes: Attributes }): Span;
+  startSpan(
+    name: string,
+    options: { attributes: Attributes; startTime: number },
+    context: Context,
+  ): Span;
+}
+
+/** What the API hands out stands before the one that was registered, or before one that does nothing. */
+export interface TracerProvider {
+  getTracer(name: string): Tracer;
+  getDelegate?(): object;
+}
+
+/** Whose child a span is. */
+export interface Context {
+  getValue(key: symbol): unknown;
+  setValue(key: symbol, value: unknown): Context;
+  deleteValue(key: symbol): Context;
 }
 
 /** Loaded at once, so that no acquisition comes before it; undefined when it is not installed. */

@@ -1,31 +1,34 @@
-import type { Acquired, AcquisitionProbe, StartProbe } from '../core/acquisition-probe.js';
+import type { Acquired, AcquisitionProbe, Probes } from '../core/acquisition-probe.js';
+import type { ResolvedOptions } from '../resolve-options.js';
 import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
-import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import { type Instruments, instrumentsOf, SCOPE } from './instruments.js';
 import { type Attributes, type Histogram, loadOpenTelemetry } from './open-telemetry.js';
 import type { Tally } from './tallies.js';
-import { WaitSpan } from './wait-span.js';
+import { type BegunWait, WaitSpans } from './wait-spans.js';
 
 /**
  * Metrics and spans of all acquisitions, through whatever OpenTelemetry SDK the application has registered. The metrics
  * API knows no late binding: an SDK for metrics that is registered after this call is not used.
  * @returns undefined when `@opentelemetry/api` is not installed
  */
-export function startTelemetry(clock: Clock): StartProbe | undefined {
+export function startTelemetry(clock: Clock): Probes | undefined {
   const api = loadOpenTelemetry();
   if (api === undefined) return undefined;
   const instruments = instrumentsOf(api);
-  const tracer = api.trace.getTracer(SCOPE);
-  return (options) => {
-    try {
-      const span = WaitSpan.start(api, tracer, options.name, options.weight);
-      if (instruments === undefined && span === undefined) return undefined;
-      return new MeasuredAcquisition(options, clock, instruments, span);
-    } catch {
-      return undefined;
-    }
+  const spans = new WaitSpans(api, clock, SCOPE);
+  return {
+    start(options) {
+      try {
+        const span = spans.begin(options);
+        if (instruments === undefined && span === undefined) return undefined;
+        return new MeasuredAcquisition(options, clock, instruments, span);
+      } catch {
+        return undefined;
+      }
+    },
+    close: () => spans.make(),
   };
 }
 
@@ -41,7 +44,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     { name, weight }: ResolvedOptions,
     private readonly clock: Clock,
     private readonly instruments: Instruments | undefined,
-    private span: WaitSpan | undefined,
+    private wait: BegunWait | undefined,
   ) {
     this.tally = instruments?.tallies.of(name);
     this.weight = weight;
@@ -56,21 +59,25 @@ class MeasuredAcquisition implements AcquisitionProbe {
 
   acquired(permit: Acquired): void {
     const { tally } = this;
+    const startedAt = this.lap();
     if (tally !== undefined) {
-      this.endWait(tally, tally.attributes);
+      this.endWait(tally, startedAt, tally.attributes);
       tally.held += this.weight;
       if (permit.degraded) tally.degraded++;
       else tally.acquired++;
     }
-    this.span?.acquired(permit);
-    this.span = undefined;
+    this.wait?.acquired(permit, startedAt, this.since);
+    this.wait = undefined;
   }
 
   rejected(reason: RejectedReason, error: Error): void {
     const { tally } = this;
-    if (tally !== undefined) this.endWait(tally, tally.count(tally.rejected, reason));
-    this.span?.rejected(reason, error);
-    this.span = undefined;
+    const startedAt = this.lap();
+    if (tally !== undefined) {
+      this.endWait(tally, startedAt, tally.count(tally.rejected, reason));
+    }
+    this.wait?.rejected(reason, error, startedAt, this.since);
+    this.wait = undefined;
   }
 
   ended(how: 'released' | LostReason): void {
@@ -78,19 +85,27 @@ class MeasuredAcquisition implements AcquisitionProbe {
     if (tally === undefined) return;
     tally.held -= this.weight;
     const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
-    this.lap(this.instruments?.holdDuration, attributes);
+    this.measured(this.instruments?.holdDuration, this.lap(), attributes);
   }
 
-  private endWait(tally: Tally, attributes: Attributes): void {
+  private endWait(tally: Tally, startedAt: number, attributes: Attributes): void {
     if (this.isQueued) tally.waiting--;
-    this.lap(this.instruments?.waitDuration, attributes);
+    this.measured(this.instruments?.waitDuration, startedAt, attributes);
   }
 
-  /** Measures the time since the last call. */
-  private lap(histogram: Histogram | undefined, attributes: Attributes): void {
-    const now = this.clock.now();
-    const seconds = (now - this.since) / 1000;
-    this.since = now;
+  /** @returns when that began which is over now */
+  private lap(): number {
+    const { since } = this;
+    this.since = this.clock.now();
+    return since;
+  }
+
+  private measured(
+    histogram: Histogram | undefined,
+    startedAt: number,
+    attributes: Attributes,
+  ): void {
+    const seconds = (this.since - startedAt) / 1000;
     if (histogram !== undefined) this.instruments?.durations.add(histogram, seconds, attributes);
   }
 }
