@@ -4,9 +4,14 @@ import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
 import type { Clock } from '../store/clock.js';
 import { type Instruments, instrumentsOf, SCOPE } from './instruments.js';
-import { type Attributes, type Histogram, loadOpenTelemetry } from './open-telemetry.js';
+import {
+  type Attributes,
+  type Context,
+  type Histogram,
+  loadOpenTelemetry,
+} from './open-telemetry.js';
 import type { Tally } from './tallies.js';
-import { type BegunWait, WaitSpans } from './wait-spans.js';
+import { WaitSpans } from './wait-spans.js';
 
 /**
  * Metrics and spans of all acquisitions, through whatever OpenTelemetry SDK the application has registered. The metrics
@@ -21,9 +26,9 @@ export function startTelemetry(clock: Clock): Probes | undefined {
   return {
     start(options) {
       try {
-        const span = spans.begin(options);
-        if (instruments === undefined && span === undefined) return undefined;
-        return new MeasuredAcquisition(options, clock, instruments, span);
+        const context = spans.contextOfCaller();
+        if (instruments === undefined && context === undefined) return undefined;
+        return new MeasuredAcquisition(options, clock, instruments, spans, context);
       } catch {
         return undefined;
       }
@@ -35,19 +40,19 @@ export function startTelemetry(clock: Clock): Probes | undefined {
 /** Whatever an SDK, or a processor of the user's, throws must not change what becomes of a permit. */
 class MeasuredAcquisition implements AcquisitionProbe {
   private readonly tally: Tally | undefined;
-  private readonly weight: number;
   /** When it began to wait, then when it began to hold. */
   private since: number;
   private isQueued = false;
 
   constructor(
-    { name, weight }: ResolvedOptions,
+    private readonly options: ResolvedOptions,
     private readonly clock: Clock,
     private readonly instruments: Instruments | undefined,
-    private wait: BegunWait | undefined,
+    private readonly spans: WaitSpans,
+    /** Of the span; kept no longer than the wait, as it may hold on to a request. */
+    private context: Context | undefined,
   ) {
-    this.tally = instruments?.tallies.of(name);
-    this.weight = weight;
+    this.tally = instruments?.tallies.of(options.name);
     this.since = clock.now();
   }
 
@@ -62,12 +67,11 @@ class MeasuredAcquisition implements AcquisitionProbe {
     const startedAt = this.lap();
     if (tally !== undefined) {
       this.endWait(tally, startedAt, tally.attributes);
-      tally.held += this.weight;
+      tally.held += this.options.weight;
       if (permit.degraded) tally.degraded++;
       else tally.acquired++;
     }
-    this.wait?.acquired(permit, startedAt, this.since);
-    this.wait = undefined;
+    this.tellSpan(startedAt, 'acquired', permit, undefined);
   }
 
   rejected(reason: RejectedReason, error: Error): void {
@@ -76,16 +80,27 @@ class MeasuredAcquisition implements AcquisitionProbe {
     if (tally !== undefined) {
       this.endWait(tally, startedAt, tally.count(tally.rejected, reason));
     }
-    this.wait?.rejected(reason, error, startedAt, this.since);
-    this.wait = undefined;
+    this.tellSpan(startedAt, reason, undefined, error);
   }
 
   ended(how: 'released' | LostReason): void {
     const { tally } = this;
     if (tally === undefined) return;
-    tally.held -= this.weight;
+    tally.held -= this.options.weight;
     const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
     this.measured(this.instruments?.holdDuration, this.lap(), attributes);
+  }
+
+  private tellSpan(
+    startedAt: number,
+    outcome: 'acquired' | RejectedReason,
+    permit: Acquired | undefined,
+    error: Error | undefined,
+  ): void {
+    const { options, context } = this;
+    if (context === undefined) return;
+    this.context = undefined;
+    this.spans.add({ options, context, startedAt, endedAt: this.since, outcome, permit, error });
   }
 
   private endWait(tally: Tally, startedAt: number, attributes: Attributes): void {

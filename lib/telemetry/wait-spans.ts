@@ -11,13 +11,14 @@ const TOGETHER_MS = 100;
 /** No more than that in {@link TOGETHER_MS} is no crowd: those that follow are made as soon as their waits are over. */
 const FEW = 16;
 
-/** A wait that is over. Times are by the clock of the store. */
-interface Wait {
-  readonly name: string;
+/** A wait that is over: a permit was acquired, or an error says why not. Times are by the clock of the store. */
+export interface Wait {
+  readonly options: ResolvedOptions;
   readonly context: Context;
   readonly startedAt: number;
   readonly endedAt: number;
-  readonly attributes: Attributes;
+  readonly outcome: 'acquired' | RejectedReason;
+  readonly permit: Acquired | undefined;
   readonly error: Error | undefined;
 }
 
@@ -43,10 +44,10 @@ export class WaitSpans {
     this.nobody = new api.ProxyTracerProvider().getDelegate();
   }
 
-  /** Called where the wait begins, in its caller's context. Undefined when nobody has registered an SDK for traces. */
-  begin(options: ResolvedOptions): BegunWait | undefined {
+  /** Where the caller works. Undefined when nobody has registered an SDK for traces. */
+  contextOfCaller(): Context | undefined {
     if (this.api.trace.getTracerProvider().getDelegate?.() === this.nobody) return undefined;
-    return new BegunWait(this, options, this.api.context.active());
+    return this.api.context.active();
   }
 
   add(wait: Wait): void {
@@ -88,11 +89,16 @@ export class WaitSpans {
   }
 
   private makeOne(wait: Wait, epoch: number): void {
-    const { name, context, attributes, error } = wait;
+    const { options, context, outcome, error } = wait;
+    const startTime = epoch + wait.startedAt;
     const endTime = epoch + wait.endedAt;
-    const options = { attributes, startTime: epoch + wait.startedAt };
-    const span = this.tracer.startSpan(`semaphore wait ${name}`, options, context);
-    if (error !== undefined) {
+    const span = this.tracer.startSpan(
+      `semaphore wait ${options.name}`,
+      { attributes: attributesOf(wait), startTime },
+      context,
+    );
+    // Who did not want to wait, or no longer, got its answer.
+    if (error !== undefined && outcome !== 'busy' && outcome !== 'aborted') {
       span.recordException(error, endTime);
       span.setStatus({ code: this.api.SpanStatusCode.ERROR, message: error.message });
     }
@@ -100,40 +106,17 @@ export class WaitSpans {
   }
 }
 
-/** One wait, from the call of acquire to its permit or its rejection. */
-export class BegunWait {
-  constructor(
-    private readonly spans: WaitSpans,
-    private readonly options: ResolvedOptions,
-    private readonly context: Context,
-  ) {}
-
-  acquired({ id, fencingToken, degraded }: Acquired, startedAt: number, endedAt: number): void {
-    const attributes = this.attributes('acquired');
-    attributes['semaphore.permit.id'] = id;
-    attributes['semaphore.fencing_token'] = fencingToken;
-    attributes['semaphore.degraded'] = degraded;
-    this.end(attributes, undefined, startedAt, endedAt);
+function attributesOf({ options, outcome, permit }: Wait): Attributes {
+  const { name, weight } = options;
+  const attributes: Attributes = {
+    'semaphore.name': name,
+    'semaphore.weight': weight,
+    'semaphore.outcome': outcome,
+  };
+  if (permit !== undefined) {
+    attributes['semaphore.permit.id'] = permit.id;
+    attributes['semaphore.fencing_token'] = permit.fencingToken;
+    attributes['semaphore.degraded'] = permit.degraded;
   }
-
-  rejected(reason: RejectedReason, error: Error, startedAt: number, endedAt: number): void {
-    // Who did not want to wait, or no longer, got its answer.
-    const isFailure = reason !== 'busy' && reason !== 'aborted';
-    this.end(this.attributes(reason), isFailure ? error : undefined, startedAt, endedAt);
-  }
-
-  private attributes(outcome: 'acquired' | RejectedReason): Attributes {
-    const { name, weight } = this.options;
-    return { 'semaphore.name': name, 'semaphore.weight': weight, 'semaphore.outcome': outcome };
-  }
-
-  private end(
-    attributes: Attributes,
-    error: Error | undefined,
-    startedAt: number,
-    endedAt: number,
-  ) {
-    const { options, context } = this;
-    this.spans.add({ name: options.name, context, startedAt, endedAt, attributes, error });
-  }
+  return attributes;
 }
