@@ -9,7 +9,7 @@ const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     peer: { type: 'string', multiple: true },
-    seconds: { type: 'string', default: '0.5' },
+    seconds: { type: 'string', default: '0.4' },
     repeats: { type: 'string', default: '3' },
     json: { type: 'string' },
     svg: { type: 'string' },

@@ -1,6 +1,7 @@
 import { summarise } from './measure.mjs';
 
-const OPENED_AT_ONCE = 2;
+/** Until they are measured, nobody minds company. */
+const PREPARED_AT_ONCE = 2;
 
 /**
  * @typedef {object} Turner somebody who is measured in turns with others
@@ -22,11 +23,10 @@ const OPENED_AT_ONCE = 2;
 export async function takeTurns({ repeats }, { title, main = 'perSecond', turners }) {
   const entries = turners.map((turner) => ({ turner, repeats: [], failure: undefined }));
   try {
-    for (let from = 0; from < entries.length; from += OPENED_AT_ONCE) {
-      const some = entries.slice(from, from + OPENED_AT_ONCE);
-      await Promise.all(some.map((entry) => attempt(entry, () => entry.turner.open())));
+    for (let from = 0; from < entries.length; from += PREPARED_AT_ONCE) {
+      const some = entries.slice(from, from + PREPARED_AT_ONCE);
+      await Promise.all(some.map((entry) => attempt(entry, () => prepare(entry.turner))));
     }
-    for (const entry of entries) await attempt(entry, () => entry.turner.measure('warm'));
     for (let repeat = 0; repeat < repeats; repeat++) {
       const first = Math.floor((repeat * entries.length) / repeats);
       for (const entry of [...entries.slice(first), ...entries.slice(0, first)]) {
@@ -39,6 +39,11 @@ export async function takeTurns({ repeats }, { title, main = 'perSecond', turner
     await Promise.all(turners.map((turner) => turner.close()));
   }
   return { title, main, rows: entries.map(toRow) };
+}
+
+async function prepare(turner) {
+  await turner.open();
+  await turner.measure('warm');
 }
 
 /** Those that are not timed: everybody at the same time, once. */

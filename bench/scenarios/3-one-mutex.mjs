@@ -20,7 +20,6 @@ const FEW_PEERS = [
   'redlock-patient',
   'redlock-fast',
   'bottleneck',
-  'simple-redis-mutex',
   'live-mutex-fast',
 ];
 const BROKERS = ['live-mutex', 'live-mutex-fast'];
@@ -37,7 +36,7 @@ const ROUND_TRIP = {
 };
 
 /** So many that a first round takes a while, and a difference of one round is one of many. */
-const MANY = { leadSeconds: 0.5, rounds: 4 };
+const MANY = { leadSeconds: 0.5, rounds: 5 };
 
 function group(run, workers, processes, peers, { leadSeconds = 0, rounds = 1 } = {}) {
   const title =
@@ -69,7 +68,7 @@ export const scenario = {
     return [
       floors,
       await group(run, 50, 1, [...PEERS, LOCAL, 'async-mutex', 'p-limit']),
-      await group(run, 500, 1, ['ours', ...FEW_PEERS, 'redis-semaphore', 'redlock'], MANY),
+      await group(run, 500, 1, ['ours', ...FEW_PEERS, 'redlock'], MANY),
       await group(run, 25, 4, ['ours', ...FEW_PEERS, LOCAL]),
     ];
   },

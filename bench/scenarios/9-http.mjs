@@ -26,7 +26,7 @@ function turnerOf(run, store) {
       ({ url } = await process.call('serve', { store, port: redis?.port }));
     },
     async measure(repeat) {
-      const duration = Math.max(1, repeat === 'warm' ? 1 : Math.round(2 * run.seconds));
+      const duration = Math.max(1, repeat === 'warm' ? 3 : Math.round(2 * run.seconds));
       const before = await redis?.stats();
       const startedAt = Date.now();
       const result = await autocannon({ url, connections: CONNECTIONS, duration });
