@@ -50,10 +50,11 @@ async function turnerOf(wanted, run) {
 }
 
 async function warmUp(contestant, { load, options, processes = 1 }, problems) {
+  const warm = { ...options, ...WARM_UP, key: 'warm' };
   let sections = 0;
   for (let count = 0; count < MAX_WARM_UPS && sections < WARM_SECTIONS * processes; count++) {
-    const warm = { ...options, ...WARM_UP, key: 'warm' };
     const figures = await measure(contestant, load, warm, problems);
+    // What has no sections is warm after the first.
     sections += figures.sections ?? Infinity;
   }
 }

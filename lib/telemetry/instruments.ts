@@ -1,4 +1,4 @@
-import { Durations } from './durations.js';
+import { BatchedHistogram } from './batched-histogram.js';
 import type { Histogram, Meter, Observable, Observe, OpenTelemetry } from './open-telemetry.js';
 import { Tallies } from './tallies.js';
 
@@ -7,7 +7,6 @@ export const SCOPE = 'nestjs-semaphore';
 
 /** What is measured: noted here, and told when metrics are collected. */
 export interface Instruments {
-  readonly durations: Durations;
   readonly waitDuration: Histogram;
   readonly holdDuration: Histogram;
   readonly tallies: Tallies;
@@ -56,26 +55,23 @@ function create(meter: Meter): Instruments {
   });
   const observables = { held, waiters, acquired, rejected, lost };
   const tallies = new Tallies();
-  const durations = new Durations();
+  const histogram = (name: string, description: string): BatchedHistogram =>
+    new BatchedHistogram(meter.createHistogram(name, { unit: 's', description, advice }));
+  const waitDuration = histogram(
+    'semaphore.wait.duration',
+    'From the call of acquire to its permit or its rejection.',
+  );
+  const holdDuration = histogram(
+    'semaphore.hold.duration',
+    'From the acquisition to the release or the loss of a permit.',
+  );
   // An SDK asks for these before it collects the histograms.
   meter.addBatchObservableCallback((result) => {
-    durations.record();
+    waitDuration.flush();
+    holdDuration.flush();
     read(tallies, observables, result);
   }, Object.values(observables));
-  return {
-    tallies,
-    durations,
-    waitDuration: meter.createHistogram('semaphore.wait.duration', {
-      unit: 's',
-      description: 'From the call of acquire to its permit or its rejection.',
-      advice,
-    }),
-    holdDuration: meter.createHistogram('semaphore.hold.duration', {
-      unit: 's',
-      description: 'From the acquisition to the release or the loss of a permit.',
-      advice,
-    }),
-  };
+  return { tallies, waitDuration, holdDuration };
 }
 
 type Observables = Record<'held' | 'waiters' | 'acquired' | 'rejected' | 'lost', Observable>;

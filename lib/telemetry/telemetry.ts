@@ -4,12 +4,7 @@ import type { LostReason } from '../semaphore.errors.js';
 import type { RejectedReason } from '../semaphore.events.js';
 import type { Clock } from '../store/clock.js';
 import { type Instruments, instrumentsOf, SCOPE } from './instruments.js';
-import {
-  type Attributes,
-  type Context,
-  type Histogram,
-  loadOpenTelemetry,
-} from './open-telemetry.js';
+import { type Attributes, type Context, loadOpenTelemetry } from './open-telemetry.js';
 import type { Tally } from './tallies.js';
 import { WaitSpans } from './wait-spans.js';
 
@@ -88,7 +83,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     if (tally === undefined) return;
     tally.held -= this.options.weight;
     const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
-    this.measured(this.instruments?.holdDuration, this.lap(), attributes);
+    this.instruments?.holdDuration.record(this.secondsSince(this.lap()), attributes);
   }
 
   private tellSpan(
@@ -105,7 +100,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
 
   private endWait(tally: Tally, startedAt: number, attributes: Attributes): void {
     if (this.isQueued) tally.waiting--;
-    this.measured(this.instruments?.waitDuration, startedAt, attributes);
+    this.instruments?.waitDuration.record(this.secondsSince(startedAt), attributes);
   }
 
   /** @returns when that began which is over now */
@@ -115,12 +110,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
     return since;
   }
 
-  private measured(
-    histogram: Histogram | undefined,
-    startedAt: number,
-    attributes: Attributes,
-  ): void {
-    const seconds = (this.since - startedAt) / 1000;
-    if (histogram !== undefined) this.instruments?.durations.add(histogram, seconds, attributes);
+  private secondsSince(startedAt: number): number {
+    return (this.since - startedAt) / 1000;
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { Durations } from '../../../lib/telemetry/durations.js';
+import { BatchedHistogram } from '../../../lib/telemetry/batched-histogram.js';
 import type { Attributes } from '../../../lib/telemetry/open-telemetry.js';
 
 const ATTRIBUTES = { 'semaphore.name': 'reports' };
@@ -16,23 +16,26 @@ function histogram() {
 }
 
 test('durations are recorded when metrics are collected, each once and in their order', () => {
-  const [durations, own] = [new Durations(), histogram()];
-  for (const seconds of [3, 1, 2]) durations.add(own, seconds, ATTRIBUTES);
+  const own = histogram();
+  const batched = new BatchedHistogram(own);
+  for (const seconds of [3, 1, 2]) batched.record(seconds, ATTRIBUTES);
   expect(own.recorded).toEqual([]);
-  durations.record();
-  durations.record();
+  batched.flush();
+  batched.flush();
   expect(own.recorded).toEqual([3, 1, 2].map((seconds) => [seconds, ATTRIBUTES]));
 });
 
 test('they do not gather without a bound when nobody collects', () => {
-  const [durations, own] = [new Durations(), histogram()];
-  for (let i = 0; i < 10_000; i++) durations.add(own, i, ATTRIBUTES);
+  const own = histogram();
+  const batched = new BatchedHistogram(own);
+  for (let i = 0; i < 10_000; i++) batched.record(i, ATTRIBUTES);
   expect(own.recorded.length).toBeGreaterThan(9500);
 });
 
 test('what the SDK throws at one of them harms no other', () => {
-  const [durations, own] = [new Durations(), histogram()];
-  for (const seconds of [12, 13, 14]) durations.add(own, seconds, ATTRIBUTES);
-  durations.record();
+  const own = histogram();
+  const batched = new BatchedHistogram(own);
+  for (const seconds of [12, 13, 14]) batched.record(seconds, ATTRIBUTES);
+  batched.flush();
   expect(own.recorded).toHaveLength(3);
 });
