@@ -26,8 +26,8 @@ function blockTheEventLoop(ms: number): void {
 test('a short lease is kept alive as long as the permit is held', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
-  const permit = await owner.acquire('kept', { leaseMs: 300 });
-  await delay(2_000);
+  const permit = await owner.acquire('kept', { leaseMs: LEASE_MS });
+  await delay(5 * LEASE_MS);
   expect(permit.isHeld).toBe(true);
   expect(permit.signal.aborted).toBe(false);
   expect(await other.tryAcquire('kept')).toBeNull();
