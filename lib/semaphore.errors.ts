@@ -188,14 +188,20 @@ export class SingleFlightTimeoutError extends SemaphoreError {
   }
 }
 
-/** The caller's own signal ended its wait for a single flight. `cause` is the signal's reason. */
+/**
+ * The caller's own signal ended its wait for a single flight: `cause` is the signal's reason. Or the reason of the signal that
+ * the work was given: every caller has gone.
+ */
 export class SingleFlightAbortedError extends SemaphoreError {
   readonly code = 'SINGLE_FLIGHT_ABORTED';
 
-  constructor(key: string, cause: unknown) {
-    super(`Single flight "${key}" was given up: the caller's \`signal\` was aborted.`, key, {
-      cause,
-    });
+  /** @param detail why, as a part of the message */
+  constructor(key: string, cause?: unknown, detail = "the caller's `signal` was aborted") {
+    super(
+      `Single flight "${key}" was given up: ${detail}.`,
+      key,
+      cause === undefined ? undefined : { cause },
+    );
   }
 }
 
@@ -221,8 +227,11 @@ export class ResultNotSharedError extends SemaphoreError {
 export class InvalidOptionsError extends SemaphoreError {
   readonly code = 'SEMAPHORE_INVALID_OPTIONS';
 
-  /** The value it was given; the user and the password of a URL are left out. */
-  readonly value: unknown;
+  /**
+   * The value it was given; the user and the password of a URL are left out. An object is not enumerable here: loggers print
+   * what is, and a refused argument may be a whole request.
+   */
+  declare readonly value: unknown;
 
   /**
    * @param option name of the option
@@ -239,7 +248,8 @@ export class InvalidOptionsError extends SemaphoreError {
     const shown = withoutSecrets(value);
     const place = where === undefined ? '' : `${where}: `;
     super(`${place}Expected \`${option}\` to be ${rule}, got ${describe(shown)}`, key);
-    this.value = shown;
+    const enumerable = shown === null || typeof shown !== 'object';
+    Object.defineProperty(this, 'value', { value: shown, enumerable });
   }
 
   /** The same error of a call that names a key, unless it is about the key itself. @param what the key is of */

@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
+import { isObservable } from 'rxjs';
 import { checkedAt, isObject, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import {
@@ -38,6 +39,8 @@ const INJECTION = {
   service: 'SingleFlightService',
 };
 
+const NO_STREAM = 'on a method that returns a value or a promise: streams cannot be shared';
+
 const DECORATED = Symbol('nestjs-semaphore:single-flight');
 
 /**
@@ -69,10 +72,7 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
     }
     if (Reflect.hasMetadata(DECORATED, method)) throw misplaced(name, 'there once');
     if (returnsStream(target, property, method)) {
-      throw misplaced(
-        name,
-        'on a method that returns a value or a promise: streams cannot be shared',
-      );
+      throw misplaced(name, NO_STREAM);
     }
     const call = async (instance: unknown, args: unknown[]): Promise<unknown> => {
       const flights = injectedInto<SingleFlightService>(instance, INJECTION, name);
@@ -80,7 +80,13 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
         key instanceof KeyByArgs
           ? keyFrom(key, args, name)
           : flights.keyOf(key ?? nameOf(instance, property, target), ...args);
-      return flights.run(flightKey, () => Reflect.apply(method, instance, args), rest);
+      const work = (): unknown => {
+        const result: unknown = Reflect.apply(method, instance, args);
+        // Whoever subscribes does the work: all would.
+        if (isObservable(result)) throw misplaced(name, NO_STREAM);
+        return result;
+      };
+      return flights.run(flightKey, work, rest);
     };
     const decorated = standIn(method, call);
     copyMetadata(method, decorated);

@@ -49,6 +49,20 @@ function keyOfObject(value: object, at: Place): string {
   const proto = Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null;
   const name = proto?.constructor?.name ?? '';
   if (Array.isArray(value) && name === 'Array') return keyOfArray(value, inside);
+  if (isBytes(value)) return `${name}(${bytesOf(value).toString('base64')})`;
+  if (isPlainObject(value)) return `{${keyOfProperties(value, inside).join(',')}}`;
+  const key = keyOfBuiltIn(value, name, inside);
+  if (key === undefined) throw refusal(value, at, `an instance of ${name || 'a class'} is not`);
+  const [field] = Object.keys(value);
+  if (field !== undefined) throw refusal(value, inside(`.${field}`), `a field of a ${name} is not`);
+  return key;
+}
+
+function keyOfBuiltIn(
+  value: object,
+  name: string,
+  inside: (name: string) => Place,
+): string | undefined {
   if (types.isDate(value) && name === 'Date') return `Date(${value.getTime()})`;
   if (types.isMap(value) && name === 'Map') {
     const entries = [...value].map(
@@ -60,11 +74,9 @@ function keyOfObject(value: object, at: Place): string {
     const members = [...value].map((member) => keyOf(member, inside('<member>')));
     return `Set{${members.sort().join(',')}}`;
   }
-  if (isBytes(value)) return `${name}(${bytesOf(value).toString('base64')})`;
   if (types.isRegExp(value) && name === 'RegExp') return `RegExp(${String(value)})`;
   if (value instanceof URL && name === 'URL') return `URL(${JSON.stringify(value.href)})`;
-  if (isPlainObject(value)) return `{${keyOfProperties(value, inside).join(',')}}`;
-  throw refusal(value, at, `an instance of ${name || 'a class'} is not`);
+  return undefined;
 }
 
 /** Holes are left out, and so is not what is undefined. */

@@ -1,5 +1,11 @@
 import { detailOf, ResultNotSharedError } from '../semaphore.errors.js';
-import { withHttpClass } from './http-error.js';
+import {
+  describeHttpError,
+  type HttpErrorText,
+  isHttpException,
+  toHttpError,
+  withOwnClass,
+} from './http-error.js';
 import type { ResolvedFlightOptions, SingleFlightSerializer } from './single-flight.options.js';
 import { superjsonSerializer } from './superjson.serializer.js';
 
@@ -17,6 +23,7 @@ export interface Packed {
 
 const VALUE = 'v';
 const ERROR = 'e';
+const HTTP_ERROR = 'h';
 const REFUSAL = 'x';
 
 /** The payload that says so. */
@@ -38,7 +45,7 @@ export function pack(
   let text: string;
   try {
     text = outcome.isError
-      ? ERROR + superjsonSerializer.serialize(outcome.error)
+      ? textOfError(outcome.error)
       : VALUE + textOf(serializer.serialize(outcome.value));
   } catch (error) {
     return refuse(key, `it cannot be serialized (${detailOf(error)})`, error);
@@ -62,7 +69,12 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
       case VALUE:
         return { isError: false, value: serializer.deserialize(text) };
       case ERROR:
-        return { isError: true, error: withHttpClass(superjsonSerializer.deserialize(text)) };
+        return { isError: true, error: withOwnClass(superjsonSerializer.deserialize(text)) };
+      case HTTP_ERROR:
+        return {
+          isError: true,
+          error: toHttpError(superjsonSerializer.deserialize(text) as HttpErrorText),
+        };
       default:
         return { isError: true, error: new ResultNotSharedError(key, text) };
     }
@@ -70,6 +82,12 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
     const detail = `it cannot be deserialized (${detailOf(error)}): do all processes use the same serializer?`;
     return { isError: true, error: new ResultNotSharedError(key, detail, error) };
   }
+}
+
+function textOfError(error: unknown): string {
+  return isHttpException(error)
+    ? HTTP_ERROR + superjsonSerializer.serialize(describeHttpError(error))
+    : ERROR + superjsonSerializer.serialize(error);
 }
 
 /** @throws for a serializer that makes no text of some values, as JSON does of undefined, or is asynchronous */

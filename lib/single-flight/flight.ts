@@ -274,10 +274,8 @@ export class Flight {
   }
 
   private deserted(): Error {
-    return new SingleFlightAbortedError(
-      this.first.key,
-      new Error('Nobody waits for the result any more.'),
-    );
+    const detail = 'nobody waits for the result any more';
+    return new SingleFlightAbortedError(this.first.key, undefined, detail);
   }
 
   private unpack(payload: string): Outcome {

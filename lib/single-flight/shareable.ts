@@ -13,6 +13,9 @@ export function requireShareable(value: unknown, around: Iterable<object> = []):
   visit(value, 'result', new Set(around), new WeakSet());
 }
 
+/** They travel as what they stand for, without fields that somebody gave them. */
+const BUILT_IN = [Map, Set, Date, RegExp, URL];
+
 const JSON_DEPTH = 32;
 
 /** Whether JSON alone gives the value back as it is. Deeper than {@link JSON_DEPTH}, or cyclic: says no. */
@@ -72,6 +75,8 @@ function partsOf(value: object, path: string): Iterable<[name: string, part: unk
   const name = proto?.constructor?.name ?? '';
   // Errors carry what can be carried of them.
   if (isError(value) || isBytes(value)) return [];
+  const isBuiltIn = BUILT_IN.some((type) => value instanceof type && name === type.name);
+  if (isBuiltIn) requireNoFields(value, path);
   if (Array.isArray(value) && name === 'Array') return named(value, (key) => `[${key}]`);
   if (value instanceof Map && name === 'Map') {
     return [...value].flatMap(([key, item]): [string, unknown][] => [
@@ -83,16 +88,18 @@ function partsOf(value: object, path: string): Iterable<[name: string, part: unk
     return Array.from(value, (member): [string, unknown] => ['<member>', member]);
   }
   // What is of another realm, such as a sandbox, the serializer takes for something else.
-  const isScalar =
-    (value instanceof Date && name === 'Date') ||
-    (value instanceof RegExp && name === 'RegExp') ||
-    (value instanceof URL && name === 'URL');
-  if (isScalar) return [];
+  if (isBuiltIn) return [];
   if (isPlainObject(value) && Object.getOwnPropertySymbols(value).length > 0) {
     throw new NotShareableError(`${path} has a property named by a symbol`);
   }
   if (isPlainObject(value)) return named(value, (key) => `.${key}`);
   throw new NotShareableError(`${path} is an instance of ${name || 'a class'}: return plain data`);
+}
+
+function requireNoFields(value: object, path: string): void {
+  const [field] = Object.keys(value);
+  if (field === undefined) return;
+  throw new NotShareableError(`${path} has a field of its own, ${JSON.stringify(field)}`);
 }
 
 function named(value: object, toName: (key: string) => string): [string, unknown][] {

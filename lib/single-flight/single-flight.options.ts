@@ -43,7 +43,7 @@ export interface SingleFlightOptions {
    */
   cacheErrorsMs?: number | undefined;
   /**
-   * How long a caller waits for the result, in milliseconds. It then gets SingleFlightTimeoutError; nobody else notices.
+   * How long a caller waits for the result, in milliseconds, at least 1. It then gets SingleFlightTimeoutError; nobody else notices.
    * @default Infinity
    */
   timeoutMs?: number | undefined;
@@ -108,7 +108,7 @@ const RULES: Record<keyof RunOptions, Rule> = {
     holds: (value) => typeof value === 'number' && value >= 0 && value <= 1,
   },
   cacheErrorsMs: duration(0),
-  timeoutMs: orInfinity(duration(0)),
+  timeoutMs: orInfinity(duration(1)),
   leaseMs: duration(1),
   maxResultBytes: wholeNumber(1),
   serializer: {

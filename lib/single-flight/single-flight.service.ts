@@ -87,7 +87,11 @@ export class SingleFlightService {
    * @example await flights.forget(flights.keyOf('RatesService.rateOf', 'EUR'));
    */
   keyOf(name: string, ...args: unknown[]): string {
-    return args.length === 0 ? name : `${name}(${argumentKey(args)})`;
+    try {
+      return args.length === 0 ? name : `${name}(${argumentKey(args)})`;
+    } catch (error) {
+      throw error instanceof InvalidOptionsError ? error.of(name, 'Single flight') : error;
+    }
   }
 
   /** @throws {InvalidOptionsError} the store cannot do it, or the service is none of ours */

@@ -2,6 +2,7 @@ import {
   Body,
   Controller,
   Get,
+  HttpException,
   Injectable,
   NotFoundException,
   Param,
@@ -67,9 +68,27 @@ class Rates {
   }
 
   @SingleFlight()
+  undeclared(): unknown {
+    runs.push('undeclared');
+    return of(1);
+  }
+
+  @SingleFlight()
   twice(n: number): number {
     runs.push('twice');
     return 2 * n;
+  }
+}
+
+/** What a client sees of it is what `JSON` makes of it. */
+class Problem {
+  readonly hidden = (): void => undefined;
+  constructor(readonly title: string) {}
+}
+
+class OutOfStock extends HttpException {
+  constructor() {
+    super(new Problem('out of stock'), 409);
   }
 }
 
@@ -148,6 +167,13 @@ class RatesController {
     await work('missing');
     throw new NotFoundException('no such rate');
   }
+
+  @SingleFlight()
+  @Get('gone')
+  async gone(): Promise<never> {
+    await work('gone');
+    throw new OutOfStock();
+  }
 }
 
 beforeEach(() => {
@@ -221,6 +247,21 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
       expect(await response.json()).toEqual(expected);
     }
     expect(runs).toEqual(['missing']);
+  });
+
+  it("answers every request as the leader's is answered, when it ends with an HttpException of the application", async () => {
+    const responses = await fetchFromBoth('/gone', 'RatesController.gone');
+    for (const response of responses) {
+      expect(response.status).toBe(409);
+      expect(await response.json()).toEqual({ title: 'out of stock' });
+    }
+    expect(runs).toEqual(['gone']);
+  });
+
+  it('refuses an Observable, for the caller that did the work too', async () => {
+    const stream = app.app.get(Rates).undeclared() as Promise<unknown>;
+    await expect(stream).rejects.toThrow('streams cannot be shared');
+    expect(runs).toEqual(['undeclared']);
   });
 
   it("answers every request as the leader's is answered, when it gets no permit", async () => {

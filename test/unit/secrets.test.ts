@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { expect, test } from '@jest/globals';
-import { SemaphoreService } from 'nestjs-semaphore';
+import { SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 
@@ -10,6 +10,11 @@ const server = (options: object) => () =>
   createSemaphoreServer({ ...options, semaphores: new SemaphoreService() });
 const client = (options: object) => () =>
   new RemoteSemaphoreStore({ url: 'http://localhost:1', ...options });
+
+class Login {
+  constructor(readonly password: string) {}
+}
+const flights = new SingleFlightService(new SemaphoreService());
 
 test.each<[string, () => unknown]>([
   ['keys of the server that are no array', server({ apiKeys: SECRET })],
@@ -27,6 +32,7 @@ test.each<[string, () => unknown]>([
     'a wrong URL of Redis',
     () => new SemaphoreService({ redis: `redis://me:a/@${SECRET}@host:99999` }),
   ],
+  ['an argument that cannot be compared', () => flights.keyOf('login', new Login(SECRET))],
 ])('the error for %s tells no secret', (_, task) => {
   let error: unknown;
   try {

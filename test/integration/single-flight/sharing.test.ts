@@ -253,6 +253,7 @@ describe.each([
     await expect(led).rejects.toBeInstanceOf(SingleFlightAbortedError);
     await expect(followed).rejects.toBeInstanceOf(SingleFlightAbortedError);
     await untilAborted(job.signals[0]);
+    expect(String(job.signals[0]?.reason)).toContain('nobody waits for the result any more');
     job.fail(job.signals[0]?.reason);
     expect(await a.flights.run(pilots.key, () => 'new work')).toBe('new work');
   });

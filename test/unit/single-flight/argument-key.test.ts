@@ -96,6 +96,8 @@ describe('keys of arguments', () => {
     ['an error', new Error('no'), 'arguments[0]'],
     ['a promise', Promise.resolve(), 'arguments[0]'],
     ['a property named by a symbol', { [Symbol('s')]: 1 }, 'arguments[0]'],
+    ['a field of a Map', [Object.assign(new Map(), { total: 5 })], 'arguments[0][0].total'],
+    ['a field of a Date', Object.assign(new Date(0), { zone: 'x' }), 'arguments[0].zone'],
     ['a cycle', cyclic, 'arguments[0].self.again'],
   ])('refuse %s, and say where it is', (_, value, option) => {
     expect(() => argumentKey([value])).toThrow(InvalidOptionsError);

@@ -186,6 +186,12 @@ describe('the serializer', () => {
     ['symbols', [Symbol('s')], 'result[0] is a symbol'],
     ['instances of classes', { price: new Money(1) }, 'result.price is an instance of Money'],
     ['what contains itself', cyclic, 'result[0].back contains itself'],
+    [
+      'fields of a Map',
+      { rates: Object.assign(new Map(), { total: 5 }) },
+      'has a field of its own',
+    ],
+    ['fields of a Date', Object.assign(new Date(0), { zone: 'x' }), '"zone"'],
     ['promises', [Promise.resolve()], 'result[0] is an instance of Promise'],
   ])('refuses %s', (_, value, message) => {
     expect(() => serializer.serialize(value)).toThrow(message);
