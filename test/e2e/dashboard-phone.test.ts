@@ -49,6 +49,11 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       const cut = `[...document.querySelectorAll('.who-waits, .who-waits *')]
         .filter((e) => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflow !== 'visible').length`;
       expect(await dashboard.evaluate(cut)).toBe(0);
+      const waits = `[...document.querySelectorAll('.queue td:nth-child(6)')].map((e) => {
+        e.textContent = '23 h 59 m';
+        return e.scrollWidth - e.clientWidth;
+      })`;
+      expect(await dashboard.evaluate(waits)).toEqual([0, 0]);
       const cell = dashboard.page.getByRole('cell', { name: /urgent order.+priority\s12/ });
       expect(await cell.count()).toBe(1);
     },
