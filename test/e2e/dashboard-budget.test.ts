@@ -167,6 +167,8 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show();
       await dashboard.until(`document.querySelector('.found').textContent === '5,002 keys'`);
+      const [partial] = await dashboard.texts('.partial');
+      expect(partial).toMatch(/^Figures of [1-4]?,?\d{2,3} of 5,002 keys so far$/);
       expect(
         await dashboard.evaluate(`document.querySelectorAll('.rows .row').length`),
       ).toBeLessThan(60);

@@ -128,6 +128,44 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
   );
 
   test(
+    'what was not read yet is no nought',
+    async () => {
+      const counts = { rejected: 0, lost: 0 };
+      const known = { permits: 2, held: 1, waiting: 0, oldestWaitSince: null };
+      const rows = [
+        { key: 'known', state: known, ...counts },
+        { key: 'unknown', state: null, ...counts },
+      ];
+      const totals = {
+        keys: 2,
+        lookedAt: 1,
+        held: 1,
+        waiting: 0,
+        oldestWaitSince: null,
+        ...counts,
+      };
+      const overview = { offset: 0, matching: 2, rows, totals, complete: true, cut: false };
+      const now = Date.now();
+      const frame = JSON.stringify({ now, storeNow: now, storeDown: null, overview });
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.page.route('**/api/stream?*', (route) =>
+        route.fulfill({
+          contentType: 'text/event-stream',
+          body: `event: frame\ndata: ${frame}\n\n`,
+        }),
+      );
+      await dashboard.page.goto(`${app.url}/semaphores/`);
+      await dashboard.untilTexts('.rows .key', ['known', 'unknown']);
+      expect(await dashboard.texts('.rows .meter-text')).toEqual(['1 / 2', '–']);
+      expect(await dashboard.texts('.rows .cell:nth-child(3)')).toEqual(['0', '–']);
+      expect(await dashboard.texts('.rows .is-oldest')).toEqual(['', '–']);
+      const partial = 'Figures of 1 of 2 keys so far';
+      expect(await dashboard.texts('.partial')).toEqual([partial]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'tells beside the plots what they show: times, throughput, rejections and losses',
     async () => {
       for (let i = 0; i < 4; i++) {

@@ -19,7 +19,7 @@ export function meter() {
       setShare(fill, '--share', permits > 0 ? held / permits : Number(held > 0));
       setText(
         text,
-        permits === null ? '…' : `${count(held)} / ${permits > 0 ? count(permits) : '–'}`,
+        permits === null ? '–' : `${count(held)} / ${permits > 0 ? count(permits) : '–'}`,
       );
     },
   };

@@ -40,6 +40,8 @@ export class Overview {
     ...COLUMNS.map(({ id, title }) => h('option', { value: id }, title)),
   );
   #found = h('span', { class: 'found', role: 'status' });
+  /** Outside of the status: it changes every second, and would be read out each time. */
+  #partial = h('span', { class: 'partial', title: 'Totals and order are of these' });
   #headings = COLUMNS.map((column) => this.#heading(column));
   #empty = h('p', { class: 'empty', hidden: '' });
   #table;
@@ -67,12 +69,13 @@ export class Overview {
       this.#rows.element,
     );
     this.#rows.table = this.#table;
+    const counts = h('p', { class: 'counts' }, this.#partial, this.#found);
     this.element = h(
       'div',
       {},
       h('h1', { class: 'hidden' }, 'Semaphores'),
       this.#totals.element,
-      h('div', { class: 'toolbar' }, this.#search, this.#sort, this.#found),
+      h('div', { class: 'toolbar' }, this.#search, this.#sort, counts),
       this.#table,
       this.#empty,
     );
@@ -102,6 +105,7 @@ export class Overview {
     this.#rows.show(matching, offset, rows);
     if (this.#scrollTo > 0) scrollTo(0, this.#scrollTo);
     this.#scrollTo = 0;
+    setText(this.#partial, partialText(totals));
     setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
     this.#empty.hidden = matching > 0;
     setText(this.#empty, emptyText(totals.keys, complete));
@@ -177,6 +181,11 @@ export class Overview {
       matching === all ? plural(all, 'key') : `${count(matching)} of ${plural(all, 'key')}`;
     return cut ? `${of}; there are more, which are not listed` : of;
   }
+}
+
+function partialText({ keys, lookedAt }) {
+  if (lookedAt === keys) return '';
+  return `Figures of ${count(lookedAt)} of ${plural(keys, 'key')} so far`;
 }
 
 function emptyText(keys, complete) {

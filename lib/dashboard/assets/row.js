@@ -11,7 +11,7 @@ export class RowView {
   #oldest = cell('oldest');
   #rejected = cell('rejected');
   #lost = cell('lost');
-  #since = null;
+  #state = null;
 
   constructor() {
     this.element = h(
@@ -29,20 +29,26 @@ export class RowView {
   /** @param row undefined: it is asked for */
   show(row) {
     this.element.classList.toggle('is-loading', row === undefined);
-    const { key = '', state = null, rejected = 0, lost = 0 } = row ?? {};
+    const { key = '', state = null, rejected = null, lost = null } = row ?? {};
     setText(this.#link, key);
     setAttribute(this.#link, 'title', key);
     setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
     this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
-    figure(this.#waiting, state?.waiting ?? 0, 'is-waiting');
+    figure(this.#waiting, state?.waiting ?? null, 'is-waiting');
     figure(this.#rejected, rejected, 'is-bad');
     figure(this.#lost, lost, 'is-bad');
-    this.#since = state?.oldestWaitSince ?? null;
+    this.#state = state;
+    this.#oldest.classList.toggle('is-nought', state === null);
     this.tick();
   }
 
   tick() {
-    setText(this.#oldest, this.#since === null ? '' : age(store.now() - this.#since));
+    setText(this.#oldest, this.#state === null ? '–' : this.#oldestText());
+  }
+
+  #oldestText() {
+    const { oldestWaitSince } = this.#state;
+    return oldestWaitSince === null ? '' : age(store.now() - oldestWaitSince);
   }
 }
 
@@ -50,9 +56,9 @@ function cell(name) {
   return h('div', { role: 'cell', class: `cell is-number is-${name}` });
 }
 
-/** A nought says nothing: it stays pale. */
+/** A nought says nothing: it stays pale. @param number null: not known yet */
 function figure(element, number, mark) {
-  setText(element, count(number));
-  element.classList.toggle('is-nought', number === 0);
+  setText(element, number === null ? '–' : count(number));
+  element.classList.toggle('is-nought', !number);
   element.classList.toggle(mark, number > 0);
 }

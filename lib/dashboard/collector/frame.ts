@@ -44,6 +44,8 @@ export interface Row extends RecentCounts {
 /** Over all keys that are known, as they were when they were last looked at. */
 export interface Totals extends RecentCounts {
   keys: number;
+  /** Of so many keys: the others were not looked at yet, and `held` and `waiting` lack them. */
+  lookedAt: number;
   held: number;
   waiting: number;
   oldestWaitSince: number | null;
@@ -92,12 +94,15 @@ function rowOf({ key, state }: KnownKey, statistics: Statistics, now: number): R
 }
 
 function totalsOf(keys: readonly KnownKey[], statistics: Statistics, now: number): Totals {
-  const totals = { keys: keys.length, held: 0, waiting: 0, ...statistics.recentOfAll(now) };
+  const counts = { keys: keys.length, lookedAt: 0, held: 0, waiting: 0 };
+  const totals = { ...counts, ...statistics.recentOfAll(now) };
   let oldest = Infinity;
   for (const { state } of keys) {
-    totals.held += state?.held ?? 0;
-    totals.waiting += state?.waiting ?? 0;
-    oldest = Math.min(oldest, state?.oldestWaitSince ?? Infinity);
+    if (state === undefined) continue;
+    totals.lookedAt++;
+    totals.held += state.held;
+    totals.waiting += state.waiting;
+    oldest = Math.min(oldest, state.oldestWaitSince ?? Infinity);
   }
   return { ...totals, oldestWaitSince: oldest === Infinity ? null : oldest };
 }

@@ -100,6 +100,20 @@ describe('the collector', () => {
     expect(await read('search=nothing')).toEqual([]);
   });
 
+  test('tells of how many keys the totals are, until every key was looked at', async () => {
+    for (let i = 0; i < 600; i++) await service.acquire(`key:${i}`);
+    const counts: number[] = [];
+    const { overview: part } = await watchUntil(({ overview: part }) => {
+      const { keys, lookedAt, held } = part!.totals;
+      expect(held).toBe(lookedAt);
+      counts.push(lookedAt);
+      return lookedAt === keys;
+    });
+    expect(part?.totals).toMatchObject({ keys: 600, held: 600 });
+    expect(counts[0]).toBeGreaterThanOrEqual(50);
+    expect(counts[0]).toBeLessThanOrEqual(300);
+  });
+
   test.each([
     ['limit=1000000', { limit: MAX_ROWS }],
     ['limit=-1&offset=-5', { limit: 50, offset: 0 }],
