@@ -42,7 +42,7 @@ export class Collector {
   /** @param service where it is a mock, nothing is counted */
   constructor(private readonly service: SemaphoreService) {
     this.keys = new KnownKeys(service, ({ now }) => this.storeClock.hear(now));
-    this.listing = new Listing(this.keys, () => this.outageNote.worked());
+    this.listing = new Listing(this.keys, this.outageNote);
     const { statistics, outageNote } = this;
     this.stopCounting = findInternals(service)?.core.addWitness({
       acquired: (key, waitedMs) => statistics.acquired(key, waitedMs),
@@ -120,13 +120,15 @@ export class Collector {
     for (const key of this.snapshots.keys()) {
       if (!this.isWatched(key)) this.snapshots.delete(key);
     }
+    let begun = performance.now();
     try {
       if (overviews.length > 0) await this.listing.keepFresh();
+      begun = performance.now();
       const known = this.worthALook(overviews, others);
       await Promise.all([this.keys.look(known), ...[...watched].map((key) => this.inspect(key))]);
       if (known.length + watched.size > 0) this.outageNote.worked();
     } catch (error) {
-      this.outageNote.failed(error);
+      this.outageNote.failed(error, begun);
     }
   }
 

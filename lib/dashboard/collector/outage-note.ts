@@ -9,16 +9,26 @@ export interface StoreOutage {
 /** Whether the store answers, by what the service says and by what became of the collector's own calls. */
 export class OutageNote {
   private current: StoreOutage | null = null;
+  /** By the local monotonic clock. */
+  private workedAt = -Infinity;
 
   get outage(): StoreOutage | null {
     return this.current;
   }
 
-  failed(error: unknown): void {
+  /** A call that began then says nothing of the store as it is now: it has answered since. */
+  isOutdated(begun: number): boolean {
+    return begun < this.workedAt;
+  }
+
+  /** @param begun when the call that failed began, by the local monotonic clock */
+  failed(error: unknown, begun = performance.now()): void {
+    if (this.isOutdated(begun)) return;
     this.current ??= { since: Date.now(), message: messageOf(error) };
   }
 
   worked(): void {
+    this.workedAt = performance.now();
     this.current = null;
   }
 }

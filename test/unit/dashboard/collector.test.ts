@@ -209,6 +209,45 @@ describe('the collector', () => {
     mocked.close();
   });
 
+  test('a call that fails when the outage is over makes no new one of it', async () => {
+    const internals = internalsOf(service);
+    let fail = (_: Error): void => undefined;
+    internals.look = () => new Promise((_, reject) => (fail = reject));
+    const told: (string | undefined)[] = [];
+    await new Promise<void>((resolve) => {
+      const stop = collector.watch({ type: 'semaphore', key: 'k' }, ({ storeDown }) => {
+        if (told.push(storeDown?.message) < 3) return;
+        stop();
+        resolve();
+      });
+      internals.core.down(new Error('away'));
+      internals.core.up();
+      fail(new Error('late'));
+    });
+    expect(told).toEqual(['away', undefined, undefined]);
+  });
+
+  test('a listing that failed during an outage makes no new one of it', async () => {
+    const { core } = internalsOf(service);
+    const list = service.list.bind(service);
+    await service.acquire('k');
+    service.list = () => {
+      throw new Error('late');
+    };
+    core.down(new Error('away'));
+    for (let i = 0; i < 2; i++) {
+      expect((await collector.read(overview())).storeDown).toMatchObject({ message: 'away' });
+    }
+    service.list = list;
+    core.up();
+    expect((await collector.read(overview())).storeDown).toBeNull();
+    const frame = await watchUntil((frame) => {
+      expect(frame.storeDown).toBeNull();
+      return isListed(frame);
+    });
+    expect(names(frame)).toEqual(['k']);
+  });
+
   test('a store that does not answer is shown, with what was known before', async () => {
     await service.acquire('k');
     await collector.read(overview());
