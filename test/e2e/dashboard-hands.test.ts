@@ -105,6 +105,8 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await page.getByLabel('Sort by').selectOption('Lost');
       await sorted('lost');
       await dashboard.untilTexts('.rows .key', [busy, calm]);
+      expect(await dashboard.texts('.rows .cell.is-rejected:visible')).toEqual(['3']);
+      expect(await dashboard.texts('.rows .cell.is-lost:visible')).toEqual(['1']);
 
       const isAsItWas = async (): Promise<void> => {
         await dashboard.untilTexts('.rows .key', [busy, calm]);
