@@ -100,6 +100,11 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       await dashboard.untilTexts('h1', [HOSTILE]);
       await dashboard.untilTexts('.holder .label', [`${HOSTILE}-label`]);
       await dashboard.untilTexts('.queue .label', [`${HOSTILE}-label-5`, `${HOSTILE}-label-0`]);
+      const title = (selector: string): Promise<string | null> =>
+        dashboard.page.locator(selector).first().getAttribute('title');
+      const [holder] = (await app.semaphores.inspect(HOSTILE)).holders;
+      expect(await title('.holder')).toContain(`${HOSTILE}-label (${holder?.id}), since `);
+      expect(await title('.queue .label')).toContain(`${HOSTILE}-label-5 (`);
       await dashboard.page.getByRole('button', { name: /^Release/ }).click();
       await dashboard.page.getByRole('dialog').getByText(`${HOSTILE}-label`).waitFor();
       await dashboard.page.getByRole('dialog').getByText(HOSTILE, { exact: true }).waitFor();

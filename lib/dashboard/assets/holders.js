@@ -103,7 +103,7 @@ class HolderView {
     setText(this.#client, client);
     setText(this.#weight, weight === 1 ? '' : `weight ${count(weight)}`);
     setText(this.#token, `token ${fencingToken}`);
-    setAttribute(this.element, 'title', `${id}, since ${timeOfDay(acquiredAt)}`);
+    setAttribute(this.element, 'title', `${fullName(holder)}, since ${timeOfDay(acquiredAt)}`);
     setAttribute(this.#button, 'aria-label', `Release the permit of ${label ?? id}…`);
     this.#future.classList.toggle('is-endless', expiresAt === null);
   }
@@ -134,6 +134,11 @@ function shortSpan(ms) {
   return duration(ms)
     .replace(/\.0 s/, ' s')
     .replace(/ 00 [smh]$/, '');
+}
+
+/** A label may be cut where it stands. */
+export function fullName({ id, label }) {
+  return label === undefined ? id : `${label} (${id})`;
 }
 
 export function moreText(all, shown) {

@@ -1,7 +1,7 @@
 import { store } from './clock.js';
 import { h, keyedList, setAttribute, setText } from './dom.js';
 import { age, count, unbroken } from './format.js';
-import { moreText } from './holders.js';
+import { fullName, moreText } from './holders.js';
 
 /** Who waits, in the order in which they will be served. */
 export class QueuePanel {
@@ -99,7 +99,7 @@ class WaiterView {
     setText(this.#place, count(place));
     setText(this.#label, label ?? id);
     this.#label.classList.toggle('is-id', label === undefined);
-    setAttribute(this.#label, 'title', id);
+    setAttribute(this.#label, 'title', fullName(waiter));
     setText(this.#client, client);
     setText(this.#priority, count(priority));
     setText(this.#weight, count(weight));
