@@ -61,6 +61,26 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
   );
 
   test(
+    'keeps on one line whether the store answers, however long the name of the visitor is',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app, { viewport });
+      await dashboard.show(KEY);
+      const heights = `['Live', 'Store down', 'Reconnecting'].map((text) => {
+        document.querySelector('#who').textContent = 'a visitor with a name of many words';
+        document.querySelector('#live').textContent = text;
+        return document.querySelector('#live').offsetHeight;
+      })`;
+      const [one, ...others] = await dashboard.evaluate<number[]>(heights);
+      expect(others).toEqual([one, one]);
+      const dot = `getComputedStyle(document.querySelector('#live'), '::before').width`;
+      expect(await dashboard.evaluate(dot)).toBe('7px');
+      const width = await dashboard.evaluate<number>('document.documentElement.scrollWidth');
+      expect(width).toBe(viewport.width);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
+
+  test(
     'draws how long a permit is held and what is left of its lease on one scale',
     async () => {
       await using dashboard = await DashboardPage.open(browser, app, { viewport });
