@@ -202,6 +202,7 @@ describeWithBrowser('the page of the dashboard', () => {
       await dashboard.show(key);
       await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
       await dashboard.page.getByRole('dialog', { name: `Change the limit ${key}` }).waitFor();
+      expect(await dashboard.texts('dialog button')).toEqual(['Cancel', 'Set the limit']);
       await dashboard.page.getByLabel('Permits', { exact: true }).fill('3');
       await dashboard.page.getByRole('button', { name: 'Set the limit' }).click();
       const permits = await Promise.all([second.outcome, third.outcome]);

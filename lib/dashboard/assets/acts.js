@@ -41,7 +41,7 @@ export class Acts {
     });
   }
 
-  setLimit(permits) {
+  setLimit({ permits, pinned }) {
     const input = h('input', {
       type: 'number',
       id: 'permits',
@@ -49,7 +49,7 @@ export class Acts {
       step: 1,
       max: Number.MAX_SAFE_INTEGER,
       required: '',
-      value: permits,
+      value: permits || 1,
     });
     this.#ask({
       title: 'Change the limit',
@@ -61,13 +61,17 @@ export class Acts {
       confirm: 'Set the limit',
       act: () => this.#post('limit', { permits: input.valueAsNumber }),
       done: () => `The limit is ${plural(input.valueAsNumber, 'permit')} now.`,
-      other: {
-        confirm: 'Clear it',
-        hint: 'Clearing lets what callers pass hold again, from the next acquisition on.',
-        act: () => this.#post('limit', { permits: null }),
-        done: 'The limit was cleared: what callers pass holds again.',
-      },
+      other: pinned ? this.#clearing() : undefined,
     });
+  }
+
+  #clearing() {
+    return {
+      confirm: 'Clear it',
+      hint: 'Clearing lets what callers pass hold again, from the next acquisition on.',
+      act: () => this.#post('limit', { permits: null }),
+      done: 'The limit was cleared: what callers pass holds again.',
+    };
   }
 
   #ask(question) {
