@@ -84,6 +84,11 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
           return e.scrollWidth > e.clientWidth;
         }).length`;
         expect(await dashboard.evaluate(cut)).toBe(0);
+        const narrow = `[...document.querySelectorAll('.holder .tag')].filter((e) => {
+          e.textContent = 'weight 3';
+          return e.clientWidth < e.scrollWidth;
+        }).length`;
+        expect(await dashboard.evaluate(narrow)).toBe(0);
       }
       await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
       expect(await seriousProblems(dashboard)).toEqual([]);
