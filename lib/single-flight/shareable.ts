@@ -75,25 +75,30 @@ function partsOf(value: object, path: string): Iterable<[name: string, part: unk
   const name = proto?.constructor?.name ?? '';
   // Errors carry what can be carried of them.
   if (isError(value) || isBytes(value)) return [];
-  const isBuiltIn = BUILT_IN.some((type) => value instanceof type && name === type.name);
-  if (isBuiltIn) requireNoFields(value, path);
-  if (Array.isArray(value) && name === 'Array') return named(value, (key) => `[${key}]`);
-  if (value instanceof Map && name === 'Map') {
-    return [...value].flatMap(([key, item]): [string, unknown][] => [
-      ['<key>', key],
-      ['<value>', item],
-    ]);
-  }
-  if (value instanceof Set && name === 'Set') {
-    return Array.from(value, (member): [string, unknown] => ['<member>', member]);
-  }
   // What is of another realm, such as a sandbox, the serializer takes for something else.
-  if (isBuiltIn) return [];
+  if (BUILT_IN.some((type) => value instanceof type && name === type.name)) {
+    requireNoFields(value, path);
+    return membersOf(value);
+  }
+  if (Array.isArray(value) && name === 'Array') return named(value, (key) => `[${key}]`);
   if (isPlainObject(value) && Object.getOwnPropertySymbols(value).length > 0) {
     throw new NotShareableError(`${path} has a property named by a symbol`);
   }
   if (isPlainObject(value)) return named(value, (key) => `.${key}`);
   throw new NotShareableError(`${path} is an instance of ${name || 'a class'}: return plain data`);
+}
+
+function membersOf(value: object): [string, unknown][] {
+  if (value instanceof Map) {
+    return [...value].flatMap(([key, item]): [string, unknown][] => [
+      ['<key>', key],
+      ['<value>', item],
+    ]);
+  }
+  if (value instanceof Set) {
+    return Array.from(value, (member): [string, unknown] => ['<member>', member]);
+  }
+  return [];
 }
 
 function requireNoFields(value: object, path: string): void {

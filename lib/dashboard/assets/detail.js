@@ -100,7 +100,7 @@ export class Detail {
   }
 
   #setLimit() {
-    this.#acts.setLimit(this.#semaphore ?? { permits: 1, pinned: false });
+    this.#acts.setLimit(this.#semaphore ?? {});
   }
 }
 
