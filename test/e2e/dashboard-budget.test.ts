@@ -182,11 +182,14 @@ describeWithBrowser('what the page of the dashboard costs and withstands', () =>
       expect(
         await dashboard.evaluate(`document.querySelectorAll('.rows .row').length`),
       ).toBeLessThan(60);
-      const longest: number[] = [];
-      for (let attempt = 0; attempt < ATTEMPTS && !longest.some((ms) => ms <= 100); attempt++) {
-        longest.push(await dashboard.evaluate<number>(SCROLL_TO_THE_END));
+      await using blank = await DashboardPage.open(browser, app);
+      let longest = Infinity;
+      let bound = 100;
+      for (let attempt = 0; attempt < ATTEMPTS && longest > bound; attempt++) {
+        longest = await dashboard.evaluate<number>(SCROLL_TO_THE_END);
+        bound = Math.max(100, (await blank.evaluate<number>(ALL_ROWS_AT_ONCE)) / 3);
       }
-      expect(Math.min(...longest)).toBeLessThanOrEqual(100);
+      expect(longest).toBeLessThanOrEqual(bound);
       await dashboard.page.getByRole('link', { name: 'tenant:4999:export' }).waitFor();
       await dashboard.until(`!document.querySelector('.rows .is-loading')`);
 
@@ -221,4 +224,20 @@ const SCROLL_TO_THE_END = `new Promise((resolve) => {
     else setTimeout(() => { observer.disconnect(); resolve(longest); }, 300);
   };
   requestAnimationFrame(scroll);
+})`;
+
+/**
+ * Resolves with the milliseconds that as many rows take that are plain and made in one task: what a machine that is slower
+ * than it was is measured by.
+ */
+const ALL_ROWS_AT_ONCE = `new Promise((resolve) => {
+  const begun = performance.now();
+  const rows = document.createElement('div');
+  for (let i = 0; i < 5000; i++) {
+    const row = rows.appendChild(document.createElement('div'));
+    for (let j = 0; j < 6; j++) row.appendChild(document.createElement('span')).textContent = 'cell ' + i + j;
+  }
+  document.body.replaceChildren(rows);
+  document.body.offsetHeight;
+  resolve(performance.now() - begun);
 })`;
