@@ -152,7 +152,7 @@ test('45,000 waiters of one process stay alive for the others', async () => {
   } finally {
     admin.disconnect();
   }
-});
+}, 120_000);
 
 (canFakeTime ? test : test.skip)(
   'tokens grow although the clock of the server was set back and the key was forgotten',
