@@ -2,7 +2,7 @@
  * Writes the Lua scripts of the Redis store into one TypeScript module, so that the published package
  * carries them as plain strings. What has a name that starts with a digit is joined in name order into
  * `semaphoreScript`, a folder `5-some-name` as the function `defineSomeName`, whose body is in its files; every other
- * `some-name.lua` becomes `someNameScript`.
+ * `some-name.lua` becomes `someNameScript`. A line `include('name')` is what `included/name.lua` has.
  */
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 
@@ -10,7 +10,7 @@ const folder = new URL('../lib/store/redis/scripts/', import.meta.url);
 const target = new URL('embedded.ts', folder);
 
 const names = (await readdir(folder).catch(() => []))
-  .filter((name) => name.endsWith('.lua') || !name.includes('.'))
+  .filter((name) => name.endsWith('.lua') || /^\d+-\w+$/.test(name))
   .sort();
 if (names.length > 0) {
   const isPart = (name) => /^\d/.test(name);
@@ -32,7 +32,14 @@ async function render({ constant, parts }) {
 }
 
 async function linesOf(part) {
-  if (part.endsWith('.lua')) return strip(await readFile(new URL(part, folder), 'utf8'));
+  if (part.endsWith('.lua')) {
+    const lines = strip(await readFile(new URL(part, folder), 'utf8'));
+    const texts = lines.map((line) => {
+      const [, name] = /^include\('(\w+)'\)$/.exec(line) ?? [];
+      return name === undefined ? [line] : linesOf(`included/${name}.lua`);
+    });
+    return (await Promise.all(texts)).flat();
+  }
   const names = (await readdir(new URL(part, folder))).sort();
   const bodies = await Promise.all(names.map((name) => linesOf(`${part}/${name}`)));
   return [`function ${camelCase(part.replace(/^\d+/, 'define'))}()`, ...bodies.flat(), 'end'];

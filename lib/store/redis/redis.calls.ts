@@ -41,6 +41,8 @@ interface Batch {
 const RETRY_AFTER_MS = 25;
 /** The answer to a release that released. */
 const DONE = 1;
+/** A token is made of the server's microseconds; one that stands alone in an answer, of those of the answer. */
+const TOKENS_PER_MS = 1000;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = hash('sha1', semaphoreScript);
 
@@ -170,7 +172,7 @@ export class RedisCalls {
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
       (reply) => {
-        if (this.limits.stop(limit)) this.answered(batch, reply as unknown[], sentAt);
+        if (this.limits.stop(limit)) this.answered(batch, reply as number | unknown[], sentAt);
       },
       (error: Error) => {
         if (!this.limits.stop(limit)) return;
@@ -181,21 +183,22 @@ export class RedisCalls {
     );
   }
 
-  private answered(batch: Batch, reply: unknown[], sentAt: number): void {
+  private answered(batch: Batch, reply: number | unknown[], sentAt: number): void {
     const { operations } = batch;
-    const sample = { sentAt, serverNow: reply[0] as number };
+    const serverNow =
+      typeof reply === 'number' ? Math.floor(reply / TOKENS_PER_MS) : (reply[0] as number);
+    const sample = { sentAt, serverNow };
     this.link.heard();
     this.samples.set(this.slotOf((operations[0] as Operation).state), sample);
+    if (typeof reply === 'number') {
+      for (const operation of operations) {
+        operation.answered((isAcquire(operation) ? reply : DONE) as never, sample);
+      }
+      return;
+    }
     // The server refused the call, because it came too late by its clock.
     if (reply.length === 1) {
       this.dispatch(batch);
-      return;
-    }
-    if (reply.length === 2) {
-      const token = reply[1];
-      for (const operation of operations) {
-        operation.answered((isAcquire(operation) ? token : DONE) as never, sample);
-      }
       return;
     }
     // First: an answer to somebody who asked again ends the wait, and the grant would find nobody.

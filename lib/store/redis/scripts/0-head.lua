@@ -5,7 +5,7 @@
 --       then each operation: its code and arguments in one text (4-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }
 --   now     this server's time in ms; alone in the answer when it is past notAfter: then nothing was done
--- or { now, token } when every operation is an acquire that got this token or a release that released: most calls are
+-- or the token alone, made of now, when every operation is an acquire that got it or a release that released: most calls are
 --   grants  { id, token, expiry, acquired, limit, ... } of waiters of this client that became holders
 --
 -- K  string, packed, in one of three forms, which differ in their first byte:
@@ -27,11 +27,16 @@ local IDLE, ALONE, FULL, IDLE_MARK = 1, 2, 3, '\1'
 local IDLE_FORM, ALONE_FORM, FULL_FORM = '<BI7I7', '<BI7I7I7I7Bc0', '<BI7I7I7I7I4I7I7B'
 local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH, LOOK = 65, 82, 76, 80, 87, 83
 local RECORD_FORM, RECORD_BYTES, HOLDER_FORM = '<I7I7I7I7c1', 29, '<Bc0Hc0'
+local HELD_FORM = '<Bc0HI7I7I7I7c1Bc0'
+local ROOM_BYTES = 2000
 local PINNED, IN_H, MANY = 1, 2, 4
 local CLAIM_MS, WAITING_TTL_MS = 2000, 60000
 local ENDLESS = 1e15
 local PLACES_PER_MS = 16
 local PLACES_PER_PRIORITY = 2 ^ 34
+local KEEP_MS, KEEP = 10000, '10000'
+local FORGOTTEN_MS = 86400000
+local CARRIED_BYTES = 1048576
 
 -- Of ALONE: where token and expiry stand, and the length of the client's name; a label begins with =
 local TOKEN_AT, CLIENT_AT, EQUALS = 9, 30, 61
@@ -45,14 +50,5 @@ local micros = time[1] * 1000000 + time[2]
 local now = floor(micros / 1000)
 if now > tonumber(ARGV[3]) then return { now } end
 local least = math.max(micros, ARGV[4] + 1)
-local essential
-
--- A full memory refuses every write that may need some, also those that give back or keep what is held. After a write
--- that needs none Redis lets a script go on.
-local function write(H, ...)
-  local reply = redis.pcall(...)
-  if type(reply) ~= 'table' or not reply.err then return end
-  if essential and find(reply.err, 'OOM', 1, true) then call('HDEL', H, '') end
-  call(...)
-end
-
+-- Whether a token tells when it was given: one that is ahead of the clock does not.
+local isOnTime = floor(least / 1000) == now

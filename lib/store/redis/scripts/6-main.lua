@@ -15,7 +15,9 @@ local function perform(code, text, k, a, get)
   local name = string.char(code)
   if OF_FLIGHTS[name] then
     s.R = KEYS[k + 1]
-    if not land then prepareFlights() end
+    if not land then
+      include('flights')
+    end
   end
   s.failing = true
   local operation = operations[name] or seldom().operations[name]
@@ -31,7 +33,7 @@ local function performFrom(answers, first, a, get)
     local code, answer = byte(text), nil
     if not states[K] and k > first then
       get = call('GET', K)
-      answer = performAlone(code, K, KEYS[k + 1], get, text)
+      answer = performAlone(code, K, get, text)
     end
     essential = code ~= ACQUIRE and code ~= LIMIT
     answers[#answers + 1] = answer or perform(code, sub(text, 2), k, a + 1, get)
@@ -52,7 +54,7 @@ local function finish()
   tellTheirs()
 end
 
-local ok, err = pcall(performFrom, answers, k, a, get)
+local ok, err = pcall(performFrom, answers, k, a, text)
 finish()
 if not ok then error(err, 0) end
 answers[#answers + 1] = own

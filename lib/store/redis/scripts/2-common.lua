@@ -1,4 +1,24 @@
--- What the short ways for semaphores that several hold or wait for have in common with the rest of the script.
+-- What the rest of the script is made of.
+
+-- What is done although the memory is full.
+local essential = false
+
+-- A full memory refuses every write that may need some, also those that give back or keep what is held. After a write
+-- that needs none Redis lets a script go on.
+local function write(H, ...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return end
+  if essential and find(reply.err, 'OOM', 1, true) then call('HDEL', H, '') end
+  call(...)
+end
+
+-- @param code of the operation, text what K has · @return its answer, when nobody else holds or waits
+local function performAlone(code, K, text, arg)
+  local answer
+  include('terms')
+  include('alone')
+  return answer
+end
 
 -- @return the end of a lease, as its text says
 local function endOf(lease)
@@ -28,9 +48,6 @@ end
 local function ownerOf(client, label)
   return pack('Bc0', #client, client) .. label
 end
-
--- Of waiters that became holders: what the answer tells their own client, and what others are told.
-local own, theirs = {}, {}
 
 local function announce(s, client, id, expiry, token, acquired)
   if client == me then

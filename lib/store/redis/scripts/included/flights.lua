@@ -1,14 +1,6 @@
 -- Single flights, without what the rest would cost: a look, and the end of a flight, for which others wait. R and what is
 -- told are those of 5-seldom/3-flights.lua.
 
-local KEEP_MS, KEEP = 10000, '10000'
-local FORGOTTEN_MS = 86400000
-local CARRIED_BYTES = 1048576
-local readResult, headOf, tell, resultAfter, look, land
-
--- Defines these, for calls that have to do with flights.
-local function prepareFlights()
-
 -- @return token, until when it may be used, where the payload begins
 function readResult(text)
   local token, stale, from = match(text, '^(%d+) %d+ (%d+) ()')
@@ -95,8 +87,7 @@ function land(k, a, text)
     tell(K, call('ZRANGE', Q, 0, -1), head, payload)
     call('DEL', Q, H)
   end
-  essential = true
-  write(H, 'SET', K, pack(IDLE_FORM, IDLE, permits, token), 'PX', IDLE_TTL)
+  -- Redis lets a script that has written go on, although the memory is full.
+  call('SET', K, pack(IDLE_FORM, IDLE, permits, token), 'PX', IDLE_TTL)
   return 1
-end
 end
