@@ -117,6 +117,7 @@ export class Acquisitions {
   }
 
   stopWaitingForStore(error: Error): void {
+    this.parts.passes.abandon();
     for (const entry of this.parts.entries.values()) {
       if (entry instanceof Waiter && entry.state === 'waiting') this.doWithoutStore(entry, error);
     }

@@ -40,9 +40,9 @@ export class HeldPermit implements OwnPermit, Timed {
   wakeAt = Infinity;
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
-  /** How often it was passed on within this process, and since when. */
+  /** How often it was passed on within this process, and since when the store has granted it. */
   passes = 0;
-  passedSince: number;
+  grantedSince: number;
   /** The limit when it was granted. */
   readonly permits: number;
 
@@ -75,7 +75,7 @@ export class HeldPermit implements OwnPermit, Timed {
     this.provisional = grant.provisional;
     this.deadline = deadline;
     this.keptSince = heldSince;
-    this.passedSince = heldSince;
+    this.grantedSince = heldSince;
     this.permits = grant.permits;
   }
 

@@ -144,7 +144,7 @@ export class LeaseKeeper implements PermitKeeper {
     };
     const next = new HeldPermit(waiter, permit.id, grant, now, permit.deadline, this);
     next.passes = permit.passes + 1;
-    next.passedSince = permit.passes === 0 ? now : permit.passedSince;
+    next.grantedSince = permit.grantedSince;
     next.renewals = permit.renewals;
     this.parts.entries.set(next.id, next);
     this.plan(next, permit.renewAt);

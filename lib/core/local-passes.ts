@@ -5,7 +5,10 @@ import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
 import type { Waiter } from './waiter.js';
 
-/** Other processes wait this much longer at most, and for the work that has begun by then. */
+/**
+ * From the grant on: others wait this much longer at most, and for the work that has begun by then. For so long the limit is
+ * taken to be what it was; no message tells of a change.
+ */
 const PASS_WITHIN_MS = 100;
 
 /** Whatever is left of the lease is a new holder's. */
@@ -20,6 +23,10 @@ interface Place {
 interface Line {
   /** Who waits here and takes passes, in order of arrival. */
   readonly waiters: ChurningSet<Waiter>;
+  /** Of who came first. */
+  readonly priority: number;
+  /** How many wait with another priority. */
+  others: number;
   /** Places in the store's queue that were left when their waiters were served here: for those who come next. */
   readonly places: Place[];
 }
@@ -44,16 +51,18 @@ export class LocalPasses {
   add(waiter: Waiter): void {
     let line = this.lines.get(waiter.key);
     if (line === undefined) {
-      line = { waiters: new ChurningSet(), places: [] };
+      const { priority } = waiter.options;
+      line = { waiters: new ChurningSet(), priority, others: 0, places: [] };
       this.lines.set(waiter.key, line);
     }
     line.waiters.add(waiter);
+    if (waiter.options.priority !== line.priority) line.others++;
   }
 
   /** The waiter waits no more. */
   remove(waiter: Waiter): void {
     const line = this.lines.get(waiter.key);
-    line?.waiters.delete(waiter);
+    if (line !== undefined) withdraw(line, waiter);
     this.tidy(waiter.key, line);
   }
 
@@ -73,13 +82,13 @@ export class LocalPasses {
     // Tokens of others may lie between those of two passes, unless there can be no others.
     if (permit.weight < permit.permits) return undefined;
     const leftMs = permit.deadline - now;
-    if (permit.passes > 0 && now - permit.passedSince >= PASS_WITHIN_MS) return undefined;
+    if (now - permit.grantedSince >= PASS_WITHIN_MS) return undefined;
     if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;
     // Only the first: nobody is passed over.
-    const [first] = line.waiters;
+    const first = firstOf(line);
     if (first === undefined || !isAlike(options, first.options)) return undefined;
     if (!isKeptAlive(first.options) || first.options.holdAtLeastMs > 0) return undefined;
-    line.waiters.delete(first);
+    withdraw(line, first);
     line.places.push({ id: first.id, options: first.options });
     return first;
   }
@@ -88,15 +97,36 @@ export class LocalPasses {
   end(key: string): void {
     const line = this.lines.get(key);
     if (line === undefined || line.places.length === 0) return;
-    setImmediate(() => {
-      for (const { id } of line.places.splice(0)) this.leave(key, id);
-      this.tidy(key, line);
-    });
+    setImmediate(() => this.leaveAll(key, line));
+  }
+
+  /** The store is away, and tells nobody any more that a place is served. */
+  abandon(): void {
+    for (const [key, line] of [...this.lines]) this.leaveAll(key, line);
+  }
+
+  private leaveAll(key: string, line: Line): void {
+    for (const { id } of line.places.splice(0)) this.leave(key, id);
+    this.tidy(key, line);
   }
 
   private tidy(key: string, line: Line | undefined): void {
     if (line?.waiters.size === 0 && line.places.length === 0) this.lines.delete(key);
   }
+}
+
+/** Who would be served first, if all stood in the store's queue. */
+function firstOf(line: Line): Waiter | undefined {
+  let [first] = line.waiters;
+  if (line.others === 0) return first;
+  for (const waiter of line.waiters) {
+    if (first === undefined || waiter.options.priority > first.options.priority) first = waiter;
+  }
+  return first;
+}
+
+function withdraw(line: Line, waiter: Waiter): void {
+  if (line.waiters.delete(waiter) && waiter.options.priority !== line.priority) line.others--;
 }
 
 /** Whether the store would treat both the same, and their leases are renewed alike: that goes on where it is. */

@@ -66,16 +66,47 @@ describe('two processes on one store', () => {
     expect(told).toEqual([...once, ...once, ...once]);
   });
 
-  test('it passes for 100 ms at most, however long the work before took', async () => {
+  test('it passes for 100 ms at most from its grant on', async () => {
     const held = await one.acquire('k');
     const waiters = [await queue(other, 'b1'), await queue(one, 'a1'), await queue(one, 'a2')];
-    await clock.advance(1000);
+    await clock.advance(99);
     await held.release();
     const first = await waiters[1]?.permit;
-    await clock.advance(100);
+    await clock.advance(1);
     await first?.release();
     await waiters[0]?.permit;
     expect(served).toEqual(['a1', 'b1']);
+  });
+
+  test('a limit that was lowered meanwhile holds for those who come next', async () => {
+    const options = { permits: 3, weight: 3 };
+    const held = await one.acquire('k', options);
+    const { permit } = await queue(one, 'a1', options);
+    await other.setPermits('k', 1);
+    await clock.advance(100);
+    await held.release();
+    expect((await permit).weight).toBe(1);
+    expect(await one.inspect('k')).toMatchObject({ permits: 1, held: 1 });
+  });
+
+  test('tokens grow when others come in because the limit was raised', async () => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(other, 'b1'), await queue(one, 'a1')];
+    await other.setPermits('k', 2);
+    await waiters[0]?.permit;
+    await clock.advance(1000);
+    await held.release();
+    await waiters[1]?.permit;
+    expect(served).toEqual(['b1', 'a1']);
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    expect(new Set([held.fencingToken, ...tokens]).size).toBe(3);
+  });
+
+  test('it does not pass over a waiter of its process with a higher priority', async () => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(one, 'low'), await queue(one, 'high', { priority: 1 })];
+    await releaseInTurn(held, ...waiters);
+    expect(served).toEqual(['high', 'low']);
   });
 
   test.each<[string, Options]>([
