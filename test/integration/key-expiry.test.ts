@@ -66,6 +66,17 @@ describe('a key is not left behind', () => {
     expect(await longestLife(semaphores)).toBeLessThan(IDLE_AT_MOST_MS);
   });
 
+  test('by a limit that is pinned no more while somebody holds who dies', async () => {
+    await using semaphores = new Semaphores({ redis: server.url });
+    const service = semaphores.open();
+    const worker = await Worker.start({ redis: server.url, keyPrefix: semaphores.prefix });
+    await service.setPermits(KEY, 2);
+    await worker.call('acquire', KEY, { leaseMs: 1000 });
+    await service.setPermits(KEY, null);
+    await worker.kill();
+    expect(await longestLife(semaphores)).toBeLessThan(IDLE_AT_MOST_MS);
+  });
+
   test('by a queue that was empty for a moment', async () => {
     await using semaphores = new Semaphores({ redis: server.url });
     const service = semaphores.open();

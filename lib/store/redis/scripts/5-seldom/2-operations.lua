@@ -73,6 +73,8 @@ operations.L = function(s, text)
     -- They passed it before; nobody else might come to pass one.
     s.limit = tonumber(call('HGET', s.H, '=') or previous)
   end
+  -- How long K has to stay, the holders tell from now on.
+  if wasPinned and not s.pinned then sweep(s) end
   s.changed = true
   return { previous, s.limit }
 end
