@@ -57,6 +57,27 @@ describe('a copy of an acquire that arrives late takes no permit for long', () =
     });
   });
 
+  test('when it was taken by force meanwhile', async () => {
+    await play(async ({ own, other, copies }) => {
+      const kept = copies.keep(/\{key\}/);
+      const permit = await own.acquire(KEY, OPTIONS);
+      await kept;
+      expect(await other.forceRelease(KEY, permit.id)).toBe(true);
+      await pollUntil('its holder has heard of it', () => Promise.resolve(!permit.isHeld));
+    });
+  });
+
+  test('when it waited, was asked for once more, and was granted and released meanwhile', async () => {
+    await play(async ({ own, other, copies }) => {
+      const held = await other.acquire(KEY, OPTIONS);
+      const kept = copies.keep(/\{key\}/);
+      const { outcome } = await queued(own, () => own.acquire(KEY, OPTIONS));
+      await kept;
+      await held.release();
+      expect(await (await outcome).release()).toBe('released');
+    });
+  });
+
   test('when it was refused meanwhile', async () => {
     await play(async ({ own, other, copies }) => {
       const held = await other.acquire(KEY, OPTIONS);
@@ -78,6 +99,18 @@ describe('a copy of an acquire that arrives late takes no permit for long', () =
       await nobodyWaits(other);
       await held.release();
     });
+  });
+});
+
+test('a copy of a poll that arrives late puts nobody back for long who was served meanwhile', async () => {
+  await play(async ({ own, other, copies }) => {
+    const held = await other.acquire(KEY, { waitMs: 60_000 });
+    const { outcome } = await queued(own, () => own.acquire(KEY, { waitMs: 60_000 }));
+    const breakIt = await copies.stall(/\bP1\r\n/);
+    await held.release();
+    const permit = await outcome;
+    breakIt();
+    expect(await permit.release()).toBe('released');
   });
 });
 

@@ -245,6 +245,16 @@ test('a waiter that was dropped by force stays dropped although its process miss
   expect((await owner.inspect(KEY)).holders).toEqual([]);
 });
 
+test('a holder whose permit was taken by force hears of it although its process missed the message', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const held = await other.acquire(KEY, { leaseMs: Infinity });
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  expect(await owner.forceRelease(KEY, held.id)).toBe(true);
+  await pollUntil('it has heard', () => Promise.resolve(held.signal.aborted), 5000);
+  expect(await held.release()).toBe('expired');
+});
+
 test('a waiter that was dropped by force before the reply to its acquire arrived stays dropped', async () => {
   await using gate = await ReplyGate.start(server.port);
   await using semaphores = new Semaphores({ redis: server.url });

@@ -16,6 +16,8 @@ export class PendingAcquire {
   isGranted = false;
   /** Local time until when a lost copy of a call that names it may be run; 0 when there is none. */
   doubtedUntil = 0;
+  /** How many polls that ask what became of it are under way. */
+  polls = 0;
   /** It was given up, or released: a repeated call that puts it back must be undone. */
   isCancelled = false;
 

@@ -43,6 +43,7 @@ export class RedisAcquires implements Acquirer {
       granted: (pending, grant) => this.onGrant(pending, grant),
       dropped: ({ request }) => client.revoked(request.key, request.id),
       undead: (pending) => this.uncertain.cancel(pending),
+      doubted: (pending) => this.uncertain.addDoubted(pending),
       unknown: (id) => {
         const pending = this.uncertain.get(id);
         if (pending !== undefined) this.uncertain.cancel(pending);
@@ -56,6 +57,8 @@ export class RedisAcquires implements Acquirer {
     if (this.uncertain.get(id) !== undefined) return Promise.reject(stillUncertain(key));
     const pending = new PendingAcquire(request, this.keys.state(key), this.clientId);
     const room = maxWaiting === Infinity ? ANY_NUMBER : maxWaiting;
+    // Who asks again under the id, because its grant was a short one, does not undo what was doubtful before.
+    pending.doubtedUntil = this.waiting.get(id)?.doubtedUntil ?? 0;
     const isNews = wait && !this.waiting.isKnownAlive(pending.state);
     if (wait) this.waiting.add(pending);
     const text =
@@ -108,9 +111,10 @@ export class RedisAcquires implements Acquirer {
     return error;
   }
 
-  /** A holder of which more is to be known is being released. */
-  released(pending: PendingAcquire): void {
+  /** It is being released, or was by force, while more is to be known of it. */
+  ended(pending: PendingAcquire): void {
     pending.isCancelled = true;
+    // The reply to its acquire is still to come, and must find that it waits no longer.
     if (pending.isAsking) return;
     this.waiting.remove(pending.request.id);
     this.uncertain.addDoubted(pending);

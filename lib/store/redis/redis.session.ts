@@ -35,6 +35,7 @@ export class RedisSession implements StoreSession {
   /** Those of the acquires that may wait. */
   private readonly waiting: RedisWaiting;
   private isDown = false;
+  private wasSubscribed = false;
 
   constructor(
     private readonly client: StoreClient,
@@ -48,7 +49,7 @@ export class RedisSession implements StoreSession {
     this.link = new RedisLink(connector, this.keys.channel(clientId), clock, timeoutMs, {
       up: () => this.onUp(),
       down: (error) => this.onDown(error),
-      subscribed: () => this.waiting.pollAll(),
+      subscribed: () => this.onSubscribed(),
       message: (text) => this.onMessage(text),
     });
     this.calls = new RedisCalls(
@@ -82,7 +83,7 @@ export class RedisSession implements StoreSession {
 
   release(key: string, id: string, holdAtLeastMs: number, lastToken = 0): Promise<ReleaseOutcome> {
     const known = this.waiting.get(id);
-    if (known?.isGranted) this.acquires.released(known);
+    if (known?.isGranted) this.acquires.ended(known);
     const text =
       holdAtLeastMs === 0 && lastToken === 0 ? `R${id}` : `R${id} ${holdAtLeastMs} ${lastToken}`;
     return new Promise((resolve, reject) => {
@@ -156,10 +157,15 @@ export class RedisSession implements StoreSession {
 
   private revoked(state: string, id: string): void {
     const pending = this.waiting.get(id);
-    // The reply to its acquire is still to come, and must find that it waits no longer.
-    if (pending?.isAsking) pending.isCancelled = true;
-    else this.waiting.remove(id);
+    if (pending !== undefined) this.acquires.ended(pending);
     this.client.revoked(this.keys.keyOf(state), id);
+  }
+
+  /** What was said in between was not heard: waiters ask what became of them, and holders whether they still hold. */
+  private onSubscribed(): void {
+    this.waiting.pollAll();
+    if (this.wasSubscribed && !this.isDown) this.client.up();
+    this.wasSubscribed = true;
   }
 
   private onUp(): void {

@@ -31,6 +31,8 @@ export class RedisWaiting {
       dropped(pending: PendingAcquire): void;
       /** A waiter that was given up may be back in the queue. */
       undead(pending: PendingAcquire): void;
+      /** A lost copy of a poll may put one back that was given up, or released. */
+      doubted(pending: PendingAcquire): void;
       /** A grant for nobody who waits here. */
       unknown(id: string): void;
     },
@@ -106,13 +108,15 @@ export class RedisWaiting {
     this.on.granted(pending, grant);
   }
 
-  /** It holds: while a lost copy of one of its calls may be run, it matters when it is released. */
+  /** It holds: while a lost copy of one of its calls, or a poll under way, may be run, it matters when it is released. */
   expectRelease(pending: PendingAcquire): void {
-    if (pending.doubtedUntil === 0) return;
+    if (pending.doubtedUntil === 0 && pending.polls === 0) return;
     const { id } = pending.request;
     pending.isGranted = true;
     this.byId.set(id, pending);
+    if (pending.doubtedUntil === 0) return;
     const forget = (): void => {
+      if (pending.doubtedUntil > this.clock.now()) return;
       if (this.byId.get(id) === pending) this.byId.delete(id);
     };
     this.clock.schedule(forget, Math.max(0, pending.doubtedUntil - this.clock.now()));
@@ -159,13 +163,14 @@ export class RedisWaiting {
       String(score),
       String(request.permits),
     ]);
+    for (const entry of entries) entry.polls++;
     this.calls
       .send<number[]>({
         state,
         text: `P${entries.length}`,
         list,
         doubted: (until) => {
-          for (const entry of entries) entry.doubtedUntil = until;
+          for (const entry of entries) this.doubt(entry, until);
         },
       })
       .then(({ value, sample }: Answer<number[]>) => {
@@ -187,6 +192,29 @@ export class RedisWaiting {
         watched.expect(value[0] as number, sample);
       })
       // The next round asks again.
-      .catch(() => undefined);
+      .catch(() => undefined)
+      .finally(() => {
+        for (const entry of entries) {
+          entry.polls--;
+          this.forgetServed(entry);
+        }
+      });
+  }
+
+  private doubt(entry: PendingAcquire, until: number): void {
+    const { id } = entry.request;
+    entry.doubtedUntil = until;
+    const current = this.byId.get(id) ?? entry;
+    // Who was granted by then may have asked once more.
+    current.doubtedUntil = until;
+    if (entry.isCancelled) this.on.doubted(entry);
+    else if (current.isGranted && !current.isAsking) this.expectRelease(current);
+  }
+
+  /** One that holds was kept for a poll that has been answered. */
+  private forgetServed(entry: PendingAcquire): void {
+    const { id } = entry.request;
+    const isKept = entry.isGranted && !entry.isAsking && entry.doubtedUntil === 0;
+    if (isKept && entry.polls === 0 && this.byId.get(id) === entry) this.byId.delete(id);
   }
 }

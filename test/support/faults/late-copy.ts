@@ -7,7 +7,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
  */
 export class LateCopy implements AsyncDisposable {
   private pattern: RegExp | undefined;
-  private isKept: (() => void) | undefined;
+  private isKept: ((breakIt: () => void) => void) | undefined;
   private deliverKept: () => void = () => undefined;
   private readonly sockets = new Set<Socket>();
 
@@ -27,7 +27,12 @@ export class LateCopy implements AsyncDisposable {
   }
 
   /** Keeps the next data that match, and breaks their connection; resolves when it has. */
-  keep(pattern: RegExp): Promise<void> {
+  async keep(pattern: RegExp): Promise<void> {
+    (await this.stall(pattern))();
+  }
+
+  /** Keeps the next data that match, and what follows on their connection; resolves with what breaks it for the client. */
+  stall(pattern: RegExp): Promise<() => void> {
     this.pattern = pattern;
     return new Promise((resolve) => (this.isKept = resolve));
   }
@@ -44,7 +49,7 @@ export class LateCopy implements AsyncDisposable {
   }
 
   private join(client: Socket, upstream: Socket): void {
-    let isBroken = false;
+    let isStalled = false;
     for (const socket of [client, upstream]) {
       this.sockets.add(socket);
       socket.setNoDelay(true);
@@ -52,21 +57,20 @@ export class LateCopy implements AsyncDisposable {
       socket.on('close', () => this.sockets.delete(socket));
     }
     client.on('data', (data: Buffer) => {
-      if (isBroken) return;
+      if (isStalled) return;
       if (this.pattern?.test(data.toString('latin1')) !== true) {
         upstream.write(data);
         return;
       }
-      isBroken = true;
+      isStalled = true;
       this.pattern = undefined;
       this.deliverKept = () => upstream.end(data);
-      client.destroy();
-      this.isKept?.();
+      this.isKept?.(() => client.destroy());
     });
     upstream.on('data', (data: Buffer) => client.write(data));
     upstream.on('close', () => client.destroy());
     client.on('close', () => {
-      if (!isBroken) upstream.destroy();
+      if (!isStalled) upstream.destroy();
     });
   }
 }
