@@ -7,6 +7,7 @@ import {
   copyMetadata,
   declaresObservable,
   isAsyncGenerator,
+  isGenerator,
   isMethod,
   type Method,
   methodName,
@@ -80,6 +81,13 @@ function decorateMethod(
       '@Semaphore()',
       String(property),
       'on a class, or on a method of its instances',
+    );
+  }
+  if (isGenerator(decorated)) {
+    throw new InvalidOptionsError(
+      '@Semaphore()',
+      methodName(prototype, property),
+      'on a method that can wait for its permit: an async generator, instead of a generator',
     );
   }
   const before = definitionOf(decorated);

@@ -14,6 +14,7 @@ import {
   declaresObservable,
   injectedInto,
   isAsyncGenerator,
+  isGenerator,
   isMethod,
   type Method,
   methodName,
@@ -105,8 +106,7 @@ function nameOf(instance: unknown, property: string | symbol, target: object): s
 }
 
 function returnsStream(prototype: object, property: string | symbol, method: Method): boolean {
-  const isGenerator = Object.prototype.toString.call(method) === '[object GeneratorFunction]';
-  return isGenerator || isAsyncGenerator(method) || declaresObservable(prototype, property);
+  return isGenerator(method) || isAsyncGenerator(method) || declaresObservable(prototype, property);
 }
 
 function keyFrom(key: KeyByArgs, args: unknown[], name: string): string {

@@ -603,4 +603,16 @@ describe('a decorated method', () => {
       return WithoutHandlers;
     }).toThrow(/to be on a class with handlers, got "WithoutHandlers"/u);
   });
+
+  it('is no generator: whoever reads one waits for nothing', () => {
+    expect(() => {
+      class Rows {
+        @Semaphore()
+        *all(): Generator<number> {
+          yield 1;
+        }
+      }
+      return Rows;
+    }).toThrow(/`@Semaphore\(\)` to be on a method that can wait .*, got "Rows\.all"/u);
+  });
 });
