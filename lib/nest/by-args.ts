@@ -1,3 +1,5 @@
+import { checkedAt, requireFunction } from '../option-rules.js';
+
 /** A key made from the arguments of the decorated method. Made by {@link byArgs}. */
 export class KeyByArgs {
   constructor(readonly of: (args: unknown[]) => string | string[]) {}
@@ -6,11 +8,13 @@ export class KeyByArgs {
 /**
  * The key of a call, from the method's own arguments: for provider methods, and for handlers whose key depends
  * on what their pipes made of the request.
+ * @throws {InvalidOptionsError}
  * @example
  * @Semaphore({ key: byArgs((dto: CreateReport) => `report:${dto.tenant}`) })
  */
 export function byArgs<Args extends unknown[]>(
   toKey: (...args: Args) => string | string[],
 ): KeyByArgs {
+  checkedAt('byArgs()', () => requireFunction('toKey', toKey));
   return new KeyByArgs((args) => toKey(...(args as Args)));
 }

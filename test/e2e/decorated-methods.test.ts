@@ -576,6 +576,13 @@ describe('a decorated method', () => {
     expect(decorate).toThrow(message);
   });
 
+  it('refuses a key by arguments that is no function', () => {
+    expect(() => byArgs('tenant' as never)).toThrow(InvalidOptionsError);
+    expect(() => byArgs('tenant' as never)).toThrow(
+      /^byArgs\(\): Expected `toKey` to be a function, got "tenant"/u,
+    );
+  });
+
   it('refuses a second key: one of two limits would be lost without a word', () => {
     expect(() => {
       class Twice {
