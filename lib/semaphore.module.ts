@@ -87,9 +87,15 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     if (!Array.isArray(features)) {
       throw new InvalidOptionsError('features', features, 'an array of named semaphores');
     }
+    const names = new Set<string>();
     const providers = features.map((feature): Provider => {
       const { name, ...options } = feature ?? {};
       validateName(name);
+      if (names.has(name)) {
+        const where = 'SemaphoreModule.forFeature';
+        throw new InvalidOptionsError('name', name, 'given once', undefined, where);
+      }
+      names.add(name);
       checkedAt(`SemaphoreModule.forFeature, "${name}"`, () => validateOptions(options));
       return {
         provide: getSemaphoreToken(name),

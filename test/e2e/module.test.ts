@@ -210,6 +210,21 @@ describe('SemaphoreModule.forFeature()', () => {
       /forFeature, "a": Expected `permits` to be a whole number >= 1, got `1\.5`/u,
     );
   });
+
+  it('refuses a name that is given twice: one of two limits would be lost without a word', () => {
+    const twice = [{ name: 'a' }, { name: 'b' }, { name: 'a', permits: 2 }];
+    expect(() => SemaphoreModule.forFeature(twice)).toThrow(InvalidOptionsError);
+    expect(() => SemaphoreModule.forFeature(twice)).toThrow(
+      /forFeature: Expected `name` to be given once, got "a" \(string\)/u,
+    );
+  });
+
+  it('takes a name again in another module', async () => {
+    @Module({ imports: [SemaphoreModule.forFeature([{ name: 'reports' }, { name: 'exports' }])] })
+    class Elsewhere {}
+    const app = await compile(root, ReportsModule, Elsewhere);
+    expect(await app.get(Reports, { strict: false }).reports.tryAcquire()).not.toBeNull();
+  });
 });
 
 describe('without SemaphoreModule', () => {
