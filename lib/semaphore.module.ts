@@ -28,7 +28,7 @@ import { SemaphoreService } from './semaphore.service.js';
 import { SingleFlightService } from './single-flight/single-flight.service.js';
 import { requireIoredis } from './store/redis/redis.connection.js';
 import { describeRedis } from './store/redis/redis.description.js';
-import type { SemaphoreStore } from './store/semaphore-store.js';
+import { SemaphoreStore } from './store/semaphore-store.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
 export interface SemaphoreFeature extends SemaphoreOptions {
@@ -57,12 +57,18 @@ const PROVIDERS: Provider[] = [
   { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
 ];
 
-/** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, to the whole application unless `isGlobal` is false. */
+const STORE: Provider = {
+  provide: SemaphoreStore,
+  useFactory: ({ store }: SemaphoreService) => store,
+  inject: [SemaphoreService],
+};
+
+/** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, and the SemaphoreStore, to the whole application unless `isGlobal` is false. */
 @Module({})
 export class SemaphoreModule extends ConfigurableModuleClass {
   /** @throws {InvalidOptionsError} when the application starts */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
-    return compose(super.forRoot(options));
+    return compose(super.forRoot(options), STORE);
   }
 
   /**
@@ -76,7 +82,10 @@ export class SemaphoreModule extends ConfigurableModuleClass {
       const where = 'SemaphoreModule.forRootAsync';
       throw new InvalidOptionsError('options', options, rule, undefined, where);
     }
-    return compose(super.forRootAsync(options));
+    const { inject = [] } = options;
+    // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
+    const isStoreGiven = inject.some((token) => token === SemaphoreStore);
+    return compose(super.forRootAsync(options), ...(isStoreGiven ? [] : [STORE]));
   }
 
   /**
@@ -107,15 +116,16 @@ export class SemaphoreModule extends ConfigurableModuleClass {
   }
 }
 
-function compose(definition: DynamicModule): DynamicModule {
+function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {
   return {
     ...definition,
-    providers: [...(definition.providers ?? []), ...PROVIDERS],
+    providers: [...(definition.providers ?? []), ...PROVIDERS, ...own],
     exports: [
       SemaphoreService,
       SingleFlightService,
       SemaphoreHealthIndicator,
       MODULE_OPTIONS_TOKEN,
+      ...own,
     ],
   };
 }

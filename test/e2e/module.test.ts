@@ -13,6 +13,7 @@ import {
   type SemaphoreModuleOptions,
   type SemaphoreOptionsFactory,
   SemaphoreService,
+  SemaphoreStore,
 } from 'nestjs-semaphore';
 import { adapters, TestApp } from '../support/nest-app.js';
 
@@ -83,6 +84,20 @@ describe('SemaphoreModule.forRoot()', () => {
     expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
   });
 
+  it('provides the store of the service, also when isGlobal is false', async () => {
+    @Injectable()
+    class Watch {
+      constructor(readonly store: SemaphoreStore) {}
+    }
+    @Module({ imports: [SemaphoreModule.forRoot({ isGlobal: false })], providers: [Watch] })
+    class Importing {}
+    const app = await compile(Importing);
+    expect(app.get(Watch, { strict: false }).store).toBeInstanceOf(MemorySemaphoreStore);
+    expect(app.get(SemaphoreStore, { strict: false })).toBe(
+      app.get(SemaphoreService, { strict: false }).store,
+    );
+  });
+
   it.each<[string, object, RegExp]>([
     ['both stores', { redis: 'redis://localhost', store: new MemorySemaphoreStore() }, /`store`/u],
     ['a prefix', { keyPrefix: '' }, /Expected `keyPrefix` to be a non-empty string.*got "" /u],
@@ -123,6 +138,21 @@ describe('SemaphoreModule.forRootAsync()', () => {
       useFactory: (config: Config) => ({ defaults: { permits: config.permits + 1 } }),
     });
     expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(6);
+  });
+
+  it('takes a store that is injected under the name of the port', async () => {
+    const store = new MemorySemaphoreStore();
+    @Module({
+      providers: [{ provide: SemaphoreStore, useValue: store }],
+      exports: [SemaphoreStore],
+    })
+    class StoreModule {}
+    const root = SemaphoreModule.forRootAsync({
+      imports: [StoreModule],
+      inject: [SemaphoreStore],
+      useFactory: (injected: SemaphoreStore) => ({ store: injected }),
+    });
+    expect((await compile(root)).get(SemaphoreService).store).toBe(store);
   });
 
   it('takes options from useClass', async () => {
