@@ -2,6 +2,7 @@ import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/commo
 import { APP_FILTER } from '@nestjs/core';
 import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
+import { SEMAPHORE_SERVICE } from './nest/semaphore.definition.js';
 import { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
 import { SemaphoreHealthIndicator } from './nest/semaphore.health-indicator.js';
 import { SemaphoreLifecycle } from './nest/semaphore.lifecycle.js';
@@ -52,6 +53,8 @@ const PROVIDERS: Provider[] = [
     useFactory: (semaphores: SemaphoreService) => new SingleFlightService(semaphores),
     inject: [SemaphoreService],
   },
+  // What forFeature asks for: where it is missing, Nest's own message shows what the symbol says.
+  { provide: SEMAPHORE_SERVICE, useExisting: SemaphoreService },
   SemaphoreLifecycle,
   SemaphoreHealthIndicator,
   { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
@@ -109,7 +112,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
       return {
         provide: getSemaphoreToken(name),
         useFactory: (service: SemaphoreService) => new NamedSemaphore(service, name, options),
-        inject: [SemaphoreService],
+        inject: [SEMAPHORE_SERVICE],
       };
     });
     return { module: SemaphoreModule, providers, exports: providers };
@@ -125,6 +128,7 @@ function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {
       SingleFlightService,
       SemaphoreHealthIndicator,
       MODULE_OPTIONS_TOKEN,
+      SEMAPHORE_SERVICE,
       ...own,
     ],
   };

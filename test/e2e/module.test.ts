@@ -1,4 +1,12 @@
-import { Controller, Get, Inject, Injectable, Logger, Module, type Type } from '@nestjs/common';
+import {
+  Controller,
+  Get,
+  Inject,
+  Injectable,
+  Logger,
+  Module,
+  type ModuleMetadata,
+} from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import {
@@ -258,12 +266,13 @@ describe('SemaphoreModule.forFeature()', () => {
 });
 
 describe('without SemaphoreModule', () => {
-  it.each<[string, Type[], Type[]]>([
-    ['a provider', [], [Jobs]],
-    ['a controller', [Handlers], []],
-    ['the guard', [Injecting], [SemaphoreGuard]],
-  ])('%s fails at start-up, and says what to import', async (_what, controllers, providers) => {
-    await expect(Test.createTestingModule({ controllers, providers }).compile()).rejects.toThrow(
+  it.each<[string, ModuleMetadata]>([
+    ['a provider', { providers: [Jobs] }],
+    ['a controller', { controllers: [Handlers] }],
+    ['the guard', { controllers: [Injecting], providers: [SemaphoreGuard] }],
+    ['a named semaphore', { imports: [SemaphoreModule.forFeature([{ name: 'reports' }])] }],
+  ])('%s fails at start-up, and says what to import', async (_what, metadata) => {
+    await expect(Test.createTestingModule(metadata).compile()).rejects.toThrow(
       'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
     );
   });
