@@ -7,6 +7,7 @@ import { isSkipped } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { hasGuardPermit, keepGuardPermit } from './guard-permits.js';
 import { onceSentOrClosed, type ResponseStream, responseOf } from './http-response.js';
+import { requireService } from './injected-service.js';
 import {
   definitionOf,
   keyOf,
@@ -25,7 +26,16 @@ import {
 @Injectable()
 export class SemaphoreGuard implements CanActivate {
   @Inject(SemaphoreService)
-  private readonly [SEMAPHORE_SERVICE]!: SemaphoreService;
+  private readonly [SEMAPHORE_SERVICE]: SemaphoreService | undefined;
+
+  /**
+   * @param semaphores injected by Nest; also into subclasses that leave it out
+   * @throws {InvalidOptionsError} made by hand without it
+   */
+  constructor(@Inject(SEMAPHORE_SERVICE) semaphores?: SemaphoreService) {
+    this[SEMAPHORE_SERVICE] = semaphores;
+    if (new.target === SemaphoreGuard) requireService(semaphores, SemaphoreGuard);
+  }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const definition = definitionOf(context.getHandler());
@@ -55,7 +65,7 @@ export class SemaphoreGuard implements CanActivate {
 
   /** Takes the permit. `options.signal` is aborted when the client disconnects. */
   protected acquire(key: string | string[], options: AcquireOptions): Promise<Permit> {
-    return this[SEMAPHORE_SERVICE].acquire(key, options);
+    return requireService(this[SEMAPHORE_SERVICE], this.constructor).acquire(key, options);
   }
 
   /** No permit could be had: throws what the client gets, or returns for the handler to be skipped. */

@@ -13,6 +13,7 @@ import { acquireFor } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { takeGuardPermit } from './guard-permits.js';
 import { currentCall, HandlerCall } from './handler-call.js';
+import { requireService } from './injected-service.js';
 import {
   definitionOf,
   keyOf,
@@ -28,7 +29,16 @@ import { hasOwnErrorClass, toTransportError } from './transport-error.js';
 @Injectable()
 export class SemaphoreInterceptor implements NestInterceptor {
   @Inject(SemaphoreService)
-  private readonly [SEMAPHORE_SERVICE]!: SemaphoreService;
+  private readonly [SEMAPHORE_SERVICE]: SemaphoreService | undefined;
+
+  /**
+   * @param semaphores injected by Nest; also into subclasses that leave it out
+   * @throws {InvalidOptionsError} made by hand without it
+   */
+  constructor(@Inject(SEMAPHORE_SERVICE) semaphores?: SemaphoreService) {
+    this[SEMAPHORE_SERVICE] = semaphores;
+    if (new.target === SemaphoreInterceptor) requireService(semaphores, SemaphoreInterceptor);
+  }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const definition = definitionOf(context.getHandler());
@@ -52,7 +62,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     next: CallHandler,
     subscriber: Subscriber<unknown>,
   ): void {
-    const service = this[SEMAPHORE_SERVICE];
+    const service = requireService(this[SEMAPHORE_SERVICE], this.constructor);
     const call = new HandlerCall(context, definition, internalsOf(service).openScope(), subscriber);
     if (definition.key instanceof KeyByArgs) return call.proceed(next);
     const admitted = (permit: Permit | undefined): void => {

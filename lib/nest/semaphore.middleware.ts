@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { ScopeSemaphore } from '../core/scope.js';
 import { InvalidOptionsError, isRetriable } from '../semaphore.errors.js';
-import { requireObject } from '../option-rules.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import { resolveOptions, validateKey, validateOptions } from '../resolve-options.js';
 import type { SemaphoreOptions, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -95,6 +95,7 @@ function resolve<Request>(
   service: SemaphoreService,
   options: SemaphoreMiddlewareOptions<Request>,
 ): { acquireOnStart: boolean; semaphoreOf: (request: Request) => ScopeSemaphore } {
+  checkedAt('semaphoreMiddleware()', () => internalsOf(service));
   requireObject(options);
   const { key = 'http', acquireOnStart = true, releaseOnEnd = true, ...given } = options;
   if (typeof key !== 'function') validateKey(key);

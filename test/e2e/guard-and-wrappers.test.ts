@@ -3,6 +3,7 @@ import {
   Controller,
   type ExecutionContext,
   Get,
+  Inject,
   Injectable,
   type NestInterceptor,
   RequestTimeoutException,
@@ -15,11 +16,13 @@ import { Observable, race } from 'rxjs';
 import {
   type AcquireOptions,
   CurrentPermit,
+  InvalidOptionsError,
   type Permit,
   PermitUnavailableError,
   Semaphore,
   SemaphoreGuard,
   SemaphoreInterceptor,
+  SemaphoreService,
 } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
 
@@ -45,6 +48,17 @@ class TenantGuard extends SemaphoreGuard {
     error: PermitUnavailableError,
   ): never {
     throw new RequestTimeoutException(error.reason);
+  }
+}
+
+@Injectable()
+class NamedGuard extends SemaphoreGuard {
+  constructor(@Inject('name') private readonly name: string) {
+    super();
+  }
+
+  protected override getKey(): string {
+    return this.name;
   }
 }
 
@@ -246,5 +260,42 @@ describe.each(adapters)('a guard of the application on $platform', ({ createAdap
     gate.pass();
     expect(await (await first).text()).toBe('done');
     await app.expectFreed('Handlers.held');
+  });
+});
+
+describe('made by hand', () => {
+  it.each([SemaphoreGuard, SemaphoreInterceptor])('%p says that it needs the service', (type) => {
+    expect(() => new type()).toThrow(InvalidOptionsError);
+    expect(() => new type()).toThrow(
+      `Expected \`semaphores\` to be the SemaphoreService: pass the class ${type.name} instead of an instance`,
+    );
+  });
+
+  it.each(adapters)('they work with the service on $platform', async ({ createAdapter }) => {
+    gate = new Gate();
+    gate.pass();
+    const app = await TestApp.start(createAdapter, { controllers: [Handlers] }, {}, (nest) => {
+      const semaphores = nest.get(SemaphoreService);
+      nest.useGlobalGuards(new SemaphoreGuard(semaphores));
+      nest.useGlobalInterceptors(new SemaphoreInterceptor(semaphores));
+    });
+    expect(await (await app.fetch('/held')).text()).toBe('done');
+    await app.expectFreed('Handlers.held');
+    await app.close();
+  });
+
+  it.each(adapters)('a subclass needs none on $platform', async ({ createAdapter }) => {
+    gate = new Gate();
+    gate.pass();
+    const app = await TestApp.start(createAdapter, {
+      controllers: [Handlers],
+      providers: [
+        { provide: APP_GUARD, useClass: NamedGuard },
+        { provide: 'name', useValue: 'named' },
+      ],
+    });
+    expect(await (await app.fetch('/held')).text()).toBe('done');
+    await app.expectFreed('named');
+    await app.close();
   });
 });

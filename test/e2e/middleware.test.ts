@@ -376,6 +376,12 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
 });
 
 describe('the options of semaphoreMiddleware', () => {
+  it('come after a service', () => {
+    expect(() => semaphoreMiddleware(undefined as never)).toThrow(
+      /^semaphoreMiddleware\(\): Expected `semaphores` to be a SemaphoreService.*, got `undefined`/u,
+    );
+  });
+
   it.each<[object, string]>([
     [{ key: '' }, 'key'],
     [{ key: 5 }, 'key'],
