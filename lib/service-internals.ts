@@ -90,7 +90,11 @@ export class ServiceInternals implements ScopeHost {
 export function internalsOf(service: SemaphoreService): ServiceInternals {
   const internals = findInternals(service);
   if (internals !== undefined) return internals;
-  throw new InvalidOptionsError('semaphores', service, 'a SemaphoreService');
+  throw new InvalidOptionsError(
+    'semaphores',
+    service,
+    'a SemaphoreService: in tests, override the provider with a real one, such as `new SemaphoreService()`, which lives in memory',
+  );
 }
 
 /** Undefined for what is not one of ours, but a mock for example. */

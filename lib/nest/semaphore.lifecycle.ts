@@ -4,20 +4,26 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { SemaphoreService } from '../semaphore.service.js';
+import { findInternals } from '../service-internals.js';
 
 /**
  * Shuts the service down in Nest's order: first nobody gets a permit any more and waiters are told, so that their
- * requests end; then Nest lets the requests that hold one finish; the connections are closed last.
+ * requests end; then Nest lets the requests that hold one finish; the connections are closed last. What a test put in the
+ * service's place has nothing to shut down.
  */
 @Injectable()
 export class SemaphoreLifecycle implements BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(private readonly semaphores: SemaphoreService) {}
 
   beforeApplicationShutdown(): void {
-    this.semaphores.beginClose();
+    if (this.isOurs) this.semaphores.beginClose();
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.semaphores.close();
+    if (this.isOurs) await this.semaphores.close();
+  }
+
+  private get isOurs(): boolean {
+    return findInternals(this.semaphores) !== undefined;
   }
 }

@@ -16,6 +16,7 @@ import {
   MemorySemaphoreStore,
   NamedSemaphore,
   Semaphore,
+  SemaphoreClosedError,
   SemaphoreGuard,
   SemaphoreModule,
   type SemaphoreModuleOptions,
@@ -275,6 +276,37 @@ describe('without SemaphoreModule', () => {
     await expect(Test.createTestingModule(metadata).compile()).rejects.toThrow(
       'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
     );
+  });
+});
+
+describe('SemaphoreService, overridden in a test', () => {
+  async function compileWith(service: object): Promise<TestingModule> {
+    const testing = await Test.createTestingModule({
+      imports: [SemaphoreModule.forRoot({ redis: 'redis://nowhere.invalid' }), JobsModule],
+    })
+      .overrideProvider(SemaphoreService)
+      .useValue(service)
+      .compile();
+    modules.push(testing);
+    return testing.init();
+  }
+
+  it('serves decorated methods, and is closed', async () => {
+    const semaphores = new SemaphoreService({ log: 'none' });
+    const app = await compileWith(semaphores);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+    await app.close();
+    await expect(semaphores.acquire('k')).rejects.toThrow(SemaphoreClosedError);
+  });
+
+  it('says what it should be when it is none', async () => {
+    const error = jest.spyOn(Logger, 'error').mockImplementation(() => undefined);
+    const app = await compileWith({ acquire: () => undefined });
+    await expect(app.get(Jobs, { strict: false }).run()).rejects.toThrow(
+      /a SemaphoreService: in tests, override the provider with a real one, such as `new SemaphoreService\(\)`/u,
+    );
+    await app.close();
+    expect(error).not.toHaveBeenCalled();
   });
 });
 
