@@ -74,18 +74,19 @@ export class PermitLostError extends SemaphoreError {
   }
 }
 
-/** The caller's own signal ended the wait. `cause` is the signal's reason. Nothing is held. */
+/** Why this library gave up a wait that nobody had passed a `signal` for. */
+export class WaitEnded extends Error {}
+
+/**
+ * The caller's own signal ended the wait: `cause` is the signal's reason. Or its scope, or the request that it belonged to, was
+ * over: `cause` says so. Nothing is held.
+ */
 export class AcquireAbortedError extends SemaphoreError {
   readonly code = 'SEMAPHORE_ABORTED';
 
   constructor(key: string, cause: unknown) {
-    super(
-      `Waiting for semaphore "${key}" was given up: the caller's \`signal\` was aborted.`,
-      key,
-      {
-        cause,
-      },
-    );
+    const why = cause instanceof WaitEnded ? cause.message : "The caller's `signal` was aborted.";
+    super(`Waiting for semaphore "${key}" was given up. ${why}`, key, { cause });
   }
 }
 

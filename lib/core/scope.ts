@@ -1,4 +1,4 @@
-import { AcquireAbortedError, ScopeError } from '../semaphore.errors.js';
+import { AcquireAbortedError, ScopeError, WaitEnded } from '../semaphore.errors.js';
 import { overlay, type ResolvedOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import { BorrowedPermit } from './borrowed-permit.js';
@@ -23,7 +23,7 @@ export interface ScopeSemaphore {
 }
 
 // Made once: an error of its own for each scope would cost more than the rest of it.
-const ENDED = new Error('The scope ended: its task, or the request, was over.');
+const ENDED = new WaitEnded('The scope ended: its task, or the request, was over.');
 
 /** Work that takes a permit of a key once, however often it asks for it, and gives all of them back when it is over. */
 export class Scope {

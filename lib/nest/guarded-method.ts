@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs';
 import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
+import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { acquireFor, admit } from './admit.js';
@@ -11,7 +12,7 @@ import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.
 import { isOngoing, whenOver } from './when-over.js';
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
-const UNSUBSCRIBED = new Error('Nobody reads the result any more.');
+const UNSUBSCRIBED = new WaitEnded('Nobody reads the result any more.');
 
 const INJECTION = {
   property: SEMAPHORE_SERVICE,

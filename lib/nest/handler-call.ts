@@ -4,6 +4,7 @@ import type { Subscriber } from 'rxjs';
 import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
+import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import { connectionOf, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
@@ -13,8 +14,8 @@ import { isBody, isThenable, whenOver } from './when-over.js';
 const calls = new AsyncLocalStorage<HandlerCall>();
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
-const DISCONNECTED = new Error('The client disconnected while its request waited.');
-const UNREAD = new Error('Nobody waits for the result any more.');
+const DISCONNECTED = new WaitEnded('The client disconnected while its request waited.');
+const UNREAD = new WaitEnded('Nobody waits for the result any more.');
 
 /** The handler call in whose async context this runs. */
 export function currentCall(): HandlerCall | undefined {

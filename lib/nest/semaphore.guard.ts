@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import type { Permit } from '../core/permit.js';
-import { InvalidOptionsError, PermitUnavailableError } from '../semaphore.errors.js';
+import { InvalidOptionsError, PermitUnavailableError, WaitEnded } from '../semaphore.errors.js';
 import type { AcquireOptions, SemaphoreOptions } from '../semaphore.options.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { isSkipped } from './admit.js';
@@ -82,7 +82,7 @@ export class SemaphoreGuard implements CanActivate {
   ): Promise<Permit | undefined> {
     const disconnected = new AbortController();
     const stopWatching = onceSentOrClosed(response, () => {
-      disconnected.abort(new Error('The client disconnected while its request waited.'));
+      disconnected.abort(new WaitEnded('The client disconnected while its request waited.'));
     });
     try {
       const options = await this.getOptions(context);
