@@ -57,7 +57,8 @@ const PROVIDERS: Provider[] = [
   { provide: SEMAPHORE_SERVICE, useExisting: SemaphoreService },
   SemaphoreLifecycle,
   SemaphoreHealthIndicator,
-  { provide: APP_FILTER, useClass: SemaphoreExceptionFilter },
+  SemaphoreExceptionFilter,
+  { provide: APP_FILTER, useExisting: SemaphoreExceptionFilter },
 ];
 
 const STORE: Provider = {
@@ -127,6 +128,7 @@ function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {
       SemaphoreService,
       SingleFlightService,
       SemaphoreHealthIndicator,
+      SemaphoreExceptionFilter,
       MODULE_OPTIONS_TOKEN,
       SEMAPHORE_SERVICE,
       ...own,

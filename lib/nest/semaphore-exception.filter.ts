@@ -12,7 +12,8 @@ import { toTransportError, transportPayload } from './transport-error.js';
  * Tells clients that no permit could be had, in the way of their transport: HTTP 429 or 503 with `Retry-After`, a
  * GraphQL error with `extensions.code`, the 'exception' event of WebSockets, an RpcException.
  *
- * SemaphoreModule registers it for the application. Nest has no global filters for gateways: gateways whose
+ * SemaphoreModule registers it for the application. Filters for everything that come before it get the error first, unless
+ * it is bound again after them. Nest has no global filters for gateways: gateways whose
  * undecorated handlers call services with semaphores bind it with `@UseFilters(SemaphoreExceptionFilter)`.
  */
 @Catch(...RETRIABLE_ERRORS)

@@ -7,15 +7,20 @@ import {
   HttpException,
   type INestApplication,
   Injectable,
+  Module,
+  Sse,
+  type Type,
   UseFilters,
   UseGuards,
 } from '@nestjs/common';
 import { APP_FILTER, HttpAdapterHost } from '@nestjs/core';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { type Observable, of } from 'rxjs';
 import {
   PermitUnavailableError,
   Semaphore,
   SemaphoreClosedError,
+  SemaphoreExceptionFilter,
   SemaphoreGuard,
   type SemaphoreModuleOptions,
   SemaphoreService,
@@ -77,6 +82,19 @@ class Desk {
     return 'never';
   }
 
+  @Semaphore({ key: 'desk', waitMs: 20 })
+  @Sse('events')
+  events(): Observable<{ data: string }> {
+    return of({ data: 'never' });
+  }
+
+  @UseGuards(SemaphoreGuard)
+  @Semaphore({ key: 'desk', waitMs: 20 })
+  @Sse('guarded-events')
+  guardedEvents(): Observable<{ data: string }> {
+    return of({ data: 'never' });
+  }
+
   @Get('service')
   service(): Promise<string> {
     return this.reports.create();
@@ -129,9 +147,11 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     options?: SemaphoreModuleOptions,
     configure?: (app: INestApplication) => unknown,
     providers: object[] = [],
+    imports: Type[] = [],
   ): Promise<void> {
     gate = new Gate();
     const metadata = {
+      imports,
       controllers: [Desk, OwnFilter],
       providers: [Reports, ...(providers as [])],
     };
@@ -170,6 +190,18 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     const seconds = Math.ceil(Number(body['retryAfterMs']) / 1000);
     expect(seconds).toBeGreaterThanOrEqual(1);
     expect(response.headers.get('retry-after')).toBe(String(seconds));
+  });
+
+  it('comes too late for the status of a stream of events, unless a guard asks for the permit', async () => {
+    await start();
+    await hold();
+    const streamed = await app.fetch('/events');
+    expect(streamed.status).toBe(200);
+    expect(await streamed.text()).toMatch(/^event: error$/mu);
+    const refused = await app.fetch('/guarded-events');
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get('retry-after')).toBe('1');
+    expect(await refused.json()).toMatchObject({ code: 'SEMAPHORE_TIMEOUT' });
   });
 
   it('maps an error that a service threw', async () => {
@@ -223,6 +255,29 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
   it('comes before a filter for everything that the application provides', async () => {
     await start({}, undefined, [{ provide: APP_FILTER, useClass: AnswersTeapot }]);
     expect((await app.fetch('/closed')).status).toBe(503);
+    expect((await app.fetch('/fault')).status).toBe(418);
+  });
+
+  it('comes before global filters that are set by hand, when it is set after them', async () => {
+    await start({}, (nest) => {
+      const everything = new AnswersTeapot(nest.get(HttpAdapterHost));
+      nest.useGlobalFilters(everything, nest.get(SemaphoreExceptionFilter));
+    });
+    expect((await app.fetch('/closed')).status).toBe(503);
+    expect((await app.fetch('/fault')).status).toBe(418);
+  });
+
+  it('comes before a filter of another module, when it is provided again after it', async () => {
+    @Module({
+      providers: [
+        { provide: APP_FILTER, useClass: AnswersTeapot },
+        { provide: APP_FILTER, useExisting: SemaphoreExceptionFilter },
+      ],
+    })
+    class Common {}
+    await start({}, undefined, [], [Common]);
+    const refused = await app.fetch('/closed');
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
     expect((await app.fetch('/fault')).status).toBe(418);
   });
 
