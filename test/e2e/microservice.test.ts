@@ -146,10 +146,20 @@ describe.each([
     await app.expectFreed('Reports.event');
   });
 
-  if (inheritAppConfig) {
-    it('maps an error that a service threw', async () => {
-      await using _permit = await app.semaphores.acquire('service');
-      await expect(send('service')).rejects.toMatchObject({ code: 'SEMAPHORE_BUSY' });
-    });
-  }
+  it('maps an error that a service threw, with the configuration of the application', async () => {
+    const answer = inheritAppConfig
+      ? { code: 'SEMAPHORE_BUSY' }
+      : { message: 'Internal server error' };
+    await using _permit = await app.semaphores.acquire('service');
+    await expect(send('service')).rejects.toMatchObject(answer);
+  });
+
+  it('stays in the queue when the client disconnects: Nest does not tell', async () => {
+    await using held = await app.semaphores.acquire('Reports.value');
+    client.send('value', '').subscribe({ error: () => undefined });
+    await app.happened('waiting', 'Reports.value');
+    await client.close();
+    await held.release();
+    await app.happened('acquired', 'Reports.value', 2);
+  });
 });
