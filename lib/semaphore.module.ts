@@ -1,5 +1,6 @@
 import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
+import 'reflect-metadata';
 import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
 import { SEMAPHORE_SERVICE } from './nest/semaphore.definition.js';
@@ -86,9 +87,8 @@ export class SemaphoreModule extends ConfigurableModuleClass {
       const where = 'SemaphoreModule.forRootAsync';
       throw new InvalidOptionsError('options', options, rule, undefined, where);
     }
-    const { inject = [] } = options;
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
-    const isStoreGiven = inject.some((token) => token === SemaphoreStore);
+    const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
     return compose(super.forRootAsync(options), ...(isStoreGiven ? [] : [STORE]));
   }
 
@@ -118,6 +118,15 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     });
     return { module: SemaphoreModule, providers, exports: providers };
   }
+}
+
+/** What Nest looks for in this module first, to make the options. */
+function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): unknown[] {
+  const ofClass: unknown = useClass && Reflect.getMetadata('design:paramtypes', useClass);
+  const ofFactory = inject.map((token) =>
+    typeof token === 'object' && 'token' in token ? token.token : token,
+  );
+  return [...ofFactory, ...(Array.isArray(ofClass) ? (ofClass as unknown[]) : [])];
 }
 
 function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {

@@ -149,19 +149,35 @@ describe('SemaphoreModule.forRootAsync()', () => {
     expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(6);
   });
 
-  it('takes a store that is injected under the name of the port', async () => {
-    const store = new MemorySemaphoreStore();
+  const given = new MemorySemaphoreStore();
+
+  @Injectable()
+  class StoreConfig implements SemaphoreOptionsFactory {
+    constructor(private readonly store: SemaphoreStore) {}
+
+    createSemaphoreOptions(): SemaphoreModuleOptions {
+      return { store: this.store };
+    }
+  }
+
+  it.each<[string, Parameters<typeof SemaphoreModule.forRootAsync>[0]]>([
+    ['inject', { inject: [SemaphoreStore], useFactory: (store: SemaphoreStore) => ({ store }) }],
+    [
+      'inject, as an option',
+      {
+        inject: [{ token: SemaphoreStore, optional: true }],
+        useFactory: (store: SemaphoreStore) => ({ store }),
+      },
+    ],
+    ['useClass', { useClass: StoreConfig }],
+  ])("takes the application's own SemaphoreStore by %s", async (_how, options) => {
     @Module({
-      providers: [{ provide: SemaphoreStore, useValue: store }],
+      providers: [{ provide: SemaphoreStore, useValue: given }],
       exports: [SemaphoreStore],
     })
     class StoreModule {}
-    const root = SemaphoreModule.forRootAsync({
-      imports: [StoreModule],
-      inject: [SemaphoreStore],
-      useFactory: (injected: SemaphoreStore) => ({ store: injected }),
-    });
-    expect((await compile(root)).get(SemaphoreService).store).toBe(store);
+    const root = SemaphoreModule.forRootAsync({ imports: [StoreModule], ...options });
+    expect((await compile(root)).get(SemaphoreService).store).toBe(given);
   });
 
   it('takes options from useClass', async () => {
