@@ -7,7 +7,7 @@ export class KeyByArgs {
 
 /**
  * The key of a call, from the method's own arguments: for provider methods, and for handlers whose key depends
- * on what their pipes made of the request.
+ * on what their pipes made of the request. TypeScript does not compare the function's parameters with those of the method.
  * @throws {InvalidOptionsError}
  * @example
  * @Semaphore({ key: byArgs((dto: CreateReport) => `report:${dto.tenant}`) })
