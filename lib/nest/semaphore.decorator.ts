@@ -29,7 +29,7 @@ import { SemaphoreInterceptor } from './semaphore.interceptor.js';
  * options of a handler's own decorator come before those of its class.
  *
  * A decorated provider method returns a promise. One whose declared return type is Observable, and an async
- * generator, return what they did, and acquire when they are read.
+ * generator, return what they did, and acquire when they are read. A generator is refused.
  *
  * @throws {InvalidOptionsError} at decoration time
  * @example
