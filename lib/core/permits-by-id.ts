@@ -7,6 +7,7 @@ import {
 } from '../semaphore.errors.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
+import type { FlightLook } from '../store/single-flight-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
@@ -44,9 +45,15 @@ export class PermitsById {
    * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
    *   Not to be called twice at the same time with one id
    * @param options of {@link resolve}
+   * @param isShared other processes may ask under the id at the same time: `again` is exact then, see {@link answered}
    * @throws as `SemaphoreService.acquire()`
    */
-  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
+  async acquire(
+    key: string,
+    id: string,
+    options: ResolvedOptions,
+    isShared = false,
+  ): Promise<UnkeptGrant> {
     validateKey(key);
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
@@ -59,9 +66,17 @@ export class PermitsById {
     const known = earlier?.fencingToken;
     // The same permit, if it is still held: what is measured of it begins again.
     earlier?.waiter.probe?.ended('released');
-    return new Promise((resolve, reject) =>
-      this.parts.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
-    );
+    // Nothing comes between a look and the acquire after it.
+    const look = isShared
+      ? this.parts.session.flights?.look(key).catch(() => undefined)
+      : undefined;
+    let waiter: UnkeptWaiter | undefined;
+    const grant = await new Promise<UnkeptGrant>((resolve, reject) => {
+      waiter = new UnkeptWaiter(id, key, options, since, known, resolve, reject);
+      this.parts.begin(waiter);
+    });
+    if (grant.again || waiter?.hasQueued === true) return grant;
+    return { ...grant, again: wasHeldBefore(grant, await look) };
   }
 
   /**
@@ -71,6 +86,15 @@ export class PermitsById {
   async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
     const limits = { permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs };
     await this.acquire(key, id, { ...this.resolve(limits), label: text });
+  }
+
+  /**
+   * Settles when the store has answered what it was asked under the id, or will not be: who gives up before, takes back
+   * what another process may have been granted under it.
+   */
+  answered(id: string): Promise<void> | undefined {
+    const entry = this.parts.entries.get(id);
+    return entry instanceof UnkeptWaiter && entry.state === 'asking' ? entry.told : undefined;
   }
 
   /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
@@ -125,8 +149,8 @@ export class PermitsById {
     const permit = new UnkeptPermit(waiter, grant, now, forgetAt(grant.deadline, now));
     this.parts.entries.set(permit.id, permit);
     this.parts.alarm.expect(permit);
-    const { fencingToken, expiresAt } = grant;
-    waiter.handOver({ fencingToken, expiresAt, again });
+    const { fencingToken, acquiredAt, expiresAt, permits } = grant;
+    waiter.handOver({ fencingToken, acquiredAt, expiresAt, permits, again });
     return permit;
   }
 
@@ -181,6 +205,17 @@ export class PermitsById {
 /** Without what only a holder in this process could do. */
 function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
+}
+
+/**
+ * Whether the permit was held when the store was looked at, just before it was asked for: through another process, which
+ * began at about the same time. Of a semaphore with several permits it cannot be told within the same millisecond.
+ */
+function wasHeldBefore(
+  { acquiredAt, permits }: UnkeptGrant,
+  look: FlightLook | undefined,
+): boolean {
+  return look !== undefined && look.isLed && (acquiredAt < look.at || permits === 1);
 }
 
 function forgetAt(deadline: number, now: number): number {

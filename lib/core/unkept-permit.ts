@@ -4,13 +4,22 @@ import type { Timed } from './alarm.js';
 import { Waiter } from './waiter.js';
 
 /** What becomes of an acquisition whose permit is not kept. */
-export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt'> {
+export interface UnkeptGrant extends Pick<
+  Grant,
+  'fencingToken' | 'acquiredAt' | 'expiresAt' | 'permits'
+> {
   /** The id held it before it was asked for now. */
   again: boolean;
 }
 
 /** Waits for a permit that is somebody else's as soon as it is granted. */
 export class UnkeptWaiter extends Waiter {
+  /** Settles when the store has said first what becomes of it, or cannot be asked. */
+  readonly told: Promise<void>;
+  /** It had to wait. */
+  hasQueued = false;
+  private tell: () => void = () => undefined;
+
   constructor(
     id: string,
     key: string,
@@ -22,6 +31,20 @@ export class UnkeptWaiter extends Waiter {
     reject: (error: Error) => void,
   ) {
     super(id, key, options, since, () => undefined, reject);
+    this.told = new Promise((resolve) => {
+      this.tell = resolve;
+    });
+  }
+
+  override enqueue(state: 'waiting' | 'local'): void {
+    super.enqueue(state);
+    this.hasQueued = true;
+    this.tell();
+  }
+
+  override end(): void {
+    super.end();
+    this.tell();
   }
 }
 

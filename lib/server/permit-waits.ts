@@ -11,6 +11,8 @@ export interface WaitWish {
   key: string;
   id: string;
   options: ResolvedOptions;
+  /** It may be asked for at other servers too. */
+  isShared: boolean;
 }
 
 /** One acquisition, and the requests that wait for its answer. */
@@ -28,8 +30,8 @@ class Wait {
     readonly wish: WaitWish,
     permits: PermitsById,
   ) {
-    const { key, id, options } = wish;
-    this.granted = permits.acquire(key, id, options);
+    const { key, id, options, isShared } = wish;
+    this.granted = permits.acquire(key, id, options, isShared);
   }
 }
 
@@ -71,7 +73,9 @@ export class PermitWaits {
     wait.attached++;
     let isPostponed = false;
     let isAbandoned = false;
+    let isGone = false;
     response.once('close', () => {
+      isGone = true;
       wait.attached--;
       if (isSent(response) && !isPostponed && !isAbandoned) wait.isDelivered = true;
       const isLast = wait.attached === 0;
@@ -80,13 +84,13 @@ export class PermitWaits {
         return;
       }
       leave();
-      if (isLast) this.end(wait);
+      if (isLast) this.leave(wait);
     });
     return {
       granted: wait.granted,
       answer: () => {
-        const isFirst = !wait.isAnswered;
-        wait.isAnswered = true;
+        const isFirst = !isGone && !wait.isAnswered;
+        wait.isAnswered ||= !isGone;
         return isFirst;
       },
       postpone: () => {
@@ -117,6 +121,17 @@ export class PermitWaits {
     wait.leave = leave;
     wait.graceTimer = setTimeout(() => this.end(wait), this.graceMs);
     wait.graceTimer.unref();
+  }
+
+  /** Nobody waits for it any more. What the store does for it now may be another server's already. */
+  private leave(wait: Wait): void {
+    const answered = wait.wish.isShared ? this.permits.answered(wait.wish.id) : undefined;
+    if (answered === undefined) this.end(wait);
+    else {
+      void answered.then(() => {
+        if (wait.attached === 0) this.end(wait);
+      });
+    }
   }
 
   private end(wait: Wait): void {

@@ -61,9 +61,8 @@ export function permitRoutes({
       const session = sessionId === undefined ? undefined : sessions.find(sessionId, access);
       const options = resolve(body, session);
       const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
-      const attendance = waits.attend({ key, id, options }, response, () =>
-        openWaits.enter(access.name),
-      );
+      const wish = { key, id, options, isShared: requestId !== undefined };
+      const attendance = waits.attend(wish, response, () => openWaits.enter(access.name));
       const stopListening = session?.onEnd(() => attendance.abandon());
       try {
         const grant = await (postponeMs === Infinity

@@ -57,6 +57,59 @@ test('who gives up at one of two servers takes nothing from the other', async ()
   }
 });
 
+/** Asks although the store does not answer, and hangs up when that has been sent to it. */
+async function askAndLeave(server: LockServer, key: string): Promise<void> {
+  const controller = new AbortController();
+  const arrived = once(server.http, 'request');
+  const call = server.acquire(key, WISH, { signal: controller.signal });
+  const [, response] = (await arrived) as [unknown, ServerResponse];
+  await sleep(50);
+  const isClosed = once(response, 'close');
+  controller.abort();
+  await expect(call).rejects.toThrow();
+  await isClosed;
+}
+
+test.each(['before', 'after'])(
+  'what a server answers stays, though another, asked %s it, has nobody to answer any more',
+  async (order) => {
+    await using paused = await startRedis();
+    await using services = new Semaphores({ redis: paused.url });
+    const [one, two] = [services.open(), services.open()];
+    await using first = await LockServer.start(one);
+    await using second = await LockServer.start(two);
+    await Promise.all([first.acquire('one'), second.acquire('two')]);
+    const granted = [nextEvent(one, 'acquired'), nextEvent(two, 'acquired')];
+    paused.pause();
+    if (order === 'before') await askAndLeave(first, 'k');
+    const arrived = once(second.http, 'request');
+    const call = second.acquire('k', WISH);
+    await arrived;
+    await sleep(50);
+    if (order === 'after') await askAndLeave(first, 'k');
+    paused.resume();
+    const { body } = await call;
+    await Promise.all(granted);
+    // What the first one does to it would be on its way.
+    await one.inspect('k');
+    expect((await two.inspect('k')).holders).toMatchObject([{ id: body['id'] }]);
+  },
+);
+
+test('a permit of a requestId that nobody waits for any more is released at once', async () => {
+  await using paused = await startRedis();
+  await using services = new Semaphores({ redis: paused.url });
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  await server.acquire('connected');
+  const isReleased = nextEvent(semaphores, 'released');
+  paused.pause();
+  await askAndLeave(server, 'k');
+  paused.resume();
+  await isReleased;
+  expect((await semaphores.inspect('k')).held).toBe(0);
+});
+
 test('a caller that gave up its call of /lock gets the locks when it asks again', async () => {
   await using paused = await startRedis();
   await using services = new Semaphores({ redis: paused.url });
@@ -90,18 +143,7 @@ test('a requestId that was given up twice while the store was slow can be asked 
   await using server = await LockServer.start(semaphores);
   await server.acquire('connected');
   paused.pause();
-  for (let i = 0; i < 2; i++) {
-    const controller = new AbortController();
-    const arrived = once(server.http, 'request');
-    const call = server.acquire('k', WISH, { signal: controller.signal });
-    const [, response] = (await arrived) as [unknown, ServerResponse];
-    // What it asks of the store is on its way.
-    await sleep(50);
-    const isClosed = once(response, 'close');
-    controller.abort();
-    await expect(call).rejects.toThrow();
-    await isClosed;
-  }
+  for (let i = 0; i < 2; i++) await askAndLeave(server, 'k');
   const last = server.acquire('k', WISH);
   await sleep(50);
   paused.resume();
