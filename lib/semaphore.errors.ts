@@ -51,8 +51,8 @@ export type LostReason = 'expired' | 'forced';
 
 const WHY_LOST: Record<LostReason | 'released', string> = {
   expired:
-    'is not held any more: its lease ended before it was renewed, or the store ' +
-    'lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
+    'is not held any more: its lease ended before it was renewed, or the store was ' +
+    'out of reach for too long or lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
     'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
   forced: 'was released by force. Stop the work that it protects.',
   released:

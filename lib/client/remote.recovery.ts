@@ -46,7 +46,7 @@ export class RemoteRecovery {
 
   private async confirm(call: Renewal, answer: Promise<Answer<WireLease | null>>): Promise<void> {
     const lease = this.permits.renewed(call, await answer);
-    if (lease === null) this.client.revoked(call.key, call.id);
+    if (lease === null) this.client.revoked(call.key, call.id, 'expired');
   }
 
   private async askAgain(

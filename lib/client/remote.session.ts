@@ -227,6 +227,6 @@ export class RemoteSession implements StoreSession {
 
   /** The server may give everything to others by now. */
   private distrust(): void {
-    for (const { key, id } of this.permits.distrust()) this.client.revoked(key, id);
+    for (const { key, id } of this.permits.distrust()) this.client.revoked(key, id, 'expired');
   }
 }

@@ -2,6 +2,7 @@ import type { OptionsMemo } from '../options-memo.js';
 import { type ResolvedOptions, validateKey, validateLease } from '../resolve-options.js';
 import {
   AcquireAbortedError,
+  type LostReason,
   SemaphoreClosedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
@@ -159,7 +160,7 @@ export class PermitsById {
     if (now >= permit.wakeAt) this.reportReleased(permit.id, 'expired');
   }
 
-  lose(permit: UnkeptPermit, reason: 'expired' | 'forced'): void {
+  lose(permit: UnkeptPermit, reason: LostReason): void {
     this.forget(permit);
     permit.waiter.probe?.ended(reason);
     this.parts.reporter.lost(permit, reason);

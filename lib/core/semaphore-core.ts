@@ -1,5 +1,5 @@
 import { ChurningMap } from '../churning-map.js';
-import { PermitLostError } from '../semaphore.errors.js';
+import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { OptionsMemo } from '../options-memo.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
@@ -112,12 +112,12 @@ export class SemaphoreCore implements StoreClient {
     this.acquisitions.failed(key, id, error);
   }
 
-  revoked(key: string, id: string): void {
+  revoked(key: string, id: string, reason: LostReason = 'forced'): void {
     const entry = this.entries.get(id);
-    if (entry instanceof HeldPermit) this.keeper.lose(entry, 'forced');
-    else if (entry instanceof UnkeptPermit) this.permitsById.lose(entry, 'forced');
+    if (entry instanceof HeldPermit) this.keeper.lose(entry, reason);
+    else if (entry instanceof UnkeptPermit) this.permitsById.lose(entry, reason);
     else if (entry) {
-      this.acquisitions.giveUp(entry, 'aborted', new PermitLostError(key, id, 'forced'));
+      this.acquisitions.giveUp(entry, 'aborted', new PermitLostError(key, id, reason));
     } else this.passes.forget(key, id);
   }
 

@@ -1,3 +1,4 @@
+import type { LostReason } from '../semaphore.errors.js';
 import { type Clock, systemClock } from './clock.js';
 import type { SingleFlightStore } from './single-flight-store.js';
 
@@ -110,8 +111,11 @@ export interface StoreClient {
   /** A waiter cannot be granted. Its id must be cancelled, because its fate is unknown. */
   failed(key: string, id: string, error: Error): void;
 
-  /** A permit was released by force, or a waiter was dropped by force. */
-  revoked(key: string, id: string): void;
+  /**
+   * A permit was released by force, or a waiter was dropped by force.
+   * @param reason 'expired': the store cannot keep the permit, or may have given it to another. @default 'forced'
+   */
+  revoked(key: string, id: string, reason?: LostReason): void;
 
   /** An operation of this process changed a key's limit. */
   permitsChanged(change: PermitsChange): void;

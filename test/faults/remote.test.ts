@@ -184,6 +184,7 @@ describe('a client whose server fails', () => {
       next.then(() => signal.aborted),
     ]);
     expect(isLostFirst).toBe(true);
+    expect(signal.reason).toMatchObject({ reason: 'expired' });
     await (await next).release();
   });
 
