@@ -3,6 +3,7 @@ import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js'
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
+import type { HolderSnapshot } from '../store/semaphore-store.js';
 import { lockPrefixOf, newLockId } from './permit-ids.js';
 
 export interface LockToken {
@@ -13,8 +14,11 @@ export interface LockToken {
 
 /** Shorter leases may end on the way to the store and back. */
 const SHORT_MS = 1000;
-/** The least lease of what is locked until all of it is: then all get the wanted one. */
+/** The lease of what is locked until all of it is, at least, and more for many keys: then all get the wanted one. */
 const TAKING_MS = 5000;
+const TAKING_MS_A_KEY = 250;
+/** How often a call begins anew that the same uid's call at another server got in the way of. */
+const MAX_TRIES = 5;
 
 interface HeldLock extends LockToken {
   id: string;
@@ -55,7 +59,7 @@ export class Locks {
   ): Promise<Locked | LockRefusal | undefined> {
     return this.inTurn(JSON.stringify([name, uid]), async () => {
       if (isGone()) return undefined;
-      const locked = await this.take(name, uid, keys, leaseMs);
+      const locked = await this.tryToTake(name, uid, keys, leaseMs);
       await hangUpsRead();
       if (!isGone()) return locked;
       // Within the turn: the same caller, who asks again, is not to find what is taken back.
@@ -83,6 +87,19 @@ export class Locks {
     return snapshots.some(({ held }) => held > 0);
   }
 
+  /** What another server's call of the same uid takes back is lost, but free. */
+  private async tryToTake(
+    name: string,
+    uid: string,
+    keys: readonly string[],
+    leaseMs: number,
+  ): Promise<Locked | LockRefusal> {
+    for (let tries = 1; ; tries++) {
+      const locked = await this.take(name, uid, keys, leaseMs);
+      if (locked !== 'lost' || tries === MAX_TRIES) return locked;
+    }
+  }
+
   /** In an order that all share: of those who want the same keys one gets all. */
   private async take(
     name: string,
@@ -93,7 +110,7 @@ export class Locks {
     const { permitsById } = internalsOf(this.semaphores);
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
     const isAtOnce = keys.length === 1 && leaseMs >= SHORT_MS;
-    const takingMs = isAtOnce ? leaseMs : Math.max(leaseMs, TAKING_MS);
+    const takingMs = isAtOnce ? leaseMs : Math.max(TAKING_MS, keys.length * TAKING_MS_A_KEY);
     const options = permitsById.resolve({ ...limits, leaseMs: takingMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
     const undo = (): void => {
@@ -127,23 +144,28 @@ export class Locks {
       const { fencingToken } = await permitsById.acquire(key, id, options);
       return { key, id, version: fencingToken, isNew: true };
     } catch (error) {
-      const own =
-        error instanceof PermitUnavailableError ? await this.find(key, prefix) : undefined;
+      if (!(error instanceof PermitUnavailableError)) throw error;
+      const holders = await this.holdersOf(key);
+      const own = ownOf(holders, key, prefix);
+      // It is free again.
+      if (holders.length === 0) throw new PermitLostError(key, id, 'expired');
       if (own === undefined) throw error;
       // Asked for again, so that no server takes it back whose answer reached nobody.
       const { fencingToken } = await permitsById.acquire(key, own.id, options);
       if (fencingToken === own.version) return own;
       // It ended just now: what was granted is another version.
       permitsById.takeBack(key, own.id);
-      throw error;
+      throw new PermitLostError(key, own.id, 'expired');
     }
   }
 
   /** What the uid holds of the key already. */
   private async find(key: string, prefix: string): Promise<HeldLock | undefined> {
-    const { holders } = await this.semaphores.inspect(key);
-    const own = holders.find(({ id }) => id.startsWith(prefix));
-    return own && { key, id: own.id, version: own.fencingToken, isNew: false };
+    return ownOf(await this.holdersOf(key), key, prefix);
+  }
+
+  private async holdersOf(key: string): Promise<readonly HolderSnapshot[]> {
+    return (await this.semaphores.inspect(key)).holders;
   }
 
   /** All leases begin with the last lock. @returns false when one was lost meanwhile */
@@ -164,4 +186,13 @@ export class Locks {
       if (this.turns.get(caller) === turn) this.turns.delete(caller);
     }
   }
+}
+
+function ownOf(
+  holders: readonly HolderSnapshot[],
+  key: string,
+  prefix: string,
+): HeldLock | undefined {
+  const own = holders.find(({ id }) => id.startsWith(prefix));
+  return own && { key, id: own.id, version: own.fencingToken, isNew: false };
 }

@@ -136,6 +136,27 @@ test('a caller that gave up its call of /lock gets the locks when it asks again'
   }
 });
 
+test('a uid that gives up at one of two servers gets all its locks at the other', async () => {
+  await using services = new Semaphores({ redis: redis.url });
+  await using first = await LockServer.start(services.open());
+  await using second = await LockServer.start(services.open());
+  for (let round = 0; round < 24; round++) {
+    const keys = ['a', 'b', 'c'].map((name) => `${name}${round}`);
+    const wish = { uid: 'u', keys, exp: 60_000 };
+    const controller = new AbortController();
+    const call = first.call('POST', '/lock', wish, { signal: controller.signal });
+    const outcome = Promise.allSettled([call]);
+    await sleep(round % 4);
+    const atSecond = second.call('POST', '/lock', wish);
+    await sleep(round % 3);
+    controller.abort();
+    const [{ status, body }] = await Promise.all([atSecond, outcome]);
+    expect(status).toBe(200);
+    const unlocked = await second.call('POST', '/unlock', { uid: 'u', tokens: body['tokens'] });
+    expect(unlocked.body).toEqual({ unlocked: keys });
+  }
+});
+
 test('a requestId that was given up twice while the store was slow can be asked for again', async () => {
   await using paused = await startRedis();
   await using services = new Semaphores({ redis: paused.url });
