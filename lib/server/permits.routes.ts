@@ -130,16 +130,17 @@ export function permitRoutes({
     method: 'PUT',
     path: '/v1/semaphores/{key}/permits/{id}',
     operationId: 'renewPermit',
-    summary: 'Makes the lease of a permit longer',
+    summary:
+      'Makes the lease of a permit longer; a permit of a session keeps the lease that its session gives it',
     role: 'use',
     params: schemas.permitParams,
     body: schemas.renewBody,
     answers: { 200: { description: 'Renewed', schema: schemas.renewedPermit } },
     problems: [410],
     async handle({ params: { key, id }, body }) {
-      const { leaseMs } = resolveOptions(semaphores.defaults, {
-        leaseMs: orInfinity(body.leaseMs),
-      });
+      const wanted = resolveOptions(semaphores.defaults, { leaseMs: orInfinity(body.leaseMs) });
+      // Its stream alone says how long a session's permit lives.
+      const leaseMs = sessions.leaseOf(key, id) ?? wanted.leaseMs;
       const lease = await permits.renew(key, id, leaseMs);
       if (lease === null) {
         sessions.drop(key, id);

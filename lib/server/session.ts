@@ -95,6 +95,12 @@ export class Session {
     return this.permits.get(id)?.key === key;
   }
 
+  /** The lease that the permit has now; undefined when it is not the session's. */
+  leaseOf(key: string, id: string): number | undefined {
+    if (!this.holds(key, id)) return undefined;
+    return this.stream === undefined ? this.parts.graceMs : this.permits.get(id)?.leaseMs;
+  }
+
   /** The permit is not to be kept any longer. */
   drop(id: string): void {
     this.parts.owners.delete(id);

@@ -52,6 +52,11 @@ export class Sessions {
     else opened.closed.addEventListener('abort', () => this.lose(session, opened), { once: true });
   }
 
+  /** The lease that the permit's session gives it; undefined when no session at this server holds it. */
+  leaseOf(key: string, id: string): number | undefined {
+    return this.owners.get(id)?.leaseOf(key, id);
+  }
+
   /** The permit is not to be kept any longer, whichever session it belongs to. */
   drop(key: string, id: string): void {
     const session = this.owners.get(id);

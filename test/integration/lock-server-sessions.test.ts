@@ -56,6 +56,21 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     stream.close();
   });
 
+  test('give their permits the lease, whatever renews them', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open());
+    const { stream, headers } = await server.openSession();
+    const { body } = await server.acquire('k', { leaseMs: 2000 }, { headers });
+    for (const leaseMs of [1, null]) {
+      const path = `/v1/semaphores/k/permits/${String(body['id'])}`;
+      const renewed = await server.call('PUT', path, { leaseMs });
+      expect(renewed).toMatchObject({ status: 200, body: { leaseMs: 2000 } });
+      const { holders } = (await server.inspect('k')).body;
+      expect(holders).toMatchObject([{ expiresAt: renewed.body['expiresAt'] }]);
+    }
+    stream.close();
+  });
+
   test('tell which permit was lost, and nothing of those that were released', async () => {
     await using services = new Semaphores(options());
     const semaphores = services.open();
