@@ -12,6 +12,8 @@ export class EventStream {
 
   private readonly controller = new AbortController();
   private readonly heartbeat: NodeJS.Timeout;
+  /** Begins the first event. */
+  private opening = `retry: ${RETRY_MS}\n`;
 
   /** @param heartbeatMs how often a comment is sent: a proxy closes what is silent */
   constructor(
@@ -34,12 +36,13 @@ export class EventStream {
     response.once('close', () => this.end());
     response.once('error', () => this.end());
     if (response.destroyed) this.end();
-    else this.write(`retry: ${RETRY_MS}\n\n`);
+    else response.flushHeaders();
   }
 
   /** @param data anything that JSON can say */
   send(event: string, data: unknown): void {
-    this.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    this.write(`${this.opening}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    this.opening = '';
   }
 
   /** Ends the answer. */

@@ -192,5 +192,6 @@ test('a stream on which nothing happens is heard of by every proxy on its way', 
       if (text.split('\n').filter((line) => line === ':').length > 2) break;
     }
     controller.abort();
+    if (path === '/v1/sessions') expect(text).toMatch(/^retry: \d+\nevent: session\ndata: /);
   }
 });
