@@ -41,6 +41,17 @@ export class HttpProblem extends Error {
   }
 }
 
+/** A rule that something in a request broke. */
+export interface BrokenRule {
+  field: string;
+  rule: string;
+}
+
+/** 400 because of a part of the request that cannot be read. */
+export function unreadable(code: string, message: string, broken: BrokenRule): HttpProblem {
+  return new HttpProblem(400, code, message, { details: [broken] });
+}
+
 /** Answers with JSON. No effect when the answer has begun already or nobody is there to read it. */
 export function sendJson(
   response: ServerResponse,

@@ -2,7 +2,8 @@ import type { MiddlewareConsumer } from '@nestjs/common';
 import type { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHandler } from './http-handler.js';
-import { HttpProblem } from './http-problem.js';
+import { HttpProblem, unreadable } from './http-problem.js';
+import { badBody } from './read-json-body.js';
 
 /** `/a/b` of `a/b/`; nothing of `/`. */
 export function normalisePath(path: string): string {
@@ -80,11 +81,23 @@ function problemOfParser(error: unknown): HttpProblem | undefined {
   if (!(error instanceof Error) || !('status' in error)) return undefined;
   const { status } = error;
   if (error instanceof URIError && status === 400) {
-    return new HttpProblem(400, 'INVALID_PATH', 'The path is not URL-encoded');
+    const rule = { field: 'path', rule: 'URL-encoded' };
+    return unreadable('INVALID_PATH', 'The path is not URL-encoded', rule);
   }
   if (!('type' in error)) return undefined;
   if (status === 413) return new HttpProblem(413, 'BODY_TOO_LARGE', 'The body is too large');
   if (status === 415) return new HttpProblem(415, 'UNSUPPORTED_MEDIA_TYPE', error.message);
   if (status !== 400) return undefined;
-  return new HttpProblem(400, 'INVALID_BODY', 'The body is not valid JSON');
+  return 'body' in error && isJson(error.body)
+    ? badBody('The body is neither an object nor an array', 'an object or an array')
+    : badBody('The body is not valid JSON', 'valid JSON');
+}
+
+/** What the parser of Express refuses may be JSON all the same. */
+function isJson(text: unknown): boolean {
+  try {
+    return JSON.parse(text as string) !== undefined;
+  } catch {
+    return false;
+  }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { HttpProblem } from './http-problem.js';
+import { HttpProblem, unreadable } from './http-problem.js';
 
 export interface BodyLimits {
   /** More is answered with 413. */
@@ -24,7 +24,10 @@ export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): 
   requireJson(request);
   const body = isParsed ? request.body : parse(await readText(request, limits));
   if (isDeeperThan(body, MAX_DEPTH)) {
-    throw badBody(`The body is nested more than ${MAX_DEPTH} levels deep`);
+    throw badBody(
+      `The body is nested more than ${MAX_DEPTH} levels deep`,
+      `at most ${MAX_DEPTH} levels deep`,
+    );
   }
   if (isParsed && sizeOfParsed(request) > limits.maxBytes) throw tooLarge(limits.maxBytes);
   return body;
@@ -120,7 +123,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw badBody('The body is not valid JSON');
+    throw badBody('The body is not valid JSON', 'valid JSON');
   }
 }
 
@@ -133,12 +136,12 @@ function isDeeperThan(value: unknown, limit: number): boolean {
   return false;
 }
 
-function badBody(message: string): HttpProblem {
-  return new HttpProblem(400, 'INVALID_BODY', message);
+export function badBody(message: string, rule: string): HttpProblem {
+  return unreadable('INVALID_BODY', message, { field: 'body', rule });
 }
 
 function incomplete(): HttpProblem {
-  return badBody('The body ended before it was complete');
+  return badBody('The body ended before it was complete', 'complete');
 }
 
 function tooSlow(timeoutMs: number): HttpProblem {

@@ -1,4 +1,4 @@
-import { HttpProblem } from './http-problem.js';
+import { HttpProblem, unreadable } from './http-problem.js';
 
 /** Something that answers requests of one method on one path. */
 export interface Route<Method extends string = string> {
@@ -84,7 +84,8 @@ function decode(params: Record<string, string>): Record<string, string> {
     try {
       params[name] = decodeURIComponent(text);
     } catch {
-      throw new HttpProblem(400, 'INVALID_PATH', `\`${name}\` in the path is not URL-encoded`);
+      const message = `\`${name}\` in the path is not URL-encoded`;
+      throw unreadable('INVALID_PATH', message, { field: name, rule: 'URL-encoded' });
     }
   }
   return params;

@@ -1,5 +1,6 @@
 import type { SemaphoreService } from '../semaphore.service.js';
 import { openApiDocument } from './openapi.js';
+import { storeDown } from './problems.js';
 import * as schemas from './schemas.js';
 import { type DocumentedCall, type ServerRoute, serverRoute } from './server-route.js';
 import { z } from 'zod';
@@ -23,13 +24,12 @@ export function infoRoutes(
     role: 'open',
     answers: {
       200: { description: 'It can', schema: schemas.health },
-      503: { description: 'It cannot', schema: schemas.health },
+      503: { description: 'It cannot; see Retry-After', schema: schemas.unhealthy },
     },
     async handle() {
       isReachable ??= look();
-      return (await isReachable)
-        ? { status: 200, body: { status: 'ok' } }
-        : { status: 503, body: { status: 'unavailable' } };
+      if (!(await isReachable)) throw storeDown({ status: 'unavailable' });
+      return { status: 200, body: { status: 'ok' } };
     },
   });
 

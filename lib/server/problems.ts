@@ -1,4 +1,4 @@
-import { HttpProblem } from '../http/http-problem.js';
+import { type BrokenRule, HttpProblem } from '../http/http-problem.js';
 import {
   AcquireAbortedError,
   InvalidOptionsError,
@@ -12,12 +12,6 @@ import {
 const RETRY_AFTER_MS = 1000;
 
 const STORE_DOWN = 'The store of the semaphores is not available. Try again later.';
-
-/** A rule that something in the request broke. */
-export interface BrokenRule {
-  field: string;
-  rule: string;
-}
 
 /** 400 that names the first field and rule in its message, all of them in its details. */
 export function invalidRequest(broken: readonly BrokenRule[]): HttpProblem {
@@ -47,6 +41,11 @@ export function toProblem(error: unknown, report: (error: unknown) => void): Htt
   }
   report(error);
   return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
+}
+
+/** @param members what the answer says beside that */
+export function storeDown(members?: Readonly<Record<string, unknown>>): HttpProblem {
+  return retriable(503, 'SEMAPHORE_STORE_UNAVAILABLE', STORE_DOWN, RETRY_AFTER_MS, members);
 }
 
 /** @param members what the answer says beside that */

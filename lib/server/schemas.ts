@@ -153,7 +153,7 @@ export const checkBody = z.strictObject({ keys: oneOrMoreKeys });
 export const checked = z.object({ locked: z.boolean() });
 
 export const sessionHeaders = z.object({ 'x-session-id': z.string().min(1).max(64).optional() });
-export const health = z.object({ status: z.enum(['ok', 'unavailable']) });
+export const health = z.object({ status: z.literal('ok') });
 
 export const problem = z.looseObject({
   statusCode: z.int(),
@@ -161,3 +161,5 @@ export const problem = z.looseObject({
   message: z.string(),
   details: z.array(z.object({ field: z.string(), rule: z.string() })).optional(),
 });
+
+export const unhealthy = problem.extend({ status: z.literal('unavailable') });

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import { type BrokenRule, invalidRequest } from './problems.js';
+import type { BrokenRule } from '../http/http-problem.js';
+import { invalidRequest } from './problems.js';
 
 /**
  * What the schema makes of a part of the request.

@@ -83,15 +83,27 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
       imports: [SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], path: 'locks' })],
     });
     const client = new LockClient(`${app.url}/locks`);
-    const broken = await app.fetch('/locks/lock', {
-      method: 'POST',
-      body: '{"uid":',
-      headers: { 'x-api-key': ADMIN_KEY, 'content-type': 'application/json' },
-    });
+    const headers = { 'x-api-key': ADMIN_KEY, 'content-type': 'application/json' };
+    const broken = await app.fetch('/locks/lock', { method: 'POST', body: '{"uid":', headers });
     expect([broken.status, await broken.json()]).toEqual([
       400,
-      { statusCode: 400, code: 'INVALID_BODY', message: expect.any(String) },
+      {
+        statusCode: 400,
+        code: 'INVALID_BODY',
+        message: 'The body is not valid JSON',
+        details: [{ field: 'body', rule: 'valid JSON' }],
+      },
     ]);
+    for (const body of ['null', '5']) {
+      const response = await app.fetch('/locks/lock', { method: 'POST', body, headers });
+      expect([response.status, await response.json()]).toEqual([
+        400,
+        expect.objectContaining({
+          message: expect.not.stringContaining('valid JSON'),
+          details: [{ field: 'body', rule: expect.stringContaining('object') }],
+        }),
+      ]);
+    }
     await client.acquire('k');
     const controller = new AbortController();
     const waiting = client.acquire('k', { waitMs: null }, { signal: controller.signal });

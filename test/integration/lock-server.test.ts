@@ -297,6 +297,16 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
   });
 });
 
+test('names the part of a path that is not URL-encoded', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  expect((await server.call('GET', '/v1/semaphores/%E0%A4%A')).body).toMatchObject({
+    statusCode: 400,
+    code: 'INVALID_PATH',
+    details: [{ field: 'key', rule: 'URL-encoded' }],
+  });
+});
+
 test('says that it is unhealthy before its calls of the store have failed', async () => {
   await using own = await startRedis();
   await using services = new Semaphores({ redis: own.url, storeTimeoutMs: 30_000 });
@@ -304,6 +314,14 @@ test('says that it is unhealthy before its calls of the store have failed', asyn
   expect((await server.call('GET', '/health')).status).toBe(200);
   own.pause();
   await pollUntil('it notices', async () => (await server.call('GET', '/health')).status === 503);
+  const { headers, body } = await server.call('GET', '/health');
+  expect(headers.get('retry-after')).toBe('1');
+  expect(body).toMatchObject({
+    status: 'unavailable',
+    statusCode: 503,
+    code: 'SEMAPHORE_STORE_UNAVAILABLE',
+    message: expect.any(String),
+  });
   own.resume();
   await pollUntil('it is well', async () => (await server.call('GET', '/health')).status === 200);
 });
