@@ -28,6 +28,12 @@ describe('nestjs-semaphore serve', () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
+  it('takes an address of IPv6 as it is written in a URL', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0', '-H', '[::1]']);
+    await using _ = server;
+    expect(new URL(url).hostname).toBe('[::1]');
+  });
+
   it('refuses to listen for others without an API key, and says what to do', async () => {
     const { code, stderr } = await Cli.run(['serve', '-N', '-p', '0', '-H', '0.0.0.0']);
     expect(code).toBe(2);

@@ -176,6 +176,7 @@ describe('the command line', () => {
       [2, ['serve', '--no-redis', '--host', '0.0.0.0']],
       [2, ['serve', '--no-redis', '--tls-cert', 'only.pem']],
       [2, ['serve', '--no-redis'], { PORT: 'http' }],
+      [2, ['serve', '--no-redis', '--redis-url', 'redis://x']],
       [69, ['list', '--url', 'http://127.0.0.1:9']],
       [0, ['--help']],
       [0, ['--version']],

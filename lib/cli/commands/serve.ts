@@ -64,7 +64,8 @@ export function withServeOptions(command: Command): Command {
 
 /** Serves until SIGTERM or SIGINT. */
 export async function serve(flags: ServeFlags, env: Environment, output: Output): Promise<void> {
-  const host = flags.host ?? env.get('HOST') ?? 'localhost';
+  requireOnePlace(flags);
+  const host = withoutBrackets(flags.host ?? env.get('HOST') ?? 'localhost');
   const apiKeys = flags.apiKey ?? parseApiKeys(env.get('API_KEYS'));
   if (apiKeys.length === 0 && !isLoopback(host)) {
     throw new UsageError(
@@ -101,6 +102,18 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
     http?.server.closeIdleConnections();
     await ending;
   }
+}
+
+/** @throws {UsageError} */
+function requireOnePlace({ redis, redisUrl, redisHost, redisPort }: ServeFlags): void {
+  if (redis || (redisUrl ?? redisHost ?? redisPort) === undefined) return;
+  throw new UsageError('--no-redis excludes --redis-url, --redis-host and --redis-port.');
+}
+
+/** An address of IPv6 may be written as in a URL. */
+function withoutBrackets(host: string): string {
+  const inner = /^\[(.+)\]$/.exec(host)?.[1];
+  return inner !== undefined && isIP(inner) === 6 ? inner : host;
 }
 
 function redisOf(flags: ServeFlags, env: Environment): string | object {
