@@ -8,7 +8,6 @@ import {
 } from '../semaphore.errors.js';
 import type { AcquireOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
-import type { FlightLook } from '../store/single-flight-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
@@ -46,15 +45,9 @@ export class PermitsById {
    * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
    *   Not to be called twice at the same time with one id
    * @param options of {@link resolve}
-   * @param isShared other processes may ask under the id at the same time: `again` is exact then, see {@link answered}
    * @throws as `SemaphoreService.acquire()`
    */
-  async acquire(
-    key: string,
-    id: string,
-    options: ResolvedOptions,
-    isShared = false,
-  ): Promise<UnkeptGrant> {
+  async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
     validateKey(key);
     const { clock, giveBacks } = this.parts;
     const since = clock.now();
@@ -67,17 +60,9 @@ export class PermitsById {
     const known = earlier?.fencingToken;
     // The same permit, if it is still held: what is measured of it begins again.
     earlier?.waiter.probe?.ended('released');
-    // Nothing comes between a look and the acquire after it.
-    const look = isShared
-      ? this.parts.session.flights?.look(key).catch(() => undefined)
-      : undefined;
-    let waiter: UnkeptWaiter | undefined;
-    const grant = await new Promise<UnkeptGrant>((resolve, reject) => {
-      waiter = new UnkeptWaiter(id, key, options, since, known, resolve, reject);
-      this.parts.begin(waiter);
-    });
-    if (grant.again || waiter?.hasQueued === true) return grant;
-    return { ...grant, again: wasHeldBefore(grant, await look) };
+    return new Promise((resolve, reject) =>
+      this.parts.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
+    );
   }
 
   /**
@@ -145,13 +130,15 @@ export class PermitsById {
   /** The waiter became a holder. */
   hold(waiter: UnkeptWaiter, grant: Grant, now: number): UnkeptPermit {
     const grantedAt = grant.deadline - (grant.expiresAt - grant.acquiredAt);
-    const again =
-      waiter.knownToken === grant.fencingToken || grantedAt < waiter.since - ROUNDING_MS;
+    // Who waited asks twice: its second answer tells of its own grant.
+    const wasHeld = grant.again === true && waiter.asked === 1;
+    const isKnown = waiter.knownToken === grant.fencingToken;
+    const again = wasHeld || isKnown || grantedAt < waiter.since - ROUNDING_MS;
     const permit = new UnkeptPermit(waiter, grant, now, forgetAt(grant.deadline, now));
     this.parts.entries.set(permit.id, permit);
     this.parts.alarm.expect(permit);
-    const { fencingToken, acquiredAt, expiresAt, permits } = grant;
-    waiter.handOver({ fencingToken, acquiredAt, expiresAt, permits, again });
+    const { fencingToken, expiresAt } = grant;
+    waiter.handOver({ fencingToken, expiresAt, again });
     return permit;
   }
 
@@ -206,17 +193,6 @@ export class PermitsById {
 /** Without what only a holder in this process could do. */
 function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
-}
-
-/**
- * Whether the permit was held when the store was looked at, just before it was asked for: through another process, which
- * began at about the same time. Of a semaphore with several permits it cannot be told within the same millisecond.
- */
-function wasHeldBefore(
-  { acquiredAt, permits }: UnkeptGrant,
-  look: FlightLook | undefined,
-): boolean {
-  return look !== undefined && look.isLed && (acquiredAt < look.at || permits === 1);
 }
 
 function forgetAt(deadline: number, now: number): number {

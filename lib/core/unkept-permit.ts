@@ -4,10 +4,7 @@ import type { Timed } from './alarm.js';
 import { Waiter } from './waiter.js';
 
 /** What becomes of an acquisition whose permit is not kept. */
-export interface UnkeptGrant extends Pick<
-  Grant,
-  'fencingToken' | 'acquiredAt' | 'expiresAt' | 'permits'
-> {
+export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt'> {
   /** The id held it before it was asked for now. */
   again: boolean;
 }
@@ -16,8 +13,6 @@ export interface UnkeptGrant extends Pick<
 export class UnkeptWaiter extends Waiter {
   /** Settles when the store has said first what becomes of it, or cannot be asked. */
   readonly told: Promise<void>;
-  /** It had to wait. */
-  hasQueued = false;
   private tell: () => void = () => undefined;
 
   constructor(
@@ -38,7 +33,6 @@ export class UnkeptWaiter extends Waiter {
 
   override enqueue(state: 'waiting' | 'local'): void {
     super.enqueue(state);
-    this.hasQueued = true;
     this.tell();
   }
 

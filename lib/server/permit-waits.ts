@@ -30,8 +30,8 @@ class Wait {
     readonly wish: WaitWish,
     permits: PermitsById,
   ) {
-    const { key, id, options, isShared } = wish;
-    this.granted = permits.acquire(key, id, options, isShared);
+    const { key, id, options } = wish;
+    this.granted = permits.acquire(key, id, options);
   }
 }
 

@@ -167,6 +167,8 @@ export interface Grant extends Lease {
   provisional: boolean;
   /** The limit in force. */
   permits: number;
+  /** The id held it before this was asked. Left out when that is not known. */
+  again?: boolean | undefined;
 }
 
 /** How the store is, as this process sees it. */

@@ -103,7 +103,7 @@ export class KeyState {
     if (holder?.isReleased) return this.refuse('busy', now);
     const known = holder ?? this.line.get(request.id);
     if (known) known.owner = owner;
-    if (holder) return { status: 'granted', grant: this.grantOf(holder) };
+    if (holder) return { status: 'granted', grant: { ...this.grantOf(holder), again: true } };
     if (known) return { status: 'waiting' };
 
     if (!this.isPinned) this.changeLimit(request.permits, owner, now);

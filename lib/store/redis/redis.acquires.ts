@@ -84,8 +84,11 @@ export class RedisAcquires implements Acquirer {
     const previous = answer[1];
     if (previous !== -1) this.client.permitsChanged({ key, permits, previous, pinned: false });
     if (answer[0] === 1) {
-      const [, , token, expiry, acquired, limit] = answer;
-      return this.grantedAtOnce(pending, { token, expiry, acquired, permits: limit }, sample);
+      const [, , token, expiry, acquired, limit, again] = answer;
+      const granted = { token, expiry, acquired, permits: limit };
+      // The same call may have been run before.
+      const isAgain = again === 1 && pending.doubtedUntil === 0;
+      return this.grantedAtOnce(pending, granted, sample, isAgain);
     }
     if (answer[0] === 0 && !pending.isGranted && !pending.isCancelled) {
       const [, , score, next] = answer;
@@ -153,10 +156,12 @@ export class RedisAcquires implements Acquirer {
     pending: PendingAcquire,
     granted: Granted,
     sample: Sample,
+    isAgain = false,
   ): AcquireReply | Promise<AcquireReply> {
     this.waiting.remove(pending.request.id);
     this.calls.noteToken(granted.token);
     const reply = { status: 'granted', grant: toGrant(granted, false, sample) } as const;
+    if (isAgain) reply.grant.again = true;
     if (!this.replicas.areAwaited) {
       this.waiting.expectRelease(pending);
       return reply;

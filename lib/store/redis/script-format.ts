@@ -11,7 +11,15 @@ export const ROUNDING_MS = 1;
 export type AcquireAnswer =
   | number
   | [status: 0, previous: number, score: number, next: number]
-  | [status: 1, previous: number, token: number, expiry: number, acquired: number, permits: number]
+  | [
+      status: 1,
+      previous: number,
+      token: number,
+      expiry: number,
+      acquired: number,
+      permits: number,
+      again?: 1,
+    ]
   | [status: 2 | 3, previous: number, next: number];
 
 /** As the server tells it. */

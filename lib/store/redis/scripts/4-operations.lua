@@ -13,13 +13,13 @@ local function answerToHolder(s, id, lease, label, previous)
     if state == 'p' then expiry = endOf(lease) end
     hold(s, id, expiry, weight, token, acquired, 'h', isOther and ownerOf(me, label) or sub(held, at))
   end
-  return { 1, previous, token, expiry, acquired, s.limit }
+  return { 1, previous, token, expiry, acquired, s.limit, 1 }
 end
 
 -- A  "permits,weight,lease,room,told,priority id", then the label: acquire for this client. room is how many may wait, -1 for
 --    any number, -2 not to wait; told is 1 when the client's last sign of life is not a recent one
 -- returns token  granted, now, until the lease's end, at the limit that was asked for and was in force: what happens most
---         { 1, previous, token, expiry, acquired, limit } granted · { 0, previous, score, next } waiting
+--         { 1, previous, token, expiry, acquired, limit } granted, with 1 at the end when the id held already · { 0, previous, score, next } waiting
 --         { 2, previous, next } busy · { 3, previous, next } the queue is full
 --   previous  the limit before, when this changed it, otherwise -1
 operations.A = function(s, text)
