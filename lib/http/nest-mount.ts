@@ -89,7 +89,7 @@ function problemOfParser(error: unknown): HttpProblem | undefined {
   if (status === 415) return new HttpProblem(415, 'UNSUPPORTED_MEDIA_TYPE', error.message);
   if (status !== 400) return undefined;
   return 'body' in error && isJson(error.body)
-    ? badBody('The body is neither an object nor an array', 'an object or an array')
+    ? badBody('Expected the body to be an object or an array', 'an object or an array')
     : badBody('The body is not valid JSON', 'valid JSON');
 }
 

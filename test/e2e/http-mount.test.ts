@@ -187,8 +187,13 @@ describe.each(adapters)(
       const answers = [
         [await fetch(`${url}/nothing`), 404, 'NOT_FOUND'],
         [await fetch(`${url}/items/a`, { method: 'DELETE' }), 405, 'METHOD_NOT_ALLOWED'],
-        [await post(`${url}/items`, '{"a":'), 400, 'INVALID_BODY'],
-        [await post(`${url}/items`, '['.repeat(400) + ']'.repeat(400)), 400, 'INVALID_BODY'],
+        [await post(`${url}/items`, '{"a":'), 400, 'INVALID_BODY', 'valid JSON'],
+        [
+          await post(`${url}/items`, '['.repeat(400) + ']'.repeat(400)),
+          400,
+          'INVALID_BODY',
+          expect.stringMatching(/^at most \d+ levels deep$/),
+        ],
         [await post(`${url}/items`, JSON.stringify('x'.repeat(2_000_000))), 413, 'BODY_TOO_LARGE'],
         [await post(`${url}/items`, 'a=1', 'text/plain'), 415, 'UNSUPPORTED_MEDIA_TYPE'],
         [
@@ -197,9 +202,11 @@ describe.each(adapters)(
           'UNSUPPORTED_MEDIA_TYPE',
         ],
       ] as const;
-      for (const [response, statusCode, code] of answers) {
+      for (const [response, statusCode, code, rule] of answers) {
         expect(response.status).toBe(statusCode);
-        expect(await response.json()).toEqual({ statusCode, code, message: expect.any(String) });
+        const message: unknown = expect.any(String);
+        const details = rule === undefined ? undefined : [{ field: 'body', rule }];
+        expect(await response.json()).toEqual({ statusCode, code, message, details });
       }
       const malformed = await fetch(`${url}/items/%E0%A4%A`);
       // Fastify's own router is asked first.
