@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { assertNear, type Behaviours, range, SHORT_MS } from './scene.js';
+import { assertNear, type Behaviours, range, ROUNDING_MS, SHORT_MS } from './scene.js';
 
 export const leaseBehaviours: Behaviours = {
   'frees a permit when its lease ends': async ({ key, join, advance }) => {
@@ -35,18 +35,22 @@ export const leaseBehaviours: Behaviours = {
   'goes from one crashed holder to the next, each with its whole lease': async (scene) => {
     const { key, join, advance, assertOnTime } = scene;
     const [one, other] = [join(), join()];
-    let { deadline } = (await one.hold(key, { leaseMs: SHORT_MS })).grant;
+    let last = (await one.hold(key, { leaseMs: SHORT_MS })).grant;
     // What a session knows of the store's clock is as old as its call: not as a connection that is still to be opened.
     await other.session.inspect(key);
     const first = await other.wait(key, { leaseMs: SHORT_MS });
     const second = await one.wait(key, { leaseMs: SHORT_MS });
     for (const [peer, id] of [[other, first] as const, [one, second] as const]) {
       await advance(SHORT_MS);
-      assertOnTime(await peer.grantedAt(id), deadline);
+      const grantedAt = await peer.grantedAt(id);
+      assertOnTime(grantedAt, last.deadline);
       const grant = await peer.grant(id);
       assertNear(grant.expiresAt - grant.acquiredAt, SHORT_MS);
-      assert.ok(grant.deadline >= deadline + SHORT_MS - 5);
-      ({ deadline } = grant);
+      assert.ok(grant.acquiredAt >= last.expiresAt - ROUNDING_MS);
+      // As much too early as the session's last call was slow, and never too late.
+      assert.ok(grant.deadline > last.deadline);
+      assert.ok(grant.deadline <= grantedAt + SHORT_MS + ROUNDING_MS);
+      last = grant;
     }
   },
 
