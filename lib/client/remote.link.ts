@@ -114,9 +114,9 @@ export class RemoteLink {
       try {
         await this.listen(signal);
       } catch (error) {
-        this.cut(error as Error);
+        this.cut(asRequestError(error));
         if (this.isClosed) return;
-        this.events.closed((signal.reason ?? error) as Error);
+        this.events.closed(signal.reason as Error);
       }
       this.base = this.options.urls[this.attempts++ % this.options.urls.length] as URL;
       await this.pause(Math.min(RECONNECT_AFTER_MS * this.attempts, RECONNECT_AT_MOST_MS));
@@ -188,4 +188,10 @@ export class RemoteLink {
   private pause(ms: number): Promise<void> {
     return new Promise((resolve) => this.clock.schedule(resolve, ms));
   }
+}
+
+/** What Node says of an answer that breaks off, "aborted", would be read as something that the caller did. */
+function asRequestError(error: unknown): RequestError {
+  if (error instanceof RequestError) return error;
+  return new RequestError('the stream of the server broke off', false, false, error);
 }

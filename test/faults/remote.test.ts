@@ -9,6 +9,7 @@ import { HttpProxy } from '../support/http-proxy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { nextEvent } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const GRACE_MS = 2000;
@@ -225,6 +226,17 @@ describe('a client whose server fails', () => {
 
     expect(performance.now() - killedAt).toBeLessThan(1000);
     await permit.release();
+  });
+
+  it('says of a killed server what broke off, and not that the caller aborted', async () => {
+    const { server, url } = await Cli.serve(['-p', '0', '-H', '127.0.0.1', '-N']);
+    await using _server = server;
+    await using client = connect({ url });
+    await (await client.acquire('k')).release();
+    const isDown = nextEvent(client, 'store-down');
+    await server.kill();
+    const { error } = await isDown;
+    expect(error.message).toContain('the stream of the server broke off');
   });
 
   it('hears that the store behind the server is away, and when it is back', async () => {
