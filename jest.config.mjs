@@ -26,7 +26,7 @@ const shared = {
 const libFolders = ['unit', 'integration', 'e2e', 'conformance', 'faults', 'sample-app'];
 
 export default {
-  testTimeout: 30_000,
+  testTimeout: 90_000,
   // What a finished test file has loaded as modules stays in its worker: without new ones they grew to 1.5 GB, and the
   // collections of so much took a third of the time and stopped tests that have to answer in time.
   workerIdleMemoryLimit: '200MB',

@@ -11,6 +11,8 @@ jest.setTimeout(120_000);
 
 const ROUNDS = process.env['SEMAPHORE_LONG'] === '1' ? 20 : 5;
 const GRACE_MS = 1500;
+/** In which a server starts again, also on a machine under load. */
+const STORE_TIMEOUT_MS = 30_000;
 /** What a takeover may last, and what a machine under load may add to it. */
 const TAKEOVER_MS = GRACE_MS + 250 + 750;
 
@@ -25,7 +27,7 @@ const serve = (port: string): ReturnType<typeof Cli.serve> =>
   Cli.serve(['-p', port, '-H', '127.0.0.1', '--redis-url', redis.url, '--key-prefix', prefix]);
 
 const startWorker = (graceMs = GRACE_MS): Promise<FlightWorker> =>
-  FlightWorker.start({ remote: { url, graceMs } });
+  FlightWorker.start({ remote: { url, graceMs, storeTimeoutMs: STORE_TIMEOUT_MS } });
 
 beforeAll(async () => {
   redis = await startRedis();

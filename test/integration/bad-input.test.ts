@@ -236,7 +236,7 @@ describe('On a Cluster of three masters', () => {
   beforeAll(async () => {
     cluster = await startCluster();
     client = new Cluster([...cluster.nodes]);
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     client.disconnect();
     await cluster.stop();

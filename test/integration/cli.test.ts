@@ -193,7 +193,7 @@ describe('the command line', () => {
       cases.map(([code, args]) => [args, code]),
     );
     await permit.release();
-  }, 60_000);
+  }, 120_000);
 
   it('writes errors as JSON too', async () => {
     const { code, stderr } = await onRedis('release', 'free', 'nobody', '--json');

@@ -146,7 +146,7 @@ describe('Connects', () => {
     } finally {
       redis.disconnect();
     }
-  }, 60_000);
+  }, 120_000);
 
   test('to a Cluster, and closes only what it opened', async () => {
     await using cluster = await startCluster();
@@ -165,7 +165,7 @@ describe('Connects', () => {
     } finally {
       redis.disconnect();
     }
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('Connects as the user of a Cluster', () => {

@@ -171,5 +171,5 @@ describe('on Redis', () => {
       inspections++;
     }
     expect(inspections).toBeGreaterThan(1);
-  }, 60_000);
+  }, 120_000);
 });

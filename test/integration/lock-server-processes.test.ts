@@ -75,7 +75,7 @@ test('two servers on one Redis have one winner a round, and versions grow', asyn
     const now = tokensOf(after as HttpAnswer).find((token) => token.key === key);
     expect(now?.version).toBeGreaterThan(version);
   }
-}, 60_000);
+}, 120_000);
 
 test('a permit is renewed and released through another server than the one that gave it', async () => {
   const store = { redis: redis.url, keyPrefix: uniquePrefix('other') };
@@ -141,7 +141,7 @@ test('500 clients are served in order, once each, and the memory comes back', as
     expect(problems).toBe(0);
     return heapUsed - before.heapUsed < 5_000_000;
   });
-}, 60_000);
+}, 120_000);
 
 test('2,000 idle waits fit into a server of less than 200 MB, and leave with their clients', async () => {
   const waits = 2000;
@@ -164,7 +164,7 @@ test('2,000 idle waits fit into a server of less than 200 MB, and leave with the
   agent.destroy();
   await Promise.all(all);
   await pollUntil('all have left', async () => (await countWaiters()) === 0, 30_000);
-}, 90_000);
+}, 120_000);
 
 async function post(
   url: string,

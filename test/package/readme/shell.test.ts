@@ -96,7 +96,7 @@ describe('the shell in README.md', () => {
     } finally {
       await background?.kill();
     }
-  }, 60_000);
+  }, 120_000);
 
   it('lists the exit codes', () => {
     const rows = table('## From the shell', 1);
