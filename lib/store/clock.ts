@@ -6,7 +6,7 @@ export interface Clock {
   /** Local monotonic time in milliseconds, from an arbitrary start. Never goes backwards. */
   now(): number;
 
-  /** Local wall time as epoch milliseconds: for display, never for a decision. */
+  /** Local wall time as epoch milliseconds: for display and first guesses, never for a decision. */
   wallTime(): number;
 
   /**

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { SemaphoreService } from 'nestjs-semaphore';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LateCopy } from '../support/faults/late-copy.js';
 import { pollUntil } from '../support/redis-admin.js';
+import { countCommands } from '../support/redis-watch.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 
@@ -30,8 +32,6 @@ async function play(act: (scene: Scene) => Promise<void>): Promise<void> {
   await using semaphores = new Semaphores({ storeTimeoutMs: STORE_TIMEOUT_MS });
   const own = semaphores.open({ redis: copies.url });
   const other = semaphores.open({ redis: redis.url });
-  // How late a call may be run is known from the first answer on.
-  await (await own.acquire('other')).release();
   await act({ own, other, copies });
   const left = async (): Promise<number> => {
     const { holders, waiters } = await other.inspect(KEY);
@@ -127,4 +127,25 @@ test('a copy of a poll that arrives late puts nobody back for long who gave up m
     await nobodyWaits(other);
     await held.release();
   });
+});
+
+test('a copy of the first call of a process that arrives when its caller has given up takes nothing', async () => {
+  const storeTimeoutMs = 300;
+  await using copies = await LateCopy.start(redis.port);
+  await using semaphores = new Semaphores({ storeTimeoutMs });
+  const own = semaphores.open({ redis: copies.url });
+  const other = semaphores.open({ redis: redis.url });
+  const kept = copies.keep(/\{key\}/);
+  const permit = await own.acquire(KEY, OPTIONS);
+  await kept;
+  await permit.release();
+  // By then it was taken back once more.
+  await delay(3 * storeTimeoutMs);
+
+  const { scripts } = await countCommands(redis.port);
+  copies.deliver();
+  await pollUntil('the copy has arrived', async () => {
+    return (await countCommands(redis.port)).scripts > scripts;
+  });
+  expect((await other.inspect(KEY)).holders).toEqual([]);
 });

@@ -43,7 +43,6 @@ const RETRY_AFTER_MS = 25;
 const DONE = 1;
 /** A token is made of the server's microseconds; one that stands alone in an answer, of those of the answer. */
 const TOKENS_PER_MS = 1000;
-const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 const SHA = hash('sha1', semaphoreScript);
 
 /** Answers of a server that cannot do it now, but did nothing. */
@@ -57,6 +56,11 @@ export class RedisCalls {
   private queue: Operation[] = [];
   /** A server's clock, as seen last, by slot in Cluster. */
   private readonly samples = new Map<number, Sample>();
+  /**
+   * The last of them, for slots that have not answered yet; at first what this machine's clock says. That is a guess, and
+   * costs one more call when it is wrong: a server that refuses a call as too late tells its own time, by which it is sent again.
+   */
+  private newest: Sample;
   private readonly limits: TimeLimits;
   private highestToken = 0;
 
@@ -69,6 +73,7 @@ export class RedisCalls {
     private readonly onOwnGrants: (grants: OwnGrants, sample: Sample) => void,
   ) {
     this.limits = new TimeLimits(clock);
+    this.newest = { sentAt: clock.now(), serverNow: clock.wallTime() };
   }
 
   /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
@@ -190,6 +195,7 @@ export class RedisCalls {
     const sample = { sentAt, serverNow };
     this.link.heard();
     this.samples.set(this.slotOf((operations[0] as Operation).state), sample);
+    this.newest = sample;
     if (typeof reply === 'number') {
       for (const operation of operations) {
         operation.answered((isAcquire(operation) ? reply : DONE) as never, sample);
@@ -261,11 +267,11 @@ export class RedisCalls {
 
   /**
    * When its caller has given up, a call that still lies in some buffer must not be run: the server compares this with its clock.
-   * The estimate is never early: the sample's server time was read after `sentAt`.
+   * By the slot's own sample the estimate is never early: its server time was read after `sentAt`.
    */
   private notAfter(slot: number, end: number): number {
-    const sample = this.samples.get(slot);
-    return sample === undefined ? NO_LIMIT : Math.ceil(sample.serverNow + (end - sample.sentAt));
+    const { sentAt, serverNow } = this.samples.get(slot) ?? this.newest;
+    return Math.ceil(serverNow + (end - sentAt));
   }
 
   /** The connection may be a dead one. */
