@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { Cluster } from 'ioredis';
 import { describeSemaphoreStore } from 'nestjs-semaphore/testing';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import { BUSY_SLACK_MS } from '../support/busy-machine.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
@@ -25,6 +26,7 @@ describeSemaphoreStore(
     createStore: () =>
       new RedisSemaphoreStore({ redis: cluster, keyPrefix: uniquePrefix('conformance') }),
     advance: (ms) => sleep(ms),
+    slackMs: BUSY_SLACK_MS,
   },
   { describe, it },
 );

@@ -4,6 +4,7 @@ import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { describeSemaphoreStore } from 'nestjs-semaphore/testing';
 import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import { BUSY_SLACK_MS } from '../support/busy-machine.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { StoreServer } from '../support/store-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
@@ -38,6 +39,7 @@ describe('RemoteSemaphoreStore', () => {
       {
         createStore: () => new RemoteSemaphoreStore({ url: url() }),
         advance: (ms) => sleep(ms),
+        slackMs: BUSY_SLACK_MS,
       },
       { describe, it },
     );
