@@ -6,7 +6,7 @@ import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
 import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
-import { connectionOf, onceSentOrClosed, responseOf } from './http-response.js';
+import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { unlessSoonOver } from './unless-soon-over.js';
 import { isBody, isThenable, whenOver } from './when-over.js';
@@ -14,7 +14,6 @@ import { isBody, isThenable, whenOver } from './when-over.js';
 const calls = new AsyncLocalStorage<HandlerCall>();
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
-const DISCONNECTED = new WaitEnded('The client disconnected while its request waited.');
 const UNREAD = new WaitEnded('Nobody waits for the result any more.');
 
 /** The handler call in whose async context this runs. */

@@ -1,4 +1,8 @@
 import type { ExecutionContext } from '@nestjs/common';
+import { WaitEnded } from '../semaphore.errors.js';
+
+/** Why a wait ends whose client is gone. Made once: an error of its own for each call would cost more than the rest of the call. */
+export const DISCONNECTED = new WaitEnded('The client disconnected while its request waited.');
 
 /** The part of Node's ServerResponse (HTTP/1 and HTTP/2) that is used here. */
 export interface ResponseStream {

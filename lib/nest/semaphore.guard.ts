@@ -1,12 +1,17 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import type { Permit } from '../core/permit.js';
-import { InvalidOptionsError, PermitUnavailableError, WaitEnded } from '../semaphore.errors.js';
+import { InvalidOptionsError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { AcquireOptions, SemaphoreOptions } from '../semaphore.options.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { isSkipped } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { hasGuardPermit, keepGuardPermit } from './guard-permits.js';
-import { onceSentOrClosed, type ResponseStream, responseOf } from './http-response.js';
+import {
+  DISCONNECTED,
+  onceSentOrClosed,
+  type ResponseStream,
+  responseOf,
+} from './http-response.js';
 import { requireService } from './injected-service.js';
 import {
   definitionOf,
@@ -81,9 +86,7 @@ export class SemaphoreGuard implements CanActivate {
     response: ResponseStream,
   ): Promise<Permit | undefined> {
     const disconnected = new AbortController();
-    const stopWatching = onceSentOrClosed(response, () => {
-      disconnected.abort(new WaitEnded('The client disconnected while its request waited.'));
-    });
+    const stopWatching = onceSentOrClosed(response, () => disconnected.abort(DISCONNECTED));
     try {
       const options = await this.getOptions(context);
       const key = await this.getKey(context);
