@@ -34,7 +34,8 @@ export class LeaseKeeper implements PermitKeeper {
   }
 
   hold(waiter: Waiter, grant: Grant, now: number): HeldPermit {
-    const permit = new HeldPermit(waiter, waiter.id, grant, now, safely(grant.deadline, now), this);
+    const deadline = this.safely(grant.deadline, now);
+    const permit = new HeldPermit(waiter, waiter.id, grant, now, deadline, this);
     this.parts.entries.set(permit.id, permit);
     this.plan(permit, nextRenewal(permit, now));
     if (permit.provisional && this.unclaimed.push(permit) === 1) setImmediate(this.claim);
@@ -78,7 +79,7 @@ export class LeaseKeeper implements PermitKeeper {
     const renewal = ++permit.renewals;
     const now = this.now();
     // A lease may become shorter: from the moment of sending on, only the shorter of the two is certain.
-    permit.deadline = Math.min(permit.deadline, safely(now + leaseMs, now));
+    permit.deadline = Math.min(permit.deadline, this.safely(now + leaseMs, now));
     this.plan(permit, Infinity);
     let lease: Lease | null;
     try {
@@ -161,7 +162,7 @@ export class LeaseKeeper implements PermitKeeper {
     const now = this.now();
     permit.provisional = false;
     permit.expiresAt = lease.expiresAt;
-    permit.deadline = safely(lease.deadline, now);
+    permit.deadline = this.safely(lease.deadline, now);
     this.plan(permit, nextRenewal(permit, now));
     if (!isSilent) this.parts.reporter.renewed(permit, lease.expiresAt);
   }
@@ -170,8 +171,12 @@ export class LeaseKeeper implements PermitKeeper {
   private shorten(permit: HeldPermit, deadline: number): void {
     if (permit.over !== undefined) return;
     const now = this.now();
-    permit.deadline = Math.min(permit.deadline, safely(deadline, now));
+    permit.deadline = Math.min(permit.deadline, this.safely(deadline, now));
     this.plan(permit, Math.min(permit.renewAt, nextRenewal(permit, now)));
+  }
+
+  private safely(deadline: number, now: number): number {
+    return safely(deadline, now, this.parts.clock);
   }
 
   private plan(permit: HeldPermit, renewAt: number): void {

@@ -1,16 +1,23 @@
+import type { Clock } from '../store/clock.js';
 import type { HeldPermit } from './held-permit.js';
 
-/** The holder is told this long before its lease ends, or a twentieth of what is left: a timer may fire late. */
-const AHEAD_MS = 5;
+const TIMER_SLACK_MS = 5;
 
 const MAX_RETRY_MS = 1000;
 
 /** After the store was away, each process asks for its permits at some moment within this time. */
 export const CONFIRM_WITHIN_MS = 500;
 
-/** The time at which a permit counts as lost, so that its holder knows before the store gives it to another. */
-export function safely(deadline: number, now: number): number {
-  return deadline - Math.min(AHEAD_MS, Math.max(0, deadline - now) / 20);
+/**
+ * The time at which a permit counts as lost, so that its holder knows before the store gives it to another, though a timer
+ * may fire late: at most a twentieth of what is left before the end.
+ */
+export function safely(
+  deadline: number,
+  now: number,
+  { timerSlackMs = TIMER_SLACK_MS }: Clock,
+): number {
+  return deadline - Math.min(timerSlackMs, Math.max(0, deadline - now) / 20);
 }
 
 /** Whether a permit is renewed by and by. */

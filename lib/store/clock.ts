@@ -15,6 +15,9 @@ export interface Clock {
    * @returns what stops it
    */
   schedule(task: () => void, delayMs: number): StopTimer;
+
+  /** How late a timer may fire though nothing is wrong. Default 5: a permit counts as lost so long before its lease ends. */
+  readonly timerSlackMs?: number;
 }
 
 /** Stops a timer; no effect when it has fired or was stopped. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from '@jest/globals';
+import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 
 describe('VirtualClock', () => {
@@ -76,5 +77,27 @@ describe('VirtualClock', () => {
     clock.schedule(() => fired++, Infinity);
     await clock.advance(1e12);
     assert.equal(fired, 0);
+  });
+
+  it('ends a lease at its time, and tells its holder before the next one', async () => {
+    const clock = new VirtualClock();
+    const semaphores = new SemaphoreService({
+      store: new MemorySemaphoreStore({ clock }),
+      log: 'none',
+    });
+    const told: string[] = [];
+    const permit = await semaphores.acquire('k', { leaseMs: 30_000, renew: false });
+    permit.signal.addEventListener('abort', () => told.push(`lost ${Math.round(clock.now())}`));
+    const next = semaphores
+      .acquire('k', { waitMs: 60_000 })
+      .then(() => told.push(`acquired ${Math.round(clock.now())}`));
+
+    await clock.advance(29_999);
+    assert.equal(permit.isHeld, true);
+    assert.equal(Math.round(permit.remainingMs), 1);
+    await clock.advance(1);
+    assert.equal(permit.isHeld, false);
+    await next;
+    assert.deepEqual(told, ['lost 30000', 'acquired 30000']);
   });
 });
