@@ -47,6 +47,7 @@ const OF_FLIGHTS = 'SWX';
  * @param isAlone nothing else is on its way: in one part, Redis and this process would take turns
  */
 export function inParts(group: Operation[], isCluster: boolean, isAlone: boolean): Operation[][] {
+  if (group.length === 1) return [group];
   const mostCost = isCluster ? MAX_COST_A_SLOT : MAX_COST_A_CALL;
   const half = isAlone && !isCluster ? halfOf(group) : Infinity;
   const parts: Operation[][] = [];

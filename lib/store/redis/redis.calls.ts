@@ -30,6 +30,8 @@ export type OwnGrants = readonly (string | number)[];
 /** Operations that travel together. */
 interface Batch {
   operations: readonly Operation[];
+  /** In Cluster; otherwise 0. */
+  slot: number;
   /** By the local clock: then whoever issued them has given up. */
   end: number;
   /** Every attempt so far was refused, or not sent. */
@@ -133,15 +135,10 @@ export class RedisCalls {
     if (operations.length === 0) return;
     this.queue = [];
     const end = this.clock.now() + this.timeoutMs;
-    for (const group of this.grouped(operations)) {
-      for (const part of inParts(group, this.link.isCluster, this.limits.count === 0)) {
-        this.dispatch({ operations: part, end, nothingDone: true });
-      }
+    if (!this.link.isCluster) {
+      this.dispatchInParts(operations, 0, end);
+      return;
     }
-  };
-
-  private grouped(operations: Operation[]): Iterable<Operation[]> {
-    if (!this.link.isCluster) return [operations];
     const groups = new Map<number, Operation[]>();
     for (const operation of operations) {
       const slot = this.slotOf(operation.state);
@@ -149,7 +146,13 @@ export class RedisCalls {
       if (group === undefined) groups.set(slot, [operation]);
       else group.push(operation);
     }
-    return groups.values();
+    for (const [slot, group] of groups) this.dispatchInParts(group, slot, end);
+  };
+
+  private dispatchInParts(group: Operation[], slot: number, end: number): void {
+    for (const operations of inParts(group, this.link.isCluster, this.limits.count === 0)) {
+      this.dispatch({ operations, slot, end, nothingDone: true });
+    }
   }
 
   private dispatch(batch: Batch): void {
@@ -171,8 +174,7 @@ export class RedisCalls {
   ): void {
     const sentAt = this.clock.now();
     const limit = this.limits.start(batch.end, () => {
-      const slot = this.slotOf((batch.operations[0] as Operation).state);
-      this.failed(batch, this.noAnswer(batch.end - sentAt, slot));
+      this.failed(batch, this.noAnswer(batch.end - sentAt, batch.slot));
     });
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
@@ -189,12 +191,12 @@ export class RedisCalls {
   }
 
   private answered(batch: Batch, reply: number | unknown[], sentAt: number): void {
-    const { operations } = batch;
+    const { operations, slot } = batch;
     const serverNow =
       typeof reply === 'number' ? Math.floor(reply / TOKENS_PER_MS) : (reply[0] as number);
     const sample = { sentAt, serverNow };
     this.link.heard();
-    this.samples.set(this.slotOf((operations[0] as Operation).state), sample);
+    this.samples.set(slot, sample);
     this.newest = sample;
     if (typeof reply === 'number') {
       for (const operation of operations) {
@@ -250,14 +252,14 @@ export class RedisCalls {
     this.clock.schedule(() => this.dispatch({ ...batch, operations }), RETRY_AFTER_MS);
   }
 
-  private build({ operations, end }: Batch): string[] {
+  private build({ operations, slot, end }: Batch): string[] {
     const args: string[] = [];
     for (const operation of operations) {
       const { holders, result, queue } = this.keys.namesOf(operation.state);
       args.push(operation.state, isOfFlight(operation) ? result : holders, queue);
     }
-    const notAfter = this.notAfter(this.slotOf((operations[0] as Operation).state), end);
-    args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
+    const { prefix } = this.keys;
+    args.push(prefix, this.client, String(this.notAfter(slot, end)), String(this.highestToken));
     for (const { text, list } of operations) {
       args.push(text);
       if (list !== undefined) args.push(...list);

@@ -25,6 +25,7 @@ const LISTEN_WITHIN_MS = 1000;
 
 /** The connections of one process: one for commands, one that listens to its channel. */
 export class RedisLink {
+  readonly isCluster: boolean;
   private commands?: Connection;
   private subscriber?: Connection;
   private isUp = false;
@@ -50,12 +51,9 @@ export class RedisLink {
     private readonly timeoutMs: number,
     private readonly events: LinkEvents,
   ) {
+    this.isCluster = connector.isCluster;
     this.downSince = clock.now();
     this.open().catch((error: unknown) => this.fell((this.lastError = asError(error))));
-  }
-
-  get isCluster(): boolean {
-    return this.connector.isCluster;
   }
 
   /**
