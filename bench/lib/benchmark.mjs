@@ -34,17 +34,24 @@ export async function runBenchmark({ only, peers, json, svg, cpuProf, ...options
   const results = [];
   const startedAt = Date.now();
   for (const scenario of scenarios.filter(({ id }) => only?.includes(id) ?? true)) {
+    const from = Date.now();
     const groups = await scenario.run(run);
+    const seconds = secondsSince(from);
     groups.filter(({ rows }) => rows.length > 0).forEach(printGroup);
     const goals = scenario.goals(groups).map((goal) => ({ scenario: scenario.id, ...goal }));
-    results.push({ scenario: scenario.id, groups, goals });
+    results.push({ scenario: scenario.id, seconds, groups, goals });
   }
   const goals = results.flatMap((result) => result.goals);
   printSettings(results.flatMap(({ groups }) => groups));
   printGoals(goals);
-  console.log(`${Math.round((Date.now() - startedAt) / 1000)} s in all`);
+  const each = results.map((result) => `${result.scenario}: ${result.seconds}`).join(', ');
+  console.log(`${secondsSince(startedAt)} s in all (${each})`);
   if (json) writeFileSync(json, `${JSON.stringify({ machine, ...options, results }, null, 2)}\n`);
   if (svg) writeFileSync(svg, drawSvg(results, machine));
+}
+
+function secondsSince(time) {
+  return Math.round((Date.now() - time) / 1000);
 }
 
 function describeMachine() {
