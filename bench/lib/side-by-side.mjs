@@ -9,7 +9,8 @@ import { takeTurns } from './turns.mjs';
  */
 const WARM_UP = { seconds: 1, sections: 500 };
 const WARM_SECTIONS = 6_000;
-const MAX_WARM_UPS = 5;
+/** Nobody warms up for much longer: some let each other wait for seconds. */
+const LONGEST_WARM_UP_MS = 5_000;
 const EXTRA_TIME_MS = 20_000;
 
 /**
@@ -51,12 +52,13 @@ async function turnerOf(wanted, run) {
 
 async function warmUp(contestant, { load, options, processes = 1 }, problems) {
   const warm = { ...options, ...WARM_UP, key: 'warm' };
+  const endsAt = Date.now() + LONGEST_WARM_UP_MS;
   let sections = 0;
-  for (let count = 0; count < MAX_WARM_UPS && sections < WARM_SECTIONS * processes; count++) {
+  do {
     const figures = await measure(contestant, load, warm, problems);
     // What has no sections is warm after the first.
     sections += figures.sections ?? Infinity;
-  }
+  } while (sections < WARM_SECTIONS * processes && Date.now() < endsAt);
 }
 
 async function measure(contestant, load, options, problems) {
