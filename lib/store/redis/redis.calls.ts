@@ -1,7 +1,7 @@
 import calculateSlot from 'cluster-key-slot';
 import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
-import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
+import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import {
   inParts,
@@ -16,7 +16,9 @@ import {
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
+import { codeOf, isReply, isTransient, unavailable } from './reply-errors.js';
 import { semaphoreScript } from './scripts/embedded.js';
+import { ServerClocks } from './server-clocks.js';
 import { TimeLimits } from './time-limits.js';
 
 export interface Answer<T> {
@@ -47,22 +49,13 @@ const DONE = 1;
 const TOKENS_PER_MS = 1000;
 const SHA = hash('sha1', semaphoreScript);
 
-/** Answers of a server that cannot do it now, but did nothing. */
-const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;
-
 /**
  * Sends operations to Redis: all of one turn of the event loop travel in one script call (in Cluster: one a slot), and
  * each is settled within the time limit. A call whose fate is unknown is repeated: operations are idempotent.
  */
 export class RedisCalls {
   private queue: Operation[] = [];
-  /** A server's clock, as seen last, by slot in Cluster. */
-  private readonly samples = new Map<number, Sample>();
-  /**
-   * The last of them, for slots that have not answered yet; at first what this machine's clock says. That is a guess, and
-   * costs one more call when it is wrong: a server that refuses a call as too late tells its own time, by which it is sent again.
-   */
-  private newest: Sample;
+  private readonly servers: ServerClocks;
   private readonly limits: TimeLimits;
   private highestToken = 0;
 
@@ -75,7 +68,7 @@ export class RedisCalls {
     private readonly onOwnGrants: (grants: OwnGrants, sample: Sample) => void,
   ) {
     this.limits = new TimeLimits(clock);
-    this.newest = { sentAt: clock.now(), serverNow: clock.wallTime() };
+    this.servers = new ServerClocks(clock);
   }
 
   /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
@@ -196,8 +189,7 @@ export class RedisCalls {
       typeof reply === 'number' ? Math.floor(reply / TOKENS_PER_MS) : (reply[0] as number);
     const sample = { sentAt, serverNow };
     this.link.heard();
-    this.samples.set(slot, sample);
-    this.newest = sample;
+    this.servers.seen(slot, sample);
     if (typeof reply === 'number') {
       for (const operation of operations) {
         operation.answered((isAcquire(operation) ? reply : DONE) as never, sample);
@@ -233,7 +225,7 @@ export class RedisCalls {
     if (!isReply(error)) {
       batch.nothingDone = false;
       for (const operation of batch.operations) operation.doubted?.(batch.end);
-    } else if (!TRANSIENT.test(error.message)) {
+    } else if (!isTransient(error)) {
       const refusal = codeOf(error);
       if (batch.operations.length === 1) this.fail(batch, batch.operations, error);
       // One bad key must not fail the others that travelled with it.
@@ -258,22 +250,14 @@ export class RedisCalls {
       const { holders, result, queue } = this.keys.namesOf(operation.state);
       args.push(operation.state, isOfFlight(operation) ? result : holders, queue);
     }
-    const { prefix } = this.keys;
-    args.push(prefix, this.client, String(this.notAfter(slot, end)), String(this.highestToken));
+    // When its caller has given up, a call that still lies in some buffer must not be run.
+    const notAfter = this.servers.timeAt(slot, end);
+    args.push(this.keys.prefix, this.client, String(notAfter), String(this.highestToken));
     for (const { text, list } of operations) {
       args.push(text);
       if (list !== undefined) args.push(...list);
     }
     return args;
-  }
-
-  /**
-   * When its caller has given up, a call that still lies in some buffer must not be run: the server compares this with its clock.
-   * By the slot's own sample the estimate is never early: its server time was read after `sentAt`.
-   */
-  private notAfter(slot: number, end: number): number {
-    const { sentAt, serverNow } = this.samples.get(slot) ?? this.newest;
-    return Math.ceil(serverNow + (end - sentAt));
   }
 
   /** The connection may be a dead one. */
@@ -294,19 +278,4 @@ export class RedisCalls {
       operation.failed(new StoreUnavailableError(detail, key, cause, nothingDone));
     }
   }
-}
-
-function unavailable(cause: unknown): StoreUnavailableError {
-  if (cause instanceof StoreUnavailableError) return cause;
-  return new StoreUnavailableError(detailOf(cause), undefined, cause);
-}
-
-/** What errors of a server begin with. */
-function codeOf({ message }: Error): string {
-  return message.split(' ', 1)[0] as string;
-}
-
-/** Redis answered, with an error: as opposed to a broken connection. */
-function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError';
 }

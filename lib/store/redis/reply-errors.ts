@@ -1,0 +1,24 @@
+import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
+
+/** Answers of a server that cannot do it now, but did nothing. */
+const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;
+
+export function unavailable(cause: unknown): StoreUnavailableError {
+  if (cause instanceof StoreUnavailableError) return cause;
+  return new StoreUnavailableError(detailOf(cause), undefined, cause);
+}
+
+/** What errors of a server begin with. */
+export function codeOf({ message }: Error): string {
+  return message.split(' ', 1)[0] as string;
+}
+
+/** Redis answered, with an error: as opposed to a broken connection. */
+export function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** The server may do it later. */
+export function isTransient({ message }: Error): boolean {
+  return TRANSIENT.test(message);
+}
