@@ -80,6 +80,8 @@ export class Flight {
     } else {
       this.control.leave(this);
       this.queueing.abort(LEFT);
+      // Done without the store, it is nobody else's.
+      this.work?.abort(this.deserted());
     }
   }
 

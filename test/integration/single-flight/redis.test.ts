@@ -177,6 +177,24 @@ describe('single flight in Redis', () => {
     expect(await Promise.all(calls)).toEqual([1, 1, 1]);
   });
 
+  it('aborts work that is done without the store when nobody waits for it any more', async () => {
+    await using pilots = new Pilots({ redis: 'redis://127.0.0.1:1' });
+    const { flights } = pilots.join({ storeTimeoutMs: 200 });
+    const job = new Job<string>();
+    const [first, second] = [new AbortController(), new AbortController()];
+    const calls = [first, second].map(({ signal }) =>
+      flights.run(pilots.key, job.work, { onStoreFailure: 'allow', signal }),
+    );
+    const settled = Promise.allSettled(calls);
+    await job.started;
+    first.abort();
+    expect(job.signals[0]?.aborted).toBe(false);
+    second.abort();
+    expect(job.signals[0]?.aborted).toBe(true);
+    await settled;
+    job.finish('too late');
+  });
+
   it('tells followers when their process shuts down, and lets work that is under way end', async () => {
     await using pilots = new Pilots({ redis: server.url });
     const [leader, follower] = [pilots.join(), pilots.join()];
