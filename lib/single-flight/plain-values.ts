@@ -1,13 +1,14 @@
 import { types } from 'node:util';
 
-/** An object literal, of this or another realm, or an object without a prototype. */
+/**
+ * An object literal, of this or another realm, or an object without a prototype, or with an empty one: parsers of queries,
+ * cookies and route parameters make such ones.
+ */
 export function isPlainObject(value: object): value is Record<string, unknown> {
-  const proto: unknown = Object.getPrototypeOf(value);
-  return (
-    proto === null ||
-    proto === Object.prototype ||
-    (Object.getPrototypeOf(proto) === null && Object.hasOwn(proto as object, 'hasOwnProperty'))
-  );
+  const proto = Object.getPrototypeOf(value) as object | null;
+  if (proto === null || proto === Object.prototype) return true;
+  if (Object.getPrototypeOf(proto) !== null) return false;
+  return Object.hasOwn(proto, 'hasOwnProperty') || Reflect.ownKeys(proto).length === 0;
 }
 
 export function isError(value: unknown): value is Error {

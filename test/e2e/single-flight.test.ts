@@ -138,6 +138,13 @@ class RatesController {
   }
 
   @SingleFlight()
+  @Get('whole/:currency')
+  async whole(@Param() params: { currency: string }, @Query() query: object): Promise<object> {
+    await work(params.currency);
+    return { params, query };
+  }
+
+  @SingleFlight()
   @Semaphore({ key: 'guarded', permits: 5 })
   @Post('both')
   both(@Body() body: { currency: string }): Promise<string> {
@@ -217,6 +224,15 @@ describe.each(adapters)('@SingleFlight() on $platform', ({ createAdapter }) => {
       'EUR',
       'EUR',
     ]);
+    expect(runs).toEqual(['EUR']);
+  });
+
+  it('takes whole queries and route parameters for what they are', async () => {
+    const key = 'RatesController.whole({"currency":"EUR"},{"day":"1"})';
+    const responses = await fetchFromBoth('/whole/EUR?day=1', key);
+    for (const response of responses) {
+      expect(await response.json()).toEqual({ params: { currency: 'EUR' }, query: { day: '1' } });
+    }
     expect(runs).toEqual(['EUR']);
   });
 

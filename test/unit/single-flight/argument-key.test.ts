@@ -80,6 +80,13 @@ describe('keys of arguments', () => {
     expect(argumentKey([[shared, shared]])).toBe(argumentKey([[{ a: 1 }, { a: 1 }]]));
   });
 
+  it('take what parsers make for names of any kind as a plain object', () => {
+    for (const prototype of [null, Object.create(null) as object]) {
+      const parsed: object = Object.assign(Object.create(prototype) as object, { a: 1 });
+      expect(argumentKey([parsed])).toBe(argumentKey([{ a: 1 }]));
+    }
+  });
+
   class Money {
     constructor(readonly amount: number) {}
   }

@@ -121,6 +121,12 @@ describe('the serializer', () => {
     expect((copyOf(inner) as typeof inner).kept).toEqual({ since: 1 });
   });
 
+  it('gives back what parsers make for names of any kind as a plain object', () => {
+    const parsed = Object.create(Object.create(null) as object) as object;
+    const names = { a: new Date(1), constructor: '2' };
+    expect(copyOf({ parsed: Object.assign(parsed, names) })).toEqual({ parsed: names });
+  });
+
   it('changes nothing that was made in another realm without a word', () => {
     const made = runInNewContext('({ list: [1], deep: { when: undefined } })') as object;
     const copy = copyOf(Object.assign(made, { day: new Date(1), seen: new Set([2n]) }));
