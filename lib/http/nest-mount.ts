@@ -1,4 +1,4 @@
-import type { MiddlewareConsumer } from '@nestjs/common';
+import { type MiddlewareConsumer, RequestMethod } from '@nestjs/common';
 import type { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HttpHandler } from './http-handler.js';
@@ -11,9 +11,26 @@ export function normalisePath(path: string): string {
   return inner === '' ? '' : `/${inner}`;
 }
 
-/** Where a module's path is in the application: behind the global prefix, when there is one. */
+/** Where a module's path is in the application: behind the global prefix, when there is one that does not exclude it. */
 export function mountPath(config: ApplicationConfig, path: string): string {
-  return normalisePath(config.getGlobalPrefix()) + normalisePath(path);
+  const inner = normalisePath(path);
+  return isExcluded(config, inner) ? inner : normalisePath(config.getGlobalPrefix()) + inner;
+}
+
+/** As Nest decides it for the routes of {@link mountHandler}: patterns are compared with their text. */
+function isExcluded(config: ApplicationConfig, inner: string): boolean {
+  if (inner === '') return false;
+  const { exclude = [] } = config.getGlobalPrefixOptions();
+  return exclude.some(
+    ({ pathRegex, requestMethod }) =>
+      requestMethod === RequestMethod.ALL &&
+      routesOf(inner).some((route) => pathRegex.test(`/${route}`)),
+  );
+}
+
+function routesOf(path: string): string[] {
+  const inner = normalisePath(path).slice(1);
+  return inner === '' ? ['{*rest}'] : [inner, `${inner}/{*rest}`];
 }
 
 /**
@@ -32,13 +49,11 @@ export function mountHandler(
     hookInto(httpAdapter.getInstance<Fastify>(), handler);
     return;
   }
-  const inner = normalisePath(path).slice(1);
-  const routes = inner === '' ? ['{*rest}'] : [inner, `${inner}/{*rest}`];
   consumer
     .apply((request: Raw<IncomingMessage>, response: Raw<ServerResponse>, next: () => void) =>
       handler(request, response, next),
     )
-    .forRoutes(...routes);
+    .forRoutes(...routesOf(path));
   if (httpAdapter?.getType() !== 'express') return;
   // Express parses bodies before any module's middleware runs: what fails there comes here.
   httpAdapter.use(

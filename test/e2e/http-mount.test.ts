@@ -119,6 +119,19 @@ describe.each(adapters)(
     });
 
     test.each([
+      ['ops/things', ['ops/things']],
+      ['/ops/things/', ['ops/{*rest}']],
+      ['ops', ['ops', 'ops/*rest']],
+    ])('answers at "%s" where the global prefix excludes %s', async (path, exclude) => {
+      const url = await start(path, undefined, (nest) => nest.setGlobalPrefix('api', { exclude }));
+      const inner = normalisePath(path);
+      const own = await fetch(`${url}${inner}/items/a`);
+      expect([own.status, await own.json()]).toEqual([200, { key: 'a' }]);
+      expect((await fetch(`${url}/api${inner}/items/a`)).status).toBe(404);
+      expect(await (await fetch(`${url}/api/own`)).text()).toBe('own');
+    });
+
+    test.each([
       ['/things', ''],
       ['', ''],
       ['/things', '/api'],
