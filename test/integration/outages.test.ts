@@ -87,6 +87,19 @@ test('connections that died without a word while nobody used them cost no call',
   expect(await (await service.acquire(KEY)).release()).toBe('released');
 });
 
+test('an outage is told with a reason of its own, not with that of an earlier one', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+  const service = semaphores.open();
+  await (await service.acquire(KEY)).release();
+  const up = nextEvent(service, 'store-up');
+  await outage(redis, () => rejection(service.acquire(KEY)));
+  await up;
+  const down = nextEvent(service, 'store-down');
+  await redis.kill();
+  expect((await down).error.message).not.toContain('did not answer');
+});
+
 test('20,000 acquires that fail while Redis is away leave nothing behind and hold nothing up', async () => {
   await using redis = await startRedis();
   await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });

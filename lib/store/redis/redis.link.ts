@@ -220,6 +220,7 @@ export class RedisLink {
     this.stopListenTimer();
     if (this.isClosed || this.isUp || !this.isConnected) return;
     this.isUp = true;
+    this.lastError = undefined;
     this.events.up();
     for (const settle of [...this.waiting]) settle();
   }
