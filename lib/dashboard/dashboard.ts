@@ -1,5 +1,5 @@
 import type { Logger } from '@nestjs/common';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { hostname } from 'node:os';
 import { createHttpHandler, type HttpCall, type HttpHandler } from '../http/http-handler.js';
 import { EventStream } from '../http/event-stream.js';
@@ -58,6 +58,7 @@ export class Dashboard {
     this.acts = new DashboardActs(service, logger);
     this.handler = createHttpHandler({
       basePath,
+      headers: SECURITY_HEADERS,
       toProblem: (error) => problemOf(error, logger),
       routes: [
         { method: 'GET', path: '/', handle: this.page((call) => this.sendIndex(call)) },
@@ -93,14 +94,12 @@ export class Dashboard {
 
   private look(answer: Answer): (call: HttpCall) => Promise<void> {
     return async (call) => {
-      protect(call.response);
       await answer(call, await this.access.admit(call.request));
     };
   }
 
   private act(act: Act): (call: HttpCall) => Promise<void> {
     return async ({ request, response }) => {
-      protect(response);
       await this.acts.run(act, request, await this.access.admitToAct(request));
       sendJson(response, 200, { done: true });
     };
@@ -156,10 +155,6 @@ export class Dashboard {
     });
     if (stream.closed.aborted) stop();
   }
-}
-
-function protect(response: ServerResponse): void {
-  for (const [name, value] of Object.entries(SECURITY_HEADERS)) response.setHeader(name, value);
 }
 
 function wantsHtml({ headers }: IncomingMessage): boolean {

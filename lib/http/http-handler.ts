@@ -30,6 +30,8 @@ export interface HttpHandlerOptions {
   isBaseShared?: boolean;
   /** From then on a problem ends its connection. */
   isClosing?: () => boolean;
+  /** Of every answer behind that path, problems included. */
+  headers?: Readonly<Record<string, string>>;
   /** Makes a problem of what a route threw that is none. */
   toProblem?: (error: unknown) => HttpProblem;
 }
@@ -60,6 +62,7 @@ export function createHttpHandler({
   basePath = () => '',
   isBaseShared = false,
   isClosing = () => false,
+  headers = {},
   toProblem = internalError,
 }: HttpHandlerOptions): HttpHandler {
   const router = new Router(routes);
@@ -82,6 +85,7 @@ export function createHttpHandler({
     base ??= basePath();
     const isInside =
       path.startsWith(base) && (path.length === base.length || path[base.length] === '/');
+    if (isInside) for (const name in headers) response.setHeader(name, headers[name] as string);
     const match = isInside
       ? router.find(request.method ?? 'GET', path.slice(base.length) || '/')
       : undefined;

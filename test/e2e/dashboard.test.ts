@@ -84,8 +84,18 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
 
   test('every answer of it has a strict policy', async () => {
     await start();
-    for (const path of ['', 'app.js', 'style.css', 'api/overview']) {
-      const { headers } = await app.fetch(`/semaphores/${path}`);
+    const broken = { method: 'POST', body: '{', headers: { 'content-type': 'application/json' } };
+    for (const [path, init] of [
+      ['/', {}],
+      ['', { redirect: 'manual' }],
+      ['/app.js', {}],
+      ['/style.css', {}],
+      ['/api/overview', {}],
+      ['/api/overview', { method: 'PUT' }],
+      ['/api/nothing', {}],
+      ['/api/limit', broken],
+    ] satisfies [string, RequestInit][]) {
+      const { headers } = await app.fetch(`/semaphores${path}`, init);
       const policy = headers.get('content-security-policy') ?? '';
       expect(policy).toContain("default-src 'none'");
       expect(policy).toContain("frame-ancestors 'none'");
