@@ -54,7 +54,8 @@ const WHY_LOST: Record<LostReason | 'released', string> = {
     'is not held any more: its lease ended before it was renewed, or the store was ' +
     'out of reach for too long or lost it (a restart, FLUSHALL, a failover). Another caller may hold it now. ' +
     'Stop the work that it protects; use a longer `leaseMs` or a fencing token where that is not enough.',
-  forced: 'was released by force. Stop the work that it protects.',
+  forced:
+    'was released by force, or its caller was dropped from the queue. Stop the work that it protects.',
   released:
     'was released by its own holder, or with the work that held it. Another caller may hold it now. ' +
     'Release it when all work that it protects is over, and acquire again for more.',
