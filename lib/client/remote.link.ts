@@ -42,6 +42,7 @@ export class RemoteLink {
   private isClosed = false;
   private attempts = 0;
   private heardAt = 0;
+  private answeredAt = -Infinity;
   private stopSilenceTimer: StopTimer = () => undefined;
 
   constructor(
@@ -52,6 +53,11 @@ export class RemoteLink {
   ) {
     this.base = options.urls[0] as URL;
     void this.keepOpen();
+  }
+
+  /** How long nothing has come from a server. */
+  get silentMs(): number {
+    return this.clock.now() - this.answeredAt;
   }
 
   /** The server that the stream is open at, does not answer well: look for a better one. */
@@ -137,7 +143,7 @@ export class RemoteLink {
     if (response.statusCode !== 200) throw await problemOf(response);
     const parser = new EventParser();
     for await (const chunk of response) {
-      this.heardAt = this.clock.now();
+      this.heardAt = this.answeredAt = this.clock.now();
       for (const { event, data } of parser.push(chunk as Buffer)) {
         if (event === 'open') {
           const hello = data as OpenEvent;
@@ -179,6 +185,7 @@ export class RemoteLink {
       });
       const { statusCode = 0 } = response;
       if (statusCode < 200 || statusCode > 299) throw await problemOf(response);
+      this.answeredAt = this.clock.now();
       return await read(response);
     } finally {
       stop();

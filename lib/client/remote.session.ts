@@ -18,11 +18,13 @@ import type {
   AcquireRequest,
   Lease,
   ReleaseOutcome,
+  StoreHealth,
   StoreSnapshot,
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
-import { HttpClient } from './http-request.js';
+import { within } from '../store/within.js';
+import { HttpClient, readText } from './http-request.js';
 import { RemoteCalls } from './remote.calls.js';
 import { RemoteFlights } from './remote.flights.js';
 import { RemoteLink } from './remote.link.js';
@@ -37,6 +39,8 @@ export interface SessionIdentity {
   headers: Record<string, string>;
 }
 
+/** A semaphore that nobody uses. */
+const NOBODYS_KEY = 'semaphore:health';
 const noCalls = (): string => '{"calls":[]}';
 /** After the last moment at which another server may shorten leases, before what is shortened may end. */
 const AFTER_MOVE_MS = 100;
@@ -53,6 +57,8 @@ export class RemoteSession implements StoreSession {
   private isLinkUp = false;
   private isAsking = false;
   private isClosed = false;
+  /** Why the server cannot be reached. */
+  private linkError: Error | undefined;
   /** Why the server cannot reach its store. */
   private storeError: Error | undefined;
   private isToldDown = false;
@@ -140,6 +146,18 @@ export class RemoteSession implements StoreSession {
     return (await this.calls.send<boolean>(call)).value;
   }
 
+  async health(timeoutMs: number): Promise<StoreHealth> {
+    if (this.isClosed) throw new SemaphoreClosedError();
+    const startedAt = this.clock.now();
+    const error = await this.askAfterNobody(timeoutMs);
+    return {
+      latencyMs: error === undefined ? this.clock.now() - startedAt : undefined,
+      error,
+      isListening: this.isLinkUp,
+      silentMs: this.link.silentMs,
+    };
+  }
+
   async close(): Promise<void> {
     this.isClosed = true;
     this.trust.stop();
@@ -152,6 +170,7 @@ export class RemoteSession implements StoreSession {
     const isOther = this.trust.server !== '' && this.trust.server !== server;
     this.trust.opened({ server, now, sentAt }, graceMs);
     this.isLinkUp = true;
+    this.linkError = undefined;
     this.storeError = undefined;
     await this.recovery.restore();
     // The server before may still find out that it has lost the stream.
@@ -198,6 +217,7 @@ export class RemoteSession implements StoreSession {
 
   private onClosed(error: Error): void {
     this.isLinkUp = false;
+    this.linkError = error;
     this.calls.pause(error);
     this.report(error);
   }
@@ -209,6 +229,28 @@ export class RemoteSession implements StoreSession {
     this.isToldDown = isDown;
     if (isDown) this.client.down(error ?? new Error('the connection was closed'));
     else this.client.up();
+  }
+
+  /** @returns why there was no answer; undefined when there was one */
+  private async askAfterNobody(timeoutMs: number): Promise<Error | undefined> {
+    const late = (): Error =>
+      this.linkError ?? new Error(`the server did not answer within ${timeoutMs} ms`);
+    try {
+      await within(this.clock, timeoutMs, this.reachStore(timeoutMs), late);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  private async reachStore(timeoutMs: number): Promise<void> {
+    try {
+      await this.inspect(NOBODYS_KEY);
+    } catch (error) {
+      // An API key with prefixes may not see it: the server has answered without its store.
+      if (!(error instanceof InvalidOptionsError)) throw error;
+      await readText(await this.link.get('/health', AbortSignal.timeout(timeoutMs)));
+    }
   }
 
   /** Gives the server a sign of life. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { InvalidOptionsError, SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { createSemaphoreServer, type SemaphoreServer } from 'nestjs-semaphore/server';
+import { nextEvent } from '../support/semaphores.js';
 
 const SHOP = 'the-api-key-of-the-shop';
 const ADMIN = 'the-api-key-of-an-admin';
@@ -73,6 +74,14 @@ describe('what an API key may do over the store of the server', () => {
     expect(other.isHeld).toBe(true);
     await own.release();
     await other.release();
+  });
+
+  it('does not take what a key with prefixes may not see for a store that is down', async () => {
+    await using shop = open(SHOP);
+    const health = await shop.health();
+    expect(health).toMatchObject({ error: undefined, isListening: true });
+    expect(health.latencyMs).toBeGreaterThan(0);
+    expect(health.silentMs).toBeLessThan(1000);
   });
 
   it('lets only admins set limits and release by force', async () => {
@@ -227,5 +236,52 @@ describe('what an API key may do over the store of the server', () => {
     for (const { finish } of uploads) await finish();
     expect(stream.status).toBe(200);
     aborter.abort();
+  });
+});
+
+describe('the health of a server', () => {
+  async function start(semaphores: SemaphoreService) {
+    const apiKeys = [{ key: SHOP, prefixes: ['shop:'] }, ADMIN];
+    const locks = createSemaphoreServer({ semaphores, apiKeys });
+    const server = createServer((request, response) => locks.handler(request, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const stop = async (): Promise<void> => {
+      await locks.close();
+      server.closeAllConnections();
+      server.close();
+    };
+    return { url, stop };
+  }
+
+  it('says since when one that has gone away was not heard, and why', async () => {
+    const { url, stop } = await start(new SemaphoreService());
+    const store = new RemoteSemaphoreStore({ url, apiKey: ADMIN });
+    const service = new SemaphoreService({ store, log: 'none' });
+    expect(await service.health()).toMatchObject({ error: undefined, isListening: true });
+
+    const down = nextEvent(service, 'store-down');
+    await stop();
+    await down;
+    const health = await service.health(50);
+    expect(health).toMatchObject({ latencyMs: undefined, isListening: false });
+    expect(health.error?.message).toMatch(/ended the stream|broke off|ECONN/);
+    expect(Number.isFinite(health.silentMs)).toBe(true);
+    await service.close();
+  });
+
+  it('is down with its store, for a key with prefixes too', async () => {
+    const semaphores = new SemaphoreService();
+    const unreachable = { latencyMs: undefined, isListening: false, silentMs: Infinity };
+    semaphores.health = () => Promise.resolve(unreachable);
+    const { url, stop } = await start(semaphores);
+    const store = new RemoteSemaphoreStore({ url, apiKey: SHOP });
+    const service = new SemaphoreService({ store, log: 'none' });
+    const health = await service.health();
+    expect(health.latencyMs).toBeUndefined();
+    expect(health.error?.message).toContain('the server answered 503');
+    await service.close();
+    await stop();
   });
 });
