@@ -55,7 +55,7 @@ export class AccessControl {
       throw new HttpProblem(
         403,
         'FOREIGN_ORIGIN',
-        'Only the page of the dashboard may ask for this.',
+        'Only the page of the dashboard may ask for this. On plain HTTP, a proxy before it has to pass the Host header on.',
       );
     }
     return visitor;

@@ -103,7 +103,12 @@ describe('access to the dashboard', () => {
   ])('%s may act: %j', async (_, headers, may) => {
     const acting = control({ authorize: () => true }).admitToAct(request(headers));
     if (may) expect(await acting).toEqual({ access: 'act' });
-    else expect(await rejection(acting)).toMatchObject({ code: 'FOREIGN_ORIGIN' });
+    else {
+      expect(await rejection(acting)).toMatchObject({
+        code: 'FOREIGN_ORIGIN',
+        message: expect.stringContaining('pass the Host header on'),
+      });
+    }
   });
 
   test.each([
