@@ -83,7 +83,7 @@ export class Acquisitions {
   granted(key: string, id: string, grant: Grant): void {
     const entry = this.parts.entries.get(id);
     if (entry === undefined) this.takeBack(key, id);
-    else if (entry instanceof Waiter) this.take(entry, grant);
+    else if (entry instanceof Waiter) this.take(this.inTurn(entry), grant);
   }
 
   failed(key: string, id: string, error: Error): void {
@@ -142,11 +142,25 @@ export class Acquisitions {
     return this.parts.passes.adopt(key, options);
   }
 
+  /** Who is to have what the store grants to this one: the two change places. */
+  private inTurn(waiter: Waiter): Waiter {
+    if (waiter.options.localPasses === 0) return waiter;
+    const first = this.parts.passes.firstLike(waiter);
+    if (first !== waiter) {
+      [first.id, waiter.id] = [waiter.id, first.id];
+      this.parts.entries.set(first.id, first);
+      this.parts.entries.set(waiter.id, waiter);
+    }
+    return first;
+  }
+
   private listen(waiter: Waiter, signal: CancelSignal): void {
     waiter.stopListening = onAbort(signal, () => this.abort(waiter, signal.reason));
   }
 
   private ask(waiter: Waiter): void {
+    // Its place is not certain until the answer is there.
+    if (waiter.asked > 0) this.parts.passes.remove(waiter);
     waiter.state = 'asking';
     waiter.asked++;
     const failed = (error: unknown): void => this.doWithoutStore(waiter, error);

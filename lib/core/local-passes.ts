@@ -66,6 +66,14 @@ export class LocalPasses {
     this.tidy(waiter.key, line);
   }
 
+  /** Who came first of those whom the store treats as it does this one: its place may be one that was left before. */
+  firstLike(waiter: Waiter): Waiter {
+    const line = this.lines.get(waiter.key);
+    if (line?.waiters.has(waiter) !== true) return waiter;
+    for (const other of line.waiters) if (isAlike(other.options, waiter.options)) return other;
+    return waiter;
+  }
+
   /** The store served a place, or dropped it. */
   forget(key: string, id: string): void {
     const line = this.lines.get(key);

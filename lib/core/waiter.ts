@@ -23,10 +23,11 @@ export class Waiter implements Timed {
   stopListening: (() => void) | undefined;
 
   /**
+   * @param id of its place in the store's queue: two waiters of this process may change places
    * @param since when the caller asked, by the store's clock: `waitMs` counts from here
    */
   constructor(
-    readonly id: string,
+    public id: string,
     readonly key: string,
     readonly options: ResolvedOptions,
     readonly since: number,

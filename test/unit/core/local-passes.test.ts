@@ -78,6 +78,21 @@ describe('two processes on one store', () => {
     expect(served).toEqual(['a1', 'b1']);
   });
 
+  test('who comes back does not pass over others of its process by a place that was left before', async () => {
+    const held = await one.acquire('k');
+    const waiters = [await queue(one, 'a1'), await queue(one, 'a2'), await queue(other, 'b1')];
+    await held.release();
+    waiters.push(await queue(one, 'a3'));
+    await clock.advance(100);
+    await (await waiters[0]?.permit)?.release();
+    await clock.advance(100);
+    await (await waiters[1]?.permit)?.release();
+    await clock.advance(100);
+    await (await waiters[3]?.permit)?.release();
+    await waiters[2]?.permit;
+    expect(served).toEqual(['a1', 'a2', 'a3', 'b1']);
+  });
+
   test('a limit that was lowered meanwhile holds for those who come next', async () => {
     const options = { permits: 3, weight: 3 };
     const held = await one.acquire('k', options);
