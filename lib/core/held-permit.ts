@@ -40,6 +40,8 @@ export class HeldPermit implements OwnPermit, Timed {
   wakeAt = Infinity;
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
+  /** Its holder renewed it for another time than the options say. */
+  hasOtherLease = false;
   /** How often it was passed on within this process, and since when the store has granted it. */
   passes = 0;
   grantedSince: number;

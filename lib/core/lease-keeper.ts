@@ -77,6 +77,7 @@ export class LeaseKeeper implements PermitKeeper {
     validateLease(leaseMs, permit.key);
     if (!permit.isHeld) throw permit.lostError();
     const renewal = ++permit.renewals;
+    permit.hasOtherLease = leaseMs !== permit.options.leaseMs;
     const now = this.now();
     // A lease may become shorter: from the moment of sending on, only the shorter of the two is certain.
     permit.deadline = Math.min(permit.deadline, this.safely(now + leaseMs, now));

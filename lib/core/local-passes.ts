@@ -89,6 +89,7 @@ export class LocalPasses {
     if (line === undefined || permit.passes >= options.localPasses) return undefined;
     // Tokens of others may lie between those of two passes, unless there can be no others.
     if (permit.weight < permit.permits) return undefined;
+    if (permit.hasOtherLease) return undefined;
     const leftMs = permit.deadline - now;
     if (now - permit.grantedSince >= PASS_WITHIN_MS) return undefined;
     if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;

@@ -152,6 +152,19 @@ describe('two processes on one store', () => {
     },
   );
 
+  test.each([60_000, Infinity])(
+    'a lease that its holder made another one, of %d ms, is not what the next holder gets',
+    async (leaseMs) => {
+      const held = await one.acquire('k');
+      const waiters = [await queue(other, 'b1'), await queue(one, 'a1')];
+      const renewed = rejection(held.renew(leaseMs));
+      await held.release();
+      await waiters[0]?.permit;
+      await renewed;
+      expect(served).toEqual(['b1']);
+    },
+  );
+
   test('a permit that is not the only one does not pass, as tokens of others may lie in between', async () => {
     const held = await one.acquire('k', { permits: 2, weight: 2 });
     const small = [
