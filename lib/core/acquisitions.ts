@@ -18,7 +18,7 @@ import { weightHeld } from './entries.js';
 import type { HeldPermit } from './held-permit.js';
 import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
-import type { LocalPasses } from './local-passes.js';
+import type { LocalPasses, Place } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
 import { onAbort } from './on-abort.js';
 import type { Permit } from './permit.js';
@@ -58,8 +58,10 @@ export class Acquisitions {
   acquire(key: string, options: ResolvedOptions, since: number): Promise<Permit> {
     return new Promise((resolve, reject) => {
       const place = this.placeOf(key, options);
-      const id = place ?? this.ids.next();
-      this.begin(new Waiter(id, key, options, since, resolve, reject), place !== undefined);
+      const id = place?.id ?? this.ids.next();
+      const waiter = new Waiter(id, key, options, since, resolve, reject);
+      if (place !== undefined) waiter.placedAt = place.takenAt;
+      this.begin(waiter, place !== undefined);
     });
   }
 
@@ -136,10 +138,10 @@ export class Acquisitions {
   }
 
   /** A place in the queue that was left by a waiter of this process. */
-  private placeOf(key: string, options: ResolvedOptions): string | undefined {
+  private placeOf(key: string, options: ResolvedOptions): Place | undefined {
     if (options.localPasses === 0 || options.waitMs === 0) return undefined;
     if (this.isClosed || options.signal?.aborted) return undefined;
-    return this.parts.passes.adopt(key, options);
+    return this.parts.passes.adopt(key, options, this.parts.clock.now());
   }
 
   /** Who is to have what the store grants to this one: the two change places. */
@@ -148,6 +150,7 @@ export class Acquisitions {
     const first = this.parts.passes.firstLike(waiter);
     if (first !== waiter) {
       [first.id, waiter.id] = [waiter.id, first.id];
+      [first.placedAt, waiter.placedAt] = [waiter.placedAt, first.placedAt];
       this.parts.entries.set(first.id, first);
       this.parts.entries.set(waiter.id, waiter);
     }

@@ -11,13 +11,20 @@ import type { Waiter } from './waiter.js';
  */
 const PASS_WITHIN_MS = 100;
 
+/**
+ * So long after it was taken a place may be somebody's who comes later: then it is given up, and who comes stands behind those of
+ * other processes who were there before.
+ */
+const ADOPT_WITHIN_MS = 100;
+
 /** Whatever is left of the lease is a new holder's. */
 const MIN_LEFT_MS = 1000;
 
 /** A place in the store's queue, for a request with these options. */
-interface Place {
-  id: string;
-  options: ResolvedOptions;
+export interface Place {
+  readonly id: string;
+  readonly options: ResolvedOptions;
+  readonly takenAt: number;
 }
 
 interface Line {
@@ -41,11 +48,14 @@ export class LocalPasses {
   /** @param leave tells the store that nobody stands at a place any more */
   constructor(private readonly leave: (key: string, id: string) => void) {}
 
-  /** A place for a newcomer, whose waiter would need such a one. @returns its id */
-  adopt(key: string, options: ResolvedOptions): string | undefined {
+  /** A place for a newcomer, whose waiter would need such a one. */
+  adopt(key: string, options: ResolvedOptions, now: number): Place | undefined {
     const line = this.lines.get(key);
-    const at = line?.places.findIndex((place) => isAlike(place.options, options)) ?? -1;
-    return at < 0 ? undefined : line?.places.splice(at, 1)[0]?.id;
+    if (line === undefined) return undefined;
+    const at = line.places.findIndex(
+      (place) => now - place.takenAt < ADOPT_WITHIN_MS && isAlike(place.options, options),
+    );
+    return at < 0 ? undefined : line.places.splice(at, 1)[0];
   }
 
   add(waiter: Waiter): void {
@@ -98,7 +108,7 @@ export class LocalPasses {
     if (first === undefined || !isAlike(options, first.options)) return undefined;
     if (!isKeptAlive(first.options) || first.options.holdAtLeastMs > 0) return undefined;
     withdraw(line, first);
-    line.places.push({ id: first.id, options: first.options });
+    line.places.push({ id: first.id, options: first.options, takenAt: first.placedAt });
     return first;
   }
 

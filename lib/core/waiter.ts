@@ -15,6 +15,8 @@ export type WaiterState = 'asking' | 'waiting' | 'local' | 'over';
 export class Waiter implements Timed {
   state: WaiterState = 'asking';
   wakeAt = Infinity;
+  /** When its place was taken, by this one or by another. */
+  placedAt: number;
   /** How often the store was asked. */
   asked = 0;
   /** Measures the acquisition. */
@@ -33,7 +35,9 @@ export class Waiter implements Timed {
     readonly since: number,
     readonly resolve: (permit: Permit) => void,
     readonly reject: (error: Error) => void,
-  ) {}
+  ) {
+    this.placedAt = since;
+  }
 
   request(): AcquireRequest {
     const { permits, weight, priority, leaseMs, waitMs, maxWaiting, label } = this.options;

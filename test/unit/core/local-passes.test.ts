@@ -93,6 +93,22 @@ describe('two processes on one store', () => {
     expect(served).toEqual(['a1', 'a2', 'a3', 'b1']);
   });
 
+  test('others wait for those who were there before them, not for who comes back to their places', async () => {
+    let held = one.acquire('k', { localPasses: 50 });
+    const before = [held];
+    for (let i = 0; i < 5; i++) before.push((await queue(one, 'a', { localPasses: 50 })).permit);
+    const { permit } = await queue(other, 'b');
+    const isServed = permit.then(() => true);
+    for (let i = 0; i < 60 && !served.includes('b'); i++) {
+      await clock.advance(10);
+      held = before.shift() as typeof held;
+      void (await Promise.race([held, isServed.then(() => held)])).release();
+      before.push((await queue(one, 'a', { localPasses: 50 })).permit);
+    }
+    expect(served.indexOf('b')).toBeGreaterThan(5);
+    expect(served.indexOf('b')).toBeLessThan(30);
+  });
+
   test('a limit that was lowered meanwhile holds for those who come next', async () => {
     const options = { permits: 3, weight: 3 };
     const held = await one.acquire('k', options);
