@@ -25,11 +25,14 @@ end
 operations.P = function(s, text, a)
   local answer = { s.next }
   local count = tonumber(text)
+  local members = {}
+  for i = 0, count - 1 do members[i + 1] = ARGV[a + 3 * i] end
+  local scores = count > 0 and call('ZMSCORE', s.Q, unpack(members))
   for i = 0, count - 1 do
-    local member, score, permits = ARGV[a + 3 * i], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
+    local member, score, permits = members[i + 1], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
     local id = match(member, '^%S+')
     local held = holder(s, id)
-    local stands = call('ZSCORE', s.Q, member)
+    local stands = scores[i + 1]
     if stands and held and unreleased(s, id) then
       -- Another client asked for the id too, and was first. It stays that one's, which may have told somebody already:
       -- this one must not take it from there when it gives up.
