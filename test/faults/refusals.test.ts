@@ -116,6 +116,8 @@ async function useEverything(redis: string): Promise<void> {
     await one.acquire('all', { permits: 3 }),
   ];
   const { outcome } = await queued(other, () => other.acquire('all', heavy));
+  // Who comes with another limit may be one of those who wait.
+  await rejection(one.acquire('all', { permits: 4, waitMs: 0 }));
   await first.renew(500);
   expect((await one.inspect('all')).waiters).toHaveLength(1);
   const used: string[] = [];
