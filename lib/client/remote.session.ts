@@ -23,7 +23,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
-import { within } from '../store/within.js';
+import { NOBODYS_KEY, probe } from '../store/probe.js';
 import { HttpClient, readText } from './http-request.js';
 import { RemoteCalls } from './remote.calls.js';
 import { RemoteFlights } from './remote.flights.js';
@@ -39,8 +39,6 @@ export interface SessionIdentity {
   headers: Record<string, string>;
 }
 
-/** A semaphore that nobody uses. */
-const NOBODYS_KEY = 'semaphore:health';
 const noCalls = (): string => '{"calls":[]}';
 /** After the last moment at which another server may shorten leases, before what is shortened may end. */
 const AFTER_MOVE_MS = 100;
@@ -148,14 +146,10 @@ export class RemoteSession implements StoreSession {
 
   async health(timeoutMs: number): Promise<StoreHealth> {
     if (this.isClosed) throw new SemaphoreClosedError();
-    const startedAt = this.clock.now();
-    const error = await this.askAfterNobody(timeoutMs);
-    return {
-      latencyMs: error === undefined ? this.clock.now() - startedAt : undefined,
-      error,
-      isListening: this.isLinkUp,
-      silentMs: this.link.silentMs,
-    };
+    const late = (): Error =>
+      this.linkError ?? new Error(`the server did not answer within ${timeoutMs} ms`);
+    const seen = await probe(this.clock, timeoutMs, () => this.reachStore(timeoutMs), late);
+    return { ...seen, isListening: this.isLinkUp, silentMs: this.link.silentMs };
   }
 
   async close(): Promise<void> {
@@ -229,18 +223,6 @@ export class RemoteSession implements StoreSession {
     this.isToldDown = isDown;
     if (isDown) this.client.down(error ?? new Error('the connection was closed'));
     else this.client.up();
-  }
-
-  /** @returns why there was no answer; undefined when there was one */
-  private async askAfterNobody(timeoutMs: number): Promise<Error | undefined> {
-    const late = (): Error =>
-      this.linkError ?? new Error(`the server did not answer within ${timeoutMs} ms`);
-    try {
-      await within(this.clock, timeoutMs, this.reachStore(timeoutMs), late);
-      return undefined;
-    } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
-    }
   }
 
   private async reachStore(timeoutMs: number): Promise<void> {

@@ -4,6 +4,7 @@ import type { StoreHealth } from '../semaphore-store.js';
 import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
+import { asError } from '../probe.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
 
@@ -279,8 +280,4 @@ export class RedisLink {
     const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
     return new LinkDownError(detail, undefined, this.lastError);
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
