@@ -21,10 +21,10 @@ export function mountPath(config: ApplicationConfig, path: string): string {
 function isExcluded(config: ApplicationConfig, inner: string): boolean {
   if (inner === '') return false;
   const { exclude = [] } = config.getGlobalPrefixOptions();
+  const routes = routesOf(inner);
   return exclude.some(
     ({ pathRegex, requestMethod }) =>
-      requestMethod === RequestMethod.ALL &&
-      routesOf(inner).some((route) => pathRegex.test(`/${route}`)),
+      requestMethod === RequestMethod.ALL && routes.some((route) => pathRegex.test(`/${route}`)),
   );
 }
 
