@@ -5,34 +5,48 @@ import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { InvalidOptionsError, SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
-import { createSemaphoreServer, type SemaphoreServer } from 'nestjs-semaphore/server';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { nextEvent } from '../support/semaphores.js';
 
 const SHOP = 'the-api-key-of-the-shop';
 const ADMIN = 'the-api-key-of-an-admin';
 
+interface Started {
+  server: Server;
+  url: string;
+  stop(): Promise<void>;
+}
+
+async function start(semaphores: SemaphoreService): Promise<Started> {
+  const locks = createSemaphoreServer({
+    semaphores,
+    apiKeys: [{ key: SHOP, name: 'shop', role: 'use', prefixes: ['shop:'] }, ADMIN],
+  });
+  const server = createServer((request, response) => locks.handler(request, response));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const stop = async (): Promise<void> => {
+    await locks.close();
+    server.closeAllConnections();
+    server.close();
+  };
+  return { server, url, stop };
+}
+
 describe('what an API key may do over the store of the server', () => {
   const semaphores = new SemaphoreService({ log: 'none' });
-  let locks: SemaphoreServer;
   let server: Server;
   let url: string;
+  let stop: () => Promise<void>;
 
   beforeAll(async () => {
-    locks = createSemaphoreServer({
-      semaphores,
-      apiKeys: [{ key: SHOP, name: 'shop', role: 'use', prefixes: ['shop:'] }, ADMIN],
-    });
-    server = createServer((request, response) => locks.handler(request, response));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    ({ server, url, stop } = await start(semaphores));
   });
 
   afterAll(async () => {
-    await locks.close();
+    await stop();
     await semaphores.close();
-    server.closeAllConnections();
-    server.close();
   });
 
   const open = (apiKey: string): SemaphoreService & AsyncDisposable => {
@@ -240,21 +254,6 @@ describe('what an API key may do over the store of the server', () => {
 });
 
 describe('the health of a server', () => {
-  async function start(semaphores: SemaphoreService) {
-    const apiKeys = [{ key: SHOP, prefixes: ['shop:'] }, ADMIN];
-    const locks = createSemaphoreServer({ semaphores, apiKeys });
-    const server = createServer((request, response) => locks.handler(request, response));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const stop = async (): Promise<void> => {
-      await locks.close();
-      server.closeAllConnections();
-      server.close();
-    };
-    return { url, stop };
-  }
-
   it('says since when one that has gone away was not heard, and why', async () => {
     const { url, stop } = await start(new SemaphoreService());
     const store = new RemoteSemaphoreStore({ url, apiKey: ADMIN });
