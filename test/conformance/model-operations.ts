@@ -88,6 +88,8 @@ export function operations({ leases, keeps }: Times): fc.Arbitrary<Operation> {
     known(k, one, ({ key, model }, { id }, isOwn) => {
       if (!isOwn) return undefined;
       model.cancel(id);
+      // Whoever gives it up need not hear of it.
+      model.handedOver.delete(id);
       return {
         what: `cancel ${id}`,
         expected: undefined,

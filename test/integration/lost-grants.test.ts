@@ -245,6 +245,46 @@ test('a waiter that was dropped by force stays dropped although its process miss
   expect((await owner.inspect(KEY)).holders).toEqual([]);
 });
 
+test('a waiter that was dropped by force stays dropped although the semaphore was idle before its process asked', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const held = await owner.acquire(KEY);
+  const { outcome } = await waiting(other, {});
+  const [id] = (await waiterIds(owner)) as [string];
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  const [wasDropped] = await Promise.all([owner.forceRelease(KEY, id), held.release()]);
+  expect(wasDropped).toBe(true);
+  expect(await rejection(outcome)).toMatchObject({ permitId: id, reason: 'forced' });
+  expect(await owner.inspect(KEY)).toMatchObject({ holders: [], waiters: [] });
+});
+
+describe('what a process was granted and did not know it held', () => {
+  const taken = {
+    released: (session: StoreSession) => session.release(KEY, 'second', 0),
+    'released and kept': (session: StoreSession) => session.release(KEY, 'second', 60_000),
+    'taken by force': (session: StoreSession) => session.forceRelease(KEY, 'second'),
+  };
+
+  test.each(Object.entries(taken))('is not taken once more after it was %s', async (how, take) => {
+    const store = new RedisSemaphoreStore({ redis: server.url, keyPrefix: uniquePrefix() });
+    const [one, other] = [connect(store, []), connect(store, [])];
+    // While others hold, the semaphore has more to remember than its limit.
+    for (const id of ['beside', 'first']) await one.acquire({ ...request(id), permits: 2 });
+    expect(await other.acquire({ ...request('second'), permits: 2 })).toEqual({
+      status: 'waiting',
+    });
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    const [, answer] = await Promise.all([one.release(KEY, 'first', 0), take(one)]);
+    expect(answer).toBe(how === 'taken by force' ? true : 'released');
+    await delay(ASKING_MS + 200);
+    const { holders, waiters } = await one.inspect(KEY);
+    const kept = how === 'released and kept' ? ['beside', 'second'] : ['beside'];
+    expect(holders.map(({ id }) => id).toSorted()).toEqual(kept);
+    expect(waiters).toEqual([]);
+    await Promise.all([one.close(), other.close()]);
+  });
+});
+
 test('a holder whose permit was taken by force hears of it although its process missed the message', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
@@ -268,7 +308,6 @@ test('a waiter that was dropped by force before the reply to its acquire arrived
   expect(await holder.forceRelease(KEY, id)).toBe(true);
   expect(await outcome).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST', reason: 'forced' });
   gate.open();
-  // With the last holder goes what Redis remembers of those that were dropped.
   await held.release();
   await delay(ASKING_MS + 500);
   expect(await holder.inspect(KEY)).toMatchObject({ holders: [], waiters: [] });

@@ -15,8 +15,9 @@
 --      FULL   anything: limit, last token, weight held, last place in the queue, how many wait, no lease ends before,
 --             K and H live until, flags, and up to INLINE holders, each id and record
 -- H  hash    @id the record of a holder, when there were more · ~client last sign of life of a client that waits
---            !id when a waiter was dropped by force · = the limit passed last by who waits, while another one is pinned
+--            = the limit passed last by who waits, while another one is pinned
 -- Q  zset    waiters: member "id client weight lease priority label", score the place in the order of service
+-- K:id:d     for KEEP_MS, that a waiter was dropped by force, or what it did not know it held was taken or released by others
 -- a record is expiry, weight, token, acquired, state, owner; state h held, p provisional, k released but kept
 -- an owner is the client and the label; a label stands behind =, and is empty where there is none
 -- a lease without an end is -, its expiry ENDLESS; all times are ms of this server's clock

@@ -88,13 +88,13 @@ local function free(s, id, expiry, weight)
   if expiry == ENDLESS then seldom().sweep(s) end
 end
 
--- A holder's record, when it has not been released.
+-- A holder's record and what it says, when it has not been released.
 local function unreleased(s, id)
   local held = holder(s, id)
   if not held then return nil end
   local expiry, weight, token, acquired, state, at = fieldsOf(held)
   if state == 'k' then return nil end
-  return held, expiry, weight, token, acquired, sub(held, at)
+  return held, expiry, weight, token, acquired, sub(held, at), state
 end
 
 -- Gives a holder another lease end.
@@ -110,8 +110,9 @@ operations.R = function(s, text)
   if keepMs == '' then keepMs, last = 0, 0 end
   -- It may be one that is free to be granted since the operation before.
   if s.due and not holder(s, id) then admit(s) end
-  local held, from, weight, token, acquired, owner = unreleased(s, id)
+  local held, from, weight, token, acquired, owner, state = unreleased(s, id)
   if not held then return 0 end
+  if state == 'p' and clientOf(held) ~= me then seldom().markDropped(s, id) end
   s.token = math.max(s.token, math.min(tonumber(last), token + TOKENS_A_GRANT))
   -- Acquired in the future: the clock was set back.
   local keptUntil = ceil(math.min(acquired, now) + keepMs)

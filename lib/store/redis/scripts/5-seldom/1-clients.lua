@@ -1,7 +1,6 @@
 -- Who waits no longer: the signs of life of clients, and the ends of leases.
 
 local DEAD_MS, AWAY_MS, SPARED_MS = 3400, 2000, 1000
-local DROPPED_MS = 10000
 
 local function alive(s, client)
   write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))
@@ -34,19 +33,15 @@ end
 
 -- The signs of life of clients that wait, by their names, and the last of them.
 local function signsOfLife(s)
-  local signs, last, over = {}, 0, {}
+  local signs, last = {}, 0
   local all = call('HGETALL', s.H)
   for i = 1, #all, 2 do
-    local kind = sub(all[i], 1, 1)
-    if kind == '!' and all[i + 1] + DROPPED_MS < now then
-      over[#over + 1] = all[i]
-    elseif kind == '~' then
+    if sub(all[i], 1, 1) == '~' then
       local at = tonumber(all[i + 1])
       signs[sub(all[i], 2)] = at
       if at <= now then last = math.max(last, at) end
     end
   end
-  send('HDEL', s.H, over)
   return signs, last
 end
 

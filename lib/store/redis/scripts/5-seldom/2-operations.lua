@@ -1,5 +1,14 @@
 local operations = {}
 
+local function dropMark(s, id)
+  return s.K .. ':' .. id .. ':d'
+end
+
+-- Its client may not know yet that it waits no longer, or that it held, and would put it back.
+local function markDropped(s, id)
+  write(s.H, 'SET', dropMark(s, id), 1, 'PX', KEEP)
+end
+
 -- The limit that would hold, if no other one were pinned.
 local function passed(s, permits)
   write(s.H, 'HSET', s.H, '=', permits)
@@ -20,7 +29,7 @@ end
 
 -- P  "count", then count times member, score, permits as arguments from position a: the waiters of this client are alive;
 --    asks what became of them
--- returns { next, index, token, expiry, acquired, limit, ... } of those that hold, with token 0 of those that were dropped by force;
+-- returns { next, index, token, expiry, acquired, limit, ... } of those that hold, with token 0 of those that were dropped or released by others;
 --         puts back those that are lost
 operations.P = function(s, text, a)
   local answer = { s.next }
@@ -31,19 +40,17 @@ operations.P = function(s, text, a)
   for i = 0, count - 1 do
     local member, score, permits = members[i + 1], ARGV[a + 1 + 3 * i], ARGV[a + 2 + 3 * i]
     local id = match(member, '^%S+')
-    local held = holder(s, id)
+    local held, expiry, _, token, acquired = unreleased(s, id)
     local stands = scores[i + 1]
-    if stands and held and unreleased(s, id) then
+    if stands and held then
       -- Another client asked for the id too, and was first. It stays that one's, which may have told somebody already:
       -- this one must not take it from there when it gives up.
       leave(s, { member })
       stands = false
     end
     if not stands then
-      local dropped = not held and s.inH and call('HGET', s.H, '!' .. id)
-      if held or dropped then
-        local expiry, token, acquired, _ = 0, 0, 0, nil
-        if held then expiry, _, token, acquired = fieldsOf(held) end
+      if not held and (holder(s, id) or call('GET', dropMark(s, id))) then token, expiry, acquired = 0, 0, 0 end
+      if token then
         for _, value in ipairs({ i, token, expiry, acquired, s.limit }) do answer[#answer + 1] = value end
       else
         join(s, score, member)
@@ -88,9 +95,7 @@ operations.D = function(s, id)
     local other, client = waiter(member)
     if other == id then
       leave(s, { member })
-      -- Its client may miss the message, and would put it back.
-      call('HSET', s.H, '!' .. id, string.format('%.0f', now))
-      s.inH, s.moved = true, true
+      markDropped(s, id)
       call('PUBLISH', prefix .. ':@' .. client, '!' .. id .. ' ' .. s.K)
       return 1
     end
@@ -102,9 +107,10 @@ end
 operations.F = function(s, id)
   local held = holder(s, id)
   if not held then return operations.D(s, id) end
-  local expiry, weight = fieldsOf(held)
+  local expiry, weight, _, _, state = fieldsOf(held)
   free(s, id, expiry, weight)
   s.token = s.token + TOKENS_A_GRANT
+  if state == 'p' then markDropped(s, id) end
   call('PUBLISH', prefix .. ':@' .. clientOf(held), '!' .. id .. ' ' .. s.K)
   return 1
 end

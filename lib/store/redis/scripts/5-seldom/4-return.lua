@@ -1,2 +1,10 @@
 -- What seldom() gives to the rest of the script.
-return { operations = operations, alive = alive, passed = passed, sweep = sweep, bury = bury, buryFirst = buryFirst }
+return {
+  operations = operations,
+  alive = alive,
+  passed = passed,
+  markDropped = markDropped,
+  sweep = sweep,
+  bury = bury,
+  buryFirst = buryFirst,
+}

@@ -55,9 +55,9 @@ elseif open then
       at = at + 3 + size + low + 256 * high
     end
   until not size or size == #id and sub(holders, from + 1, from + size) == id
-  local leaves, free, held
-  if size then leaves, free, _, _, held = parse(RECORD_FORM, holders, from + 3 + size) end
-  if size and held ~= 'k' and leaves < ENDLESS then
+  local leaves, free, held, owner
+  if size then leaves, free, _, _, held, owner = parse(RECORD_FORM, holders, from + 3 + size) end
+  if size and leaves < ENDLESS and (held == 'h' or held == 'p' and parse('Bc0', holders, owner) == me) then
     local rest = sub(holders, 1, from - 1) .. sub(holders, at)
     local first = waiting > 0 and call('ZPOPMIN', Q)
     if not first then
