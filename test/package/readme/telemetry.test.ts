@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { StoreUnavailableError } from '../../../lib/semaphore.errors.js';
+import { aborted } from '../../support/semaphores.js';
 import { Telemetry } from '../../support/telemetry.js';
 import { code, root, table } from './readme.js';
 
@@ -135,7 +136,7 @@ async function useEverything(): Promise<void> {
   await (await service.acquire('k', { onStoreFailure: 'allow' })).release();
   store.isGone = false;
   const short = await service.acquire('short', { leaseMs: 1, renew: false });
-  await new Promise((resolve) => short.signal.addEventListener('abort', resolve, { once: true }));
+  await aborted(short.signal);
   await service.close();
   await service.acquire('k').catch(nothing);
 }
