@@ -12,8 +12,8 @@ import { superjsonSerializer } from './superjson.serializer.js';
 /** What came of the work. */
 export type Outcome =
   | { isError: false; value: unknown }
-  /** Whatever was thrown. */
-  | { isError: true; error: unknown };
+  /** Whatever was thrown; or, unreadable, why what another process packed cannot be unpacked here. */
+  | { isError: true; error: unknown; isUnreadable?: true };
 
 export interface Packed {
   payload: string;
@@ -80,7 +80,8 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
     }
   } catch (error) {
     const detail = `it cannot be deserialized (${detailOf(error)}): do all processes use the same serializer?`;
-    return { isError: true, error: new ResultNotSharedError(key, detail, error) };
+    const unreadable = new ResultNotSharedError(key, detail, error);
+    return { isError: true, error: unreadable, isUnreadable: true };
   }
 }
 

@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers';
 import { Abandonment } from '../core/abandonment.js';
-import { HeldPermit } from '../core/held-permit.js';
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
@@ -14,6 +13,7 @@ import { resolveOptions } from '../resolve-options.js';
 import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
 import { type Outcome, pack, TOO_LONG_FOR_THE_WAY, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';
+import { release, whenLost } from './leading-permit.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
 
 /** What all flights of a process share. */
@@ -181,17 +181,24 @@ export class Flight {
   private async missed(seen: number): Promise<Outcome | undefined> {
     const look = await this.control.store.look(this.permitKey, seen);
     const isNew = look.state === 'fresh' || look.state === 'missed';
-    return isNew ? this.unpack(look.payload) : undefined;
+    return isNew ? this.readable(look.payload) : undefined;
   }
 
   private usable(look: FlightLook): Outcome | undefined {
     const isStale = look.state === 'stale';
     const isRefused = isStale && this.options.staleWhileRevalidateMs === 0;
     if (look.state === 'none' || isRefused) return undefined;
-    if (isStale && !look.isLed) {
+    const outcome = this.readable(look.payload);
+    if (outcome !== undefined && isStale && !look.isLed) {
       void new Flight(this.permitKey, this.first, this.control).refresh();
     }
-    return this.unpack(look.payload);
+    return outcome;
+  }
+
+  /** What another serializer has stored is as good as nothing: the work makes a result that can be read. */
+  private readable(payload: string): Outcome | undefined {
+    const outcome = this.unpack(payload);
+    return outcome.isError && outcome.isUnreadable ? undefined : outcome;
   }
 
   private acquire(waitMs: number): Promise<Permit> {
@@ -283,19 +290,4 @@ export class Flight {
   private unpack(payload: string): Outcome {
     return unpack(this.first.key, payload, this.options.serializer);
   }
-}
-
-/** A permit without the store is never lost. @returns what ends the watch */
-function whenLost(permit: Permit, listener: (error: Error) => void): () => void {
-  if (!(permit instanceof HeldPermit)) return () => undefined;
-  permit.watchLoss(listener);
-  return () => permit.watchLoss(undefined);
-}
-
-/** Gives the permit back that is there, or comes although nobody waits for it any more. */
-function release(acquiring: Promise<Permit>): void {
-  acquiring.then(
-    (permit) => permit.release(),
-    () => undefined,
-  );
 }

@@ -77,6 +77,17 @@ describe.each([
     expect(await b.flights.run(pilots.key, work)).toBe(1);
   });
 
+  it('are made anew when another serializer wrote them', async () => {
+    const { pilots } = open();
+    await using _pilots = pilots;
+    const [before, after] = [pilots.join(), pilots.join()];
+    const { work } = counter();
+    const unlike = { serialize: () => '<1/>', deserialize: () => 'of XML' };
+    await before.flights.run(pilots.key, work, { ttlMs: 60_000, serializer: unlike });
+    expect(await after.flights.run(pilots.key, work, { ttlMs: 60_000 })).toBe(2);
+    expect(await pilots.join().flights.run(pilots.key, work, { ttlMs: 60_000 })).toBe(2);
+  });
+
   it('are dropped by forget, in all processes', async () => {
     const { pilots } = open();
     await using _pilots = pilots;

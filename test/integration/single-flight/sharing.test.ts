@@ -153,6 +153,24 @@ describe.each([
     expect(await flights.run(pilots.key, work, { ttlMs: 60_000 })).toBe(2);
   });
 
+  it('tells followers of a result that was serialized otherwise than theirs', async () => {
+    await using pilots = open();
+    const [a, b] = [pilots.join(), pilots.join()];
+    const serializer = { serialize: () => '<1/>', deserialize: () => 1 };
+    const job = new Job<number>();
+    const led = a.flights.run(pilots.key, job.work, { serializer });
+    await job.started;
+    const followed = b.flights.run(pilots.key, job.work).catch((reason: unknown) => reason);
+    await untilFollowed(a, pilots.key);
+    job.finish(1);
+    expect(await led).toBe(1);
+    expect(await followed).toBeInstanceOf(ResultNotSharedError);
+    expect(await followed).toHaveProperty(
+      'message',
+      expect.stringContaining('do all processes use the same serializer?'),
+    );
+  });
+
   it('tells followers of a result that cannot be serialized, and gives it to the caller that has it', async () => {
     await using pilots = open();
     const [a, b] = [pilots.join(), pilots.join()];
