@@ -87,6 +87,29 @@ test('connections that died without a word while nobody used them cost no call',
   expect(await (await service.acquire(KEY)).release()).toBe('released');
 });
 
+test('inspect and list answer although their connection breaks', async () => {
+  await using redis = await startRedis();
+  await using proxy = await TcpProxy.start(redis.port);
+  await using semaphores = new Semaphores({ redis: proxy.url });
+  const service = semaphores.open();
+  const held = await service.acquire(KEY);
+  const read = async (): Promise<[number, string[]]> => {
+    const { held: count } = await service.inspect(KEY);
+    const keys: string[] = [];
+    for await (const key of service.list()) keys.push(key);
+    return [count, keys];
+  };
+  proxy.cut();
+  // Nobody has noticed yet, and then nothing can be sent for a while.
+  const first = read();
+  await nextEvent(service, 'store-down');
+  expect(await Promise.all([first, read()])).toEqual([
+    [1, [KEY]],
+    [1, [KEY]],
+  ]);
+  await held.release();
+});
+
 test('an outage is told with a reason of its own, not with that of an earlier one', async () => {
   await using redis = await startRedis();
   await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });

@@ -16,7 +16,7 @@ import {
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
-import { codeOf, isReply, isTransient, unavailable } from './reply-errors.js';
+import { codeOf, isReply, isTransient, RETRY_AFTER_MS, unavailable } from './reply-errors.js';
 import { semaphoreScript } from './scripts/embedded.js';
 import { ServerClocks } from './server-clocks.js';
 import { TimeLimits } from './time-limits.js';
@@ -42,7 +42,6 @@ interface Batch {
   refusal?: string;
 }
 
-const RETRY_AFTER_MS = 25;
 /** The answer to a release that released. */
 const DONE = 1;
 /** A token is made of the server's microseconds; one that stands alone in an answer, of those of the answer. */
@@ -88,32 +87,6 @@ export class RedisCalls {
     this.queue.push(operation);
   }
 
-  /** Runs a script that only reads one semaphore. @throws {StoreUnavailableError} */
-  async read(script: string, state: string, args: readonly (string | number)[]): Promise<unknown> {
-    // What was issued before must not be overtaken.
-    this.flush();
-    const run = async (): Promise<unknown> => {
-      const connection = await this.link.ready(this.timeoutMs);
-      const { holders, queue } = this.keys.namesOf(state);
-      const reply = connection.eval(script, 3, state, holders, queue, ...args);
-      return this.inTime(reply, this.slotOf(state));
-    };
-    return run().catch((error: StoreUnavailableError) => {
-      throw error.of(this.keys.keyOf(state));
-    });
-  }
-
-  /** What comes of any other command (in Cluster: on the slot's node), within the time limit. @throws {StoreUnavailableError} */
-  inTime<T>(reply: Promise<T>, slot?: number): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const end = this.clock.now() + this.timeoutMs;
-      const limit = this.limits.start(end, () => reject(this.noAnswer(this.timeoutMs, slot)));
-      reply
-        .then(resolve, (error: unknown) => reject(unavailable(error)))
-        .finally(() => this.limits.stop(limit));
-    });
-  }
-
   /** Tokens grow beyond this one even when the server lost it, and its clock is behind. */
   noteToken(token: number): void {
     if (token > this.highestToken) this.highestToken = token;
@@ -123,7 +96,8 @@ export class RedisCalls {
     return this.link.isCluster ? calculateSlot(state) : 0;
   }
 
-  private readonly flush = (): void => {
+  /** Sends what was issued so far. */
+  readonly flush = (): void => {
     const operations = this.queue;
     if (operations.length === 0) return;
     this.queue = [];
@@ -167,7 +141,7 @@ export class RedisCalls {
   ): void {
     const sentAt = this.clock.now();
     const limit = this.limits.start(batch.end, () => {
-      this.failed(batch, this.noAnswer(batch.end - sentAt, batch.slot));
+      this.failed(batch, this.link.noAnswer(batch.end - sentAt, batch.slot));
     });
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
@@ -258,15 +232,6 @@ export class RedisCalls {
       if (list !== undefined) args.push(...list);
     }
     return args;
-  }
-
-  /** The connection may be a dead one. */
-  private noAnswer(withinMs: number, slot?: number): StoreUnavailableError {
-    const error = new StoreUnavailableError(
-      `Redis did not answer within ${Math.round(withinMs)} ms`,
-    );
-    this.link.suspect(error, slot);
-    return error;
   }
 
   private fail(batch: Batch, operations: readonly Operation[], error: Error): void {

@@ -129,6 +129,15 @@ export class RedisLink {
     this.commands?.disconnect(true);
   }
 
+  /** The connection may be a dead one. */
+  noAnswer(withinMs: number, slot?: number): StoreUnavailableError {
+    const error = new StoreUnavailableError(
+      `Redis did not answer within ${Math.round(withinMs)} ms`,
+    );
+    this.suspect(error, slot);
+    return error;
+  }
+
   /** How many replicas have what was written on the command connection (in Cluster: on the slot's node) so far. */
   async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
     const commands = await this.ready(this.timeoutMs);

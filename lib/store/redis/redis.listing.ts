@@ -1,6 +1,7 @@
 import { globMatcher } from '../glob.js';
 import { detailOf } from '../../semaphore.errors.js';
 import type { RedisCalls } from './redis.calls.js';
+import type { RedisCommands } from './redis.commands.js';
 import type { RedisKeys } from './redis.keys.js';
 import type { RedisLink } from './redis.link.js';
 
@@ -15,6 +16,7 @@ export async function* listKeys(
   pattern: string,
   link: RedisLink,
   calls: RedisCalls,
+  commands: RedisCommands,
   keys: RedisKeys,
 ): AsyncGenerator<string, void, undefined> {
   const matches = globMatcher(pattern);
@@ -22,7 +24,7 @@ export async function* listKeys(
   for (const master of await link.masters()) {
     let cursor = '0';
     do {
-      const [next, found] = await calls.inTime(
+      const [next, found] = await commands.read(() =>
         master.scan(cursor, 'MATCH', keys.allStates, 'COUNT', SCAN_COUNT, 'TYPE', 'string'),
       );
       cursor = next;

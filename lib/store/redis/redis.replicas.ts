@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { PendingAcquire } from './pending-acquire.js';
 import type { RedisCalls } from './redis.calls.js';
+import type { RedisCommands } from './redis.commands.js';
 import type { RedisLink } from './redis.link.js';
 import { leaseText } from './script-format.js';
 
@@ -11,6 +12,7 @@ export class RedisReplicas {
   constructor(
     private readonly link: RedisLink,
     private readonly calls: RedisCalls,
+    private readonly commands: RedisCommands,
     private readonly least: number,
     private readonly timeoutMs: number,
   ) {
@@ -29,7 +31,7 @@ export class RedisReplicas {
     }
     const slot = this.calls.slotOf(state);
     const count = this.link.wait(slot, this.least, this.timeoutMs);
-    const confirmed = await this.calls.inTime(count, slot);
+    const confirmed = await this.commands.inTime(count, slot);
     if (confirmed >= this.least) return;
     throw new StoreUnavailableError(
       `${confirmed} of ${this.least} replicas confirmed the grant within ${this.timeoutMs} ms`,

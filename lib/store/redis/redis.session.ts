@@ -12,6 +12,7 @@ import type {
 import { ReleaseCall } from './awaited-calls.js';
 import { RedisAcquires } from './redis.acquires.js';
 import { RedisCalls } from './redis.calls.js';
+import { RedisCommands } from './redis.commands.js';
 import type { Connector } from './redis.connection.js';
 import { RedisFlights } from './redis.flights.js';
 import { RedisKeys } from './redis.keys.js';
@@ -31,6 +32,7 @@ export class RedisSession implements StoreSession {
   private readonly keys: RedisKeys;
   private readonly link: RedisLink;
   private readonly calls: RedisCalls;
+  private readonly commands: RedisCommands;
   private readonly acquires: RedisAcquires;
   /** Those of the acquires that may wait. */
   private readonly waiting: RedisWaiting;
@@ -60,13 +62,14 @@ export class RedisSession implements StoreSession {
       timeoutMs,
       (grants, sample) => this.acquires.onOwnGrants(grants, sample),
     );
+    this.commands = new RedisCommands(this.link, this.calls, this.keys, clock, timeoutMs);
     this.flights = new RedisFlights(this.calls, this.keys);
     this.acquires = new RedisAcquires(
       client,
       clientId,
       this.calls,
       this.keys,
-      new RedisReplicas(this.link, this.calls, minReplicas, replicaTimeoutMs),
+      new RedisReplicas(this.link, this.calls, this.commands, minReplicas, replicaTimeoutMs),
       clock,
       timeoutMs,
     );
@@ -99,11 +102,11 @@ export class RedisSession implements StoreSession {
 
   async inspect(key: string): Promise<StoreSnapshot> {
     const state = this.keys.state(key);
-    return readSnapshot(key, (...page) => this.calls.read(inspectScript, state, page));
+    return readSnapshot(key, (...page) => this.commands.readScript(inspectScript, state, page));
   }
 
   list(pattern: string): AsyncIterable<string> {
-    return listKeys(pattern, this.link, this.calls, this.keys);
+    return listKeys(pattern, this.link, this.calls, this.commands, this.keys);
   }
 
   async setPermits(key: string, permits: number | null): Promise<void> {
