@@ -262,6 +262,10 @@ describe('what a process was granted and did not know it held', () => {
   const taken = {
     released: (session: StoreSession) => session.release(KEY, 'second', 0),
     'released and kept': (session: StoreSession) => session.release(KEY, 'second', 60_000),
+    'renewed and released': async (session: StoreSession) => {
+      await session.renew(KEY, 'second', 60_000);
+      return session.release(KEY, 'second', 0);
+    },
     'taken by force': (session: StoreSession) => session.forceRelease(KEY, 'second'),
   };
 

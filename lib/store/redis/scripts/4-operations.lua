@@ -127,10 +127,12 @@ end
 -- N  "id lease": renew, and claim a provisional grant · returns the expiry, 0 when it holds no more
 operations.N = function(s, text)
   local id, lease = match(text, '^(%S+) (%S+)$')
-  local held, from, weight, token, acquired, owner = unreleased(s, id)
+  local held, from, weight, token, acquired, owner, state = unreleased(s, id)
   if not held then return 0 end
   local expiry = endOf(lease)
-  extend(s, id, from, expiry, weight, token, acquired, 'h', owner)
+  -- Whether the client that waited knows that it holds, another one cannot say.
+  if clientOf(held) == me then state = 'h' end
+  extend(s, id, from, expiry, weight, token, acquired, state, owner)
   return expiry
 end
 
