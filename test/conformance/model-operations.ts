@@ -78,18 +78,19 @@ export function operations({ leases, keeps }: Times): fc.Arbitrary<Operation> {
     }),
   );
   const release = fc.tuple(which, pick, fc.constantFrom(0, 0, 0, ...keeps)).map(([k, one, keep]) =>
-    known(k, one, ({ key, model }, { id }) => ({
-      what: `release ${id} ${keep}`,
-      expected: model.release(id, keep),
-      send: ({ session }) => session.release(key, id, keep),
-    })),
+    known(k, one, ({ key, model }, { id }, isOwn) => {
+      if (isOwn && !model.isKnown(id)) return undefined;
+      return {
+        what: `release ${id} ${keep}`,
+        expected: model.release(id, keep),
+        send: ({ session }) => session.release(key, id, keep),
+      };
+    }),
   );
   const cancel = fc.tuple(which, pick).map(([k, one]) =>
     known(k, one, ({ key, model }, { id }, isOwn) => {
       if (!isOwn) return undefined;
       model.cancel(id);
-      // Whoever gives it up need not hear of it.
-      model.handedOver.delete(id);
       return {
         what: `cancel ${id}`,
         expected: undefined,

@@ -23,6 +23,8 @@ export class SemaphoreModel {
   /** In the order in which they were granted. */
   readonly grants: string[] = [];
   readonly handedOver = new Set<string>();
+  /** Those of them that their processes were told of. */
+  readonly told = new Set<string>();
   private line: ModelWaiter[] = [];
   private arrivals = 0;
 
@@ -108,6 +110,17 @@ export class SemaphoreModel {
   /** Whether the id holds or waits, and may still be asked about. */
   isLive(id: string): boolean {
     return this.holderOf(id) !== undefined || this.line.some((waiter) => waiter.id === id);
+  }
+
+  /** Whether its process knows that it neither waits nor was given up. */
+  isKnown(id: string): boolean {
+    if (this.line.some((waiter) => waiter.id === id)) return false;
+    return !this.handedOver.has(id) || this.told.has(id);
+  }
+
+  /** Holds by a grant that its process has to be told of. */
+  isToBeTold(id: string): boolean {
+    return this.holderOf(id) !== undefined && this.handedOver.has(id);
   }
 
   private holderOf(id: string): ModelHolder | undefined {
