@@ -27,7 +27,8 @@ const TOO_LONG_STATUS = 413;
  */
 export class RemoteFlights implements SingleFlightStore {
   readonly maxResultBytes = MAX_RESULT_BYTES;
-  private listener: PublicationListener = () => undefined;
+  published: PublicationListener = () => undefined;
+  forgotten: (key: string) => void = () => undefined;
   private readonly transfers = new Turns(TRANSFERS);
   /** Publications on their way, by the permit of the leader. */
   private readonly publishing = new Map<string, Promise<void>>();
@@ -37,8 +38,9 @@ export class RemoteFlights implements SingleFlightStore {
     private readonly link: RemoteLink,
   ) {}
 
-  listen(listener: PublicationListener): void {
-    this.listener = listener;
+  listen(published: PublicationListener, forgotten: (key: string) => void): void {
+    this.published = published;
+    this.forgotten = forgotten;
   }
 
   async look(key: string, seen?: number): Promise<FlightLook> {
@@ -71,10 +73,6 @@ export class RemoteFlights implements SingleFlightStore {
   /** Resolves when what the leader publishes has arrived, or never will; undefined when nothing is on its way. */
   publishingOf(permitId: string): Promise<void> | undefined {
     return this.publishing.get(permitId);
-  }
-
-  published(key: string, token: number, payload: string | undefined): void {
-    this.listener(key, token, payload);
   }
 
   private async publishLong(

@@ -199,6 +199,7 @@ export class RemoteSession implements StoreSession {
     permitsChanged: (change) =>
       this.client.permitsChanged({ ...change, previous: change.previous }),
     published: ({ key, token, payload }) => this.flights.published(key, token, payload),
+    forgotten: ({ key }) => this.flights.forgotten(key),
     down: ({ message }) => {
       this.storeError = new Error(message);
       this.report(this.storeError);

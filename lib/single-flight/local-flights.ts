@@ -35,9 +35,12 @@ export class LocalFlights implements FlightControl {
       );
     }
     this.store = flights;
-    flights.listen((permitKey, token, payload) => {
-      for (const flight of this.underWay.get(permitKey) ?? []) flight.published(token, payload);
-    });
+    flights.listen(
+      (permitKey, token, payload) => {
+        for (const flight of this.underWay.get(permitKey) ?? []) flight.published(token, payload);
+      },
+      (permitKey) => this.joinable.delete(permitKey),
+    );
   }
 
   /** All services of one process and store share them. @throws {InvalidOptionsError} */

@@ -9,8 +9,11 @@ export interface SingleFlightStore {
   /** Longer results, in UTF-8, cannot be published. @default Infinity */
   readonly maxResultBytes?: number;
 
-  /** Whom to tell of publications that somebody of this process waited for. Called once, before anything else. */
-  listen(listener: PublicationListener): void;
+  /**
+   * Whom to tell of publications that somebody of this process waited for; and of keys that another process forgot while this
+   * one led or waited: who asks from then on waits for the next leader. Called once, before anything else.
+   */
+  listen(published: PublicationListener, forgotten: (key: string) => void): void;
 
   /**
    * What is stored for the key.

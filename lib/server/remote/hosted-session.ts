@@ -52,7 +52,10 @@ export class HostedSession implements StoreClient {
     this.entries = new RemoteEntries(clock);
     this.heardAt = this.tidiedAt = clock.now();
     this.store = store.connect(this, clientIdOf(name, secret));
-    this.store.flights?.listen((key, token, payload) => this.published(key, token, payload));
+    this.store.flights?.listen(
+      (key, token, payload) => this.published(key, token, payload),
+      (key) => this.tell?.('forgotten', { key }),
+    );
   }
 
   get isAttached(): boolean {

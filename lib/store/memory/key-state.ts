@@ -18,7 +18,13 @@ export interface Owner {
   /** Tells the client, after the operation that causes it has returned. */
   tell(message: (client: StoreClient) => void): void;
   /** The same for the result of a flight that it waits for. */
-  tellResult(key: string, token: number, payload: string): void;
+  tellOfFlight(message: (flights: FlightListener) => void): void;
+}
+
+/** Hears of single flights that its process leads or waits for. */
+export interface FlightListener {
+  published(key: string, token: number, payload: string): void;
+  forgotten(key: string): void;
 }
 
 /** What a key needs of its store. Times are those of `clock.now()`. */
@@ -184,6 +190,11 @@ export class KeyState {
     const early = this.line.inOrder().filter(({ since }) => since <= time);
     for (const { id } of early) this.line.remove(id);
     return new Set(early.map(({ owner }) => owner));
+  }
+
+  /** Of those who hold and wait, each once. */
+  get owners(): Set<Owner> {
+    return new Set([...this.holders.all(), ...this.line.inOrder()].map(({ owner }) => owner));
   }
 
   /** Takes all waiters of an owner out of the line. */

@@ -11,19 +11,19 @@ import type { SharedMemory } from './shared-memory.js';
 
 /** Single flights of one session of the memory store. */
 export class MemoryFlights implements SingleFlightStore {
-  private listener: PublicationListener = () => undefined;
+  /** Called in a later microtask than the operation that causes it. */
+  published: PublicationListener = () => undefined;
+  forgotten: (key: string) => void = () => undefined;
 
   constructor(
     private readonly memory: SharedMemory,
+    private readonly owner: Owner,
     private readonly run: <T>(key: string, operation: (state: KeyState, now: number) => T) => T,
   ) {}
 
-  listen(listener: PublicationListener): void {
-    this.listener = listener;
-  }
-
-  published(key: string, token: number, payload: string): void {
-    this.listener(key, token, payload);
+  listen(published: PublicationListener, forgotten: (key: string) => void): void {
+    this.published = published;
+    this.forgotten = forgotten;
   }
 
   async look(key: string, seen = Infinity): Promise<FlightLook> {
@@ -65,17 +65,22 @@ export class MemoryFlights implements SingleFlightStore {
         this.memory.results.set(key, result, keepMs);
       }
       const owners = state.dismissWaiters(isNewer ? last.since : Infinity);
-      owners.forEach((owner: Owner) => owner.tellResult(key, token, payload));
+      for (const owner of owners)
+        owner.tellOfFlight((flights) => flights.published(key, token, payload));
       return true;
     });
   }
 
   async forget(key: string): Promise<void> {
-    this.run(key, ({ leader }, now) => {
+    this.run(key, (state, now) => {
+      const { leader } = state;
       if (leader === undefined) return this.memory.results.delete(key);
       const token = leader.fencingToken + 1;
       const nothing = { token, payload: undefined, since: now, freshUntil: 0, usableUntil: 0 };
       this.memory.results.set(key, nothing, FORGOTTEN_MS);
+      for (const owner of state.owners) {
+        if (owner !== this.owner) owner.tellOfFlight((flights) => flights.forgotten(key));
+      }
     });
   }
 }

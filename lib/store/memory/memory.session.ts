@@ -9,7 +9,7 @@ import type {
   StoreSnapshot,
   StoreSession,
 } from '../semaphore-store.js';
-import type { KeyState, Owner } from './key-state.js';
+import type { FlightListener, KeyState, Owner } from './key-state.js';
 import { MemoryFlights } from './memory.flights.js';
 import type { SharedMemory } from './shared-memory.js';
 
@@ -26,7 +26,7 @@ export class MemorySession implements StoreSession, Owner {
     private readonly client: StoreClient,
     readonly clientId: string,
   ) {
-    this.flights = new MemoryFlights(memory, (key, operation) => this.run(key, operation));
+    this.flights = new MemoryFlights(memory, this, (key, operation) => this.run(key, operation));
   }
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
@@ -84,9 +84,9 @@ export class MemorySession implements StoreSession, Owner {
     });
   }
 
-  tellResult(key: string, token: number, payload: string): void {
+  tellOfFlight(message: (flights: FlightListener) => void): void {
     queueMicrotask(() => {
-      if (!this.isClosed) this.flights.published(key, token, payload);
+      if (!this.isClosed) message(this.flights);
     });
   }
 

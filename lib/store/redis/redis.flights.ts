@@ -23,15 +23,17 @@ interface Stored {
 
 /** Single flights in Redis, through the connections and the calls of the process's semaphores. */
 export class RedisFlights implements SingleFlightStore {
-  private listener: PublicationListener = () => undefined;
+  private published: PublicationListener = () => undefined;
+  private forgotten: (key: string) => void = () => undefined;
 
   constructor(
     private readonly calls: RedisCalls,
     private readonly keys: RedisKeys,
   ) {}
 
-  listen(listener: PublicationListener): void {
-    this.listener = listener;
+  listen(published: PublicationListener, forgotten: (key: string) => void): void {
+    this.published = published;
+    this.forgotten = forgotten;
   }
 
   async look(key: string, seen = ONLY_USABLE): Promise<FlightLook> {
@@ -61,14 +63,22 @@ export class RedisFlights implements SingleFlightStore {
     await this.calls.send({ state: this.keys.state(key), text: 'X' });
   }
 
-  /** `state token fresh usable +payload`, the payload only when it is short; nothing between the first two. */
+  /**
+   * `state token fresh usable +payload`, the payload only when it is short; nothing between the first two. `state` alone when it
+   * was forgotten.
+   */
   onMessage(text: string): void {
     // The state ends with the brace that closes the hash tag, and has none in its key.
     const end = text.indexOf('}', this.keys.prefix.length + 1) + 1;
+    const key = this.keys.keyOf(text.slice(0, end));
+    if (end === text.length) {
+      this.forgotten(key);
+      return;
+    }
     const payload = payloadAfter(text, end);
     const carried = payload < text.length ? text.slice(payload + 1) : undefined;
     const token = Number(text.slice(end, text.indexOf(' ', end)));
-    this.listener(this.keys.keyOf(text.slice(0, end)), token, carried);
+    this.published(key, token, carried);
   }
 }
 

@@ -140,7 +140,7 @@ export class RedisSession implements StoreSession {
     await this.link.close();
   }
 
-  /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known · `=...` the result of a flight */
+  /** `id token expiry acquired limit,...` grants · `!id state` a forced release · `?state` a lease that ends earlier than known · `=...` the result of a flight, or that it was forgotten */
   private onMessage(text: string): void {
     const rest = text.slice(1);
     if (text.startsWith('?')) {

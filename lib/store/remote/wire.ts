@@ -106,6 +106,7 @@ export interface StoreEvents {
   permitsChanged: PermitsChange;
   /** Without a payload that is too long for an event. */
   published: { key: string; token: number; payload?: string };
+  forgotten: { key: string };
   /** The server cannot reach its store. */
   down: { message: string };
   up: Record<string, never>;

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
+import type {
+  FlightLook,
+  PublicationListener,
+  SingleFlightStore,
+} from '../../store/single-flight-store.js';
 import type { Peer } from './peer.js';
 import { at, range, type Scene, SHORT_MS } from './scene.js';
 
 /** A process that leads or follows flights, and hears what others publish. */
 class Pilot {
   readonly flights: SingleFlightStore;
+  readonly forgotten: string[] = [];
   private readonly heard: { key: string; token: number; payload: string | undefined }[] = [];
   private readonly listeners = new Set<() => void>();
 
@@ -13,10 +18,11 @@ class Pilot {
     const { flights } = peer.session;
     assert.ok(flights, 'the session should have `flights`');
     this.flights = flights;
-    flights.listen((key, token, payload) => {
+    const published: PublicationListener = (key, token, payload) => {
       this.heard.push({ key, token, payload });
       for (const listener of this.listeners) listener();
-    });
+    };
+    flights.listen(published, (key) => this.forgotten.push(key));
   }
 
   get count(): number {
@@ -56,6 +62,16 @@ class Pilot {
 
 const pilots = ({ join }: Scene, count: number): Pilot[] =>
   range(count).map(() => new Pilot(join()));
+
+/** Resolves when a process was told what another one did before: messages come in their order. */
+async function hearAll(from: Peer, to: Peer, key: string): Promise<void> {
+  const beside = `${key}-beside`;
+  const { id } = await from.hold(beside);
+  const waiting = await to.wait(beside);
+  await from.session.release(beside, id, 0);
+  await to.grant(waiting);
+  await to.session.release(beside, waiting, 0);
+}
 
 const seenOf = ({ state, payload }: FlightLook): [string, string] => [state, payload];
 
@@ -222,6 +238,20 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     assert.equal(await late.land(scene.key, waiting, 'new', 60_000), true);
     const look = await early.flights.look(scene.key);
     assert.deepEqual([...seenOf(look), look.token], ['fresh', 'new', fencingToken]);
+  },
+
+  'tells other processes that lead or wait what one of them forgot': async (scene) => {
+    const all = pilots(scene, 4);
+    const [leader, follower, forgetting, idle] = all as [Pilot, Pilot, Pilot, Pilot];
+    await leader.peer.hold(scene.key);
+    for (const { peer } of [follower, follower, forgetting]) await peer.wait(scene.key);
+    await forgetting.flights.forget(scene.key);
+    for (const { peer } of [leader, follower, idle])
+      await hearAll(forgetting.peer, peer, scene.key);
+    assert.deepEqual(
+      all.map(({ forgotten }) => forgotten),
+      [[scene.key], [scene.key], [], []],
+    );
   },
 
   'carries any text, also a long one': async (scene) => {

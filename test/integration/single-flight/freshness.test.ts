@@ -5,6 +5,7 @@ import { VirtualClock } from 'nestjs-semaphore/testing';
 import { filter, firstValueFrom } from 'rxjs';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { queued } from '../../support/semaphores.js';
 
 let server: RedisServer;
 
@@ -49,6 +50,14 @@ async function untilStored({ semaphores }: Pilot, key: string, work: { runs: num
     if (isBegun && held === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+/** Resolves when the other process has been told of all that this one did before. */
+async function untilHeard(one: Pilot, other: Pilot): Promise<void> {
+  const held = await one.semaphores.acquire('told');
+  const { outcome } = await queued(other.semaphores, () => other.semaphores.acquire('told'));
+  await held.release();
+  await (await outcome).release();
 }
 
 describe.each([
@@ -100,10 +109,15 @@ describe.each([
     expect(await b.flights.run(pilots.key, work, options)).toBe(2);
   });
 
-  it('are not what was under way when they were forgotten', async () => {
+  it.each([
+    ['leads', 0],
+    ['follows', 1],
+    ['does neither', 2],
+  ])('are not what was under way when a process that %s forgot them', async (__, forgets) => {
     const { pilots, advance } = open();
     await using _pilots = pilots;
     const [a, b, c] = [pilots.join(), pilots.join(), pilots.join()];
+    const all = [a, b, c];
     const [before, after] = [new Job<string>(), new Job<string>()];
     const options = { ttlMs: 60_000 };
     const led = a.flights.run(pilots.key, before.work, options);
@@ -112,15 +126,17 @@ describe.each([
     await untilFollowed(a, pilots.key);
     // The places of waiters are told apart by the millisecond.
     await advance(2);
-    await a.flights.forget(pilots.key);
+    const forgetting = all[forgets] as Pilot;
+    await forgetting.flights.forget(pilots.key);
+    for (const other of all) await untilHeard(forgetting, other);
     await advance(2);
-    const late = [a.flights, c.flights].map((each) => each.run(pilots.key, after.work, options));
-    await untilFollowed(a, pilots.key, 3);
+    const late = all.map(({ flights }) => flights.run(pilots.key, after.work, options));
+    await untilFollowed(a, pilots.key, 4);
     before.finish('old');
     expect(await Promise.all([led, early])).toEqual(['old', 'old']);
     await after.started;
     after.finish('new');
-    expect(await Promise.all(late)).toEqual(['new', 'new']);
+    expect(await Promise.all(late)).toEqual(['new', 'new', 'new']);
     expect(await b.flights.run(pilots.key, before.work, options)).toBe('new');
     expect([before.runs, after.runs]).toEqual([1, 1]);
   });

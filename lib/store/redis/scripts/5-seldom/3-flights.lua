@@ -6,12 +6,12 @@
 
 local VOID = '!'
 
--- Who leads now, and the token.
+-- Who leads now, the token, and the client.
 local function leader(s)
   local id, held = next(s.holders)
   if not id then return nil end
   local _, _, token, _, state = fieldsOf(held)
-  if state ~= 'k' then return id, token end
+  if state ~= 'k' then return id, token, clientOf(held) end
 end
 
 -- S  seen: returns { isLed, waiting, text of R }, without the payload when it cannot be used and is not after seen
@@ -49,11 +49,15 @@ operations.W = function(s, text, a)
   return 1
 end
 
--- X: forgets
+-- X: forgets, and tells other clients that lead or follow: who asks there from then on has to wait for the next leader
 operations.X = function(s)
-  local id, token = leader(s)
+  local id, token, client = leader(s)
   if id then
     call('SET', s.R, string.format('%.0f 0 0 ', math.max(micros, token + 1)) .. VOID, 'PX', FORGOTTEN_MS)
+    local asked = { [client] = true }
+    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do asked[match(member, ' (%S+)')] = true end
+    asked[me] = nil
+    for other in pairs(asked) do call('PUBLISH', prefix .. ':@' .. other, '=' .. s.K) end
   else
     call('DEL', s.R)
   end
