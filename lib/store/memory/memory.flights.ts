@@ -75,9 +75,13 @@ export class MemoryFlights implements SingleFlightStore {
     this.run(key, (state, now) => {
       const { leader } = state;
       if (leader === undefined) return this.memory.results.delete(key);
-      const token = leader.fencingToken + 1;
-      const nothing = { token, payload: undefined, since: now, freshUntil: 0, usableUntil: 0 };
-      this.memory.results.set(key, nothing, FORGOTTEN_MS);
+      const last = this.memory.results.get(key);
+      // Who came after it was forgotten once more waits for the next leader, too: the first time counts.
+      if (last === undefined || last.payload !== undefined || last.token <= leader.fencingToken) {
+        const token = leader.fencingToken + 1;
+        const nothing = { token, payload: undefined, since: now, freshUntil: 0, usableUntil: 0 };
+        this.memory.results.set(key, nothing, FORGOTTEN_MS);
+      }
       for (const owner of state.owners) {
         if (owner !== this.owner) owner.tellOfFlight((flights) => flights.forgotten(key));
       }

@@ -166,7 +166,7 @@ export class RedisSession implements StoreSession {
 
   /** What was said in between was not heard: waiters ask what became of them, and holders whether they still hold. */
   private onSubscribed(): void {
-    this.waiting.pollAll();
+    this.waiting.listening();
     if (this.wasSubscribed && !this.isDown) this.client.up();
     this.wasSubscribed = true;
   }

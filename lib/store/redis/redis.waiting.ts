@@ -21,6 +21,8 @@ export class RedisWaiting {
   private readonly byId = new ChurningMap<string, PendingAcquire>();
   private readonly byKey = new ChurningMap<string, WatchedKey>();
   private stopPolling: StopTimer | undefined;
+  /** Local time: messages that were sent before it may have been missed. */
+  private deafUntil = -Infinity;
 
   constructor(
     private readonly calls: RedisCalls,
@@ -66,6 +68,8 @@ export class RedisWaiting {
     watched.expect(next, sample);
     this.stopPolling ??= this.clock.schedule(() => this.pollAll(), POLL_MS);
     if (pending.early !== undefined) this.granted(id, pending.early, true);
+    // It was not among those that were asked for then.
+    if (sample.sentAt < this.deafUntil) this.ask(pending.state, [pending]);
   }
 
   remove(id: string): PendingAcquire | undefined {
@@ -120,6 +124,12 @@ export class RedisWaiting {
       if (this.byId.get(id) === pending) this.byId.delete(id);
     };
     this.clock.schedule(forget, Math.max(0, pending.doubtedUntil - this.clock.now()));
+  }
+
+  /** The channel is heard (again). */
+  listening(): void {
+    this.deafUntil = this.clock.now();
+    this.pollAll();
   }
 
   pollAll(): void {

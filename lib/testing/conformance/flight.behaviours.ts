@@ -240,6 +240,19 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     assert.deepEqual([...seenOf(look), look.token], ['fresh', 'new', fencingToken]);
   },
 
+  'gives nothing of before to who came between two times that it was forgotten': async (scene) => {
+    const [leader, between] = pilots(scene, 2) as [Pilot, Pilot];
+    const { id } = await leader.peer.hold(scene.key);
+    await leader.flights.forget(scene.key);
+    await scene.advance(5);
+    const waiting = await between.peer.wait(scene.key);
+    await scene.advance(5);
+    await leader.flights.forget(scene.key);
+    assert.equal(await leader.land(scene.key, id, 'old', 60_000), true);
+    await between.peer.grant(waiting);
+    assert.equal(between.count, 0);
+  },
+
   'tells other processes that lead or wait what one of them forgot': async (scene) => {
     const all = pilots(scene, 4);
     const [leader, follower, forgetting, idle] = all as [Pilot, Pilot, Pilot, Pilot];

@@ -53,7 +53,12 @@ end
 operations.X = function(s)
   local id, token, client = leader(s)
   if id then
-    call('SET', s.R, string.format('%.0f 0 0 ', math.max(micros, token + 1)) .. VOID, 'PX', FORGOTTEN_MS)
+    -- Who came after it was forgotten once more waits for the next leader, too: the first time counts.
+    local before = call('GET', s.R)
+    local last, _, from = readResult(before or '0 0 0 ')
+    if last <= token or sub(before, from) ~= VOID then
+      call('SET', s.R, string.format('%.0f 0 0 ', math.max(micros, token + 1)) .. VOID, 'PX', FORGOTTEN_MS)
+    end
     local asked = { [client] = true }
     for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do asked[match(member, ' (%S+)')] = true end
     asked[me] = nil
