@@ -63,7 +63,7 @@ export class KeyState {
   private isPinned = false;
   /** Passed last by who waits, while another one is pinned. */
   private passedLimit: number | undefined;
-  private arrivals = 0;
+  private arrivalCount = 0;
   private stopTimer: StopTimer | undefined;
   private timerAt = Infinity;
 
@@ -122,7 +122,7 @@ export class KeyState {
     if (this.line.size >= request.maxWaiting) return this.refuse('queue-full', now);
     const { id, permits, priority, weight, leaseMs, label } = request;
     this.passedLimit = permits;
-    const arrival = this.arrivals++;
+    const arrival = this.arrivalCount++;
     this.line.add({ id, priority, arrival, weight, leaseMs, label, owner, since: now });
     return { status: 'waiting' };
   }
@@ -185,11 +185,16 @@ export class KeyState {
     return this.line.size;
   }
 
-  /** Takes everybody out of the line who has stood there since before `time`. @returns their owners, each once */
-  dismissWaiters(time: number): Set<Owner> {
-    const early = this.line.inOrder().filter(({ since }) => since <= time);
+  /** Takes the first out of the line that ever stood there. @returns their owners, each once */
+  dismissWaiters(arrivals: number): Set<Owner> {
+    const early = this.line.inOrder().filter(({ arrival }) => arrival < arrivals);
     for (const { id } of early) this.line.remove(id);
     return new Set(early.map(({ owner }) => owner));
+  }
+
+  /** How many have stood in the line so far. */
+  get arrivals(): number {
+    return this.arrivalCount;
   }
 
   /** Of those who hold and wait, each once. */

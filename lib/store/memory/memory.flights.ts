@@ -61,10 +61,10 @@ export class MemoryFlights implements SingleFlightStore {
       // What nobody may use later does not take the place of what can still be used.
       if (!isNewer && (usableUntil > now || (last?.usableUntil ?? 0) <= now)) {
         const keepMs = Math.max(usableUntil - now, KEEP_AT_LEAST_MS);
-        const result = { token, payload, since: now, freshUntil, usableUntil };
+        const result = { token, payload, arrivals: state.arrivals, freshUntil, usableUntil };
         this.memory.results.set(key, result, keepMs);
       }
-      const owners = state.dismissWaiters(isNewer ? last.since : Infinity);
+      const owners = state.dismissWaiters(isNewer ? last.arrivals : Infinity);
       for (const owner of owners)
         owner.tellOfFlight((flights) => flights.published(key, token, payload));
       return true;
@@ -72,14 +72,20 @@ export class MemoryFlights implements SingleFlightStore {
   }
 
   async forget(key: string): Promise<void> {
-    this.run(key, (state, now) => {
+    this.run(key, (state) => {
       const { leader } = state;
       if (leader === undefined) return this.memory.results.delete(key);
       const last = this.memory.results.get(key);
       // Who came after it was forgotten once more waits for the next leader, too: the first time counts.
       if (last === undefined || last.payload !== undefined || last.token <= leader.fencingToken) {
         const token = leader.fencingToken + 1;
-        const nothing = { token, payload: undefined, since: now, freshUntil: 0, usableUntil: 0 };
+        const nothing = {
+          token,
+          payload: undefined,
+          arrivals: state.arrivals,
+          freshUntil: 0,
+          usableUntil: 0,
+        };
         this.memory.results.set(key, nothing, FORGOTTEN_MS);
       }
       for (const owner of state.owners) {

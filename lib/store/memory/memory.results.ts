@@ -2,10 +2,11 @@ import type { Clock, StopTimer } from '../clock.js';
 
 interface Result {
   token: number;
-  /** undefined: makes void what leaders with older tokens publish. */
+  /** undefined: makes void what leaders with older tokens publish, but for those who had arrived before. */
   payload: string | undefined;
+  /** How many had arrived in the queue. */
+  arrivals: number;
   /** Of the clock, as all times here. */
-  since: number;
   freshUntil: number;
   usableUntil: number;
   stop: StopTimer;

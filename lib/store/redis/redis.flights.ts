@@ -11,7 +11,7 @@ import type { RedisKeys } from './redis.keys.js';
 /** More than any token. */
 const ONLY_USABLE = Number.MAX_SAFE_INTEGER;
 
-/** In place of a payload: nothing. */
+/** What a payload begins with that is none. */
 const VOID = '!';
 
 interface Stored {
@@ -43,7 +43,7 @@ export class RedisFlights implements SingleFlightStore {
     const [led, waiting, result] = value;
     const at = sample.serverNow;
     const { token, freshUntil, usableUntil, payload } = parse(result);
-    const isUsable = payload !== VOID && payload !== '';
+    const isUsable = payload !== '' && !payload.startsWith(VOID);
     let lookState: FlightLookState = 'none';
     if (isUsable && freshUntil > at) lookState = 'fresh';
     else if (isUsable && token > seen) lookState = 'missed';

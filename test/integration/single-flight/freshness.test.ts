@@ -114,7 +114,7 @@ describe.each([
     ['follows', 1],
     ['does neither', 2],
   ])('are not what was under way when a process that %s forgot them', async (__, forgets) => {
-    const { pilots, advance } = open();
+    const { pilots } = open();
     await using _pilots = pilots;
     const [a, b, c] = [pilots.join(), pilots.join(), pilots.join()];
     const all = [a, b, c];
@@ -124,12 +124,9 @@ describe.each([
     await before.started;
     const early = b.flights.run(pilots.key, after.work, options);
     await untilFollowed(a, pilots.key);
-    // The places of waiters are told apart by the millisecond.
-    await advance(2);
     const forgetting = all[forgets] as Pilot;
     await forgetting.flights.forget(pilots.key);
     for (const other of all) await untilHeard(forgetting, other);
-    await advance(2);
     const late = all.map(({ flights }) => flights.run(pilots.key, after.work, options));
     await untilFollowed(a, pilots.key, 4);
     before.finish('old');

@@ -2,9 +2,13 @@
 -- of H the KEYS have
 --
 -- R  string  "token fresh stale payload": the token of the holder that published; until when it is fresh, and may be used
---            at all; a payload of ! makes void what holders with older tokens publish
+--            at all; a payload of !place makes void what holders with older tokens publish, but for those who stood in
+--            the queue up to that place
 
-local VOID = '!'
+-- @return the place of a payload that makes void
+local function placeOfVoid(text, from)
+  return match(text, '^!(%d*)', from)
+end
 
 -- Who leads now, the token, and the client.
 local function leader(s)
@@ -31,12 +35,12 @@ operations.W = function(s, text, a)
   local last, usable, from = 0, 0, nil
   if before then last, usable, from = readResult(before) end
   local isVoid = last > token
-  if isVoid and sub(before, from) ~= VOID then return 0 end
+  local lastPlace = isVoid and placeOfVoid(before, from) or '+inf'
+  if isVoid and lastPlace == '+inf' then return 0 end
   if not isVoid and (stale > now or usable <= now) then
     -- Not when the memory is full: who waits gets it all the same.
     redis.pcall('SET', s.R, head .. payload, 'PX', string.format('%.0f', math.max(stale - now, KEEP_MS)))
   end
-  local lastPlace = isVoid and string.format('%.0f', floor(last * PLACES_PER_MS / 1000)) or '+inf'
   local members = call('ZRANGE', s.Q, '-inf', lastPlace, 'BYSCORE')
   tell(s.K, members, head, payload)
   if isVoid then
@@ -56,8 +60,9 @@ operations.X = function(s)
     -- Who came after it was forgotten once more waits for the next leader, too: the first time counts.
     local before = call('GET', s.R)
     local last, _, from = readResult(before or '0 0 0 ')
-    if last <= token or sub(before, from) ~= VOID then
-      call('SET', s.R, string.format('%.0f 0 0 ', math.max(micros, token + 1)) .. VOID, 'PX', FORGOTTEN_MS)
+    if last <= token or not placeOfVoid(before, from) then
+      local void = string.format('%.0f 0 0 !%.0f', math.max(micros, token + 1), s.place)
+      call('SET', s.R, void, 'PX', FORGOTTEN_MS)
     end
     local asked = { [client] = true }
     for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do asked[match(member, ' (%S+)')] = true end
