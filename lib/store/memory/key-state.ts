@@ -192,6 +192,10 @@ export class KeyState {
     return new Set(early.map(({ owner }) => owner));
   }
 
+  nextToken(now: number): number {
+    return this.host.nextToken(now);
+  }
+
   /** How many have stood in the line so far. */
   get arrivals(): number {
     return this.arrivalCount;

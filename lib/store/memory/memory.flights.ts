@@ -72,21 +72,17 @@ export class MemoryFlights implements SingleFlightStore {
   }
 
   async forget(key: string): Promise<void> {
-    this.run(key, (state) => {
-      const { leader } = state;
-      if (leader === undefined) return this.memory.results.delete(key);
+    this.run(key, (state, now) => {
+      const leader = state.leader?.fencingToken ?? Infinity;
       const last = this.memory.results.get(key);
       // Who came after it was forgotten once more waits for the next leader, too: the first time counts.
-      if (last === undefined || last.payload !== undefined || last.token <= leader.fencingToken) {
-        const token = leader.fencingToken + 1;
-        const nothing = {
-          token,
-          payload: undefined,
-          arrivals: state.arrivals,
-          freshUntil: 0,
-          usableUntil: 0,
-        };
-        this.memory.results.set(key, nothing, FORGOTTEN_MS);
+      if (last === undefined || last.payload !== undefined || last.token <= leader) {
+        // Of its own: what was published before is older, though it may be heard later, and the next leader's is newer.
+        const token = state.nextToken(now);
+        const { arrivals } = state;
+        const nothing = { token, payload: undefined, arrivals, freshUntil: 0, usableUntil: 0 };
+        const keepMs = leader === Infinity ? KEEP_AT_LEAST_MS : FORGOTTEN_MS;
+        this.memory.results.set(key, nothing, keepMs);
       }
       for (const owner of state.owners) {
         if (owner !== this.owner) owner.tellOfFlight((flights) => flights.forgotten(key));

@@ -56,20 +56,20 @@ end
 -- X: forgets, and tells other clients that lead or follow: who asks there from then on has to wait for the next leader
 operations.X = function(s)
   local id, token, client = leader(s)
-  if id then
-    -- Who came after it was forgotten once more waits for the next leader, too: the first time counts.
-    local before = call('GET', s.R)
-    local last, _, from = readResult(before or '0 0 0 ')
-    if last <= token or not placeOfVoid(before, from) then
-      local void = string.format('%.0f 0 0 !%.0f', math.max(micros, token + 1), s.place)
-      call('SET', s.R, void, 'PX', FORGOTTEN_MS)
-    end
-    local asked = { [client] = true }
-    for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do asked[match(member, ' (%S+)')] = true end
-    asked[me] = nil
-    for other in pairs(asked) do call('PUBLISH', prefix .. ':@' .. other, '=' .. s.K) end
-  else
+  local before = call('GET', s.R)
+  local last, _, from = readResult(before or '0 0 0 ')
+  -- Who came after it was forgotten once more waits for the next leader, too: the first time counts.
+  if not id or last <= token or not placeOfVoid(before, from) then
+    -- With a token of its own: what was published before is older, though it may be heard later, and the next leader's is newer.
+    s.token, s.changed = math.max(s.token + 1, least), true
+    -- That needs no memory, and lets the script go on.
     call('DEL', s.R)
+    call('SET', s.R, string.format('%.0f 0 0 !%.0f', s.token, s.place), 'PX', id and FORGOTTEN_MS or KEEP_MS)
   end
+  if not id then return 1 end
+  local asked = { [client] = true }
+  for _, member in ipairs(call('ZRANGE', s.Q, 0, -1)) do asked[match(member, ' (%S+)')] = true end
+  asked[me] = nil
+  for other in pairs(asked) do call('PUBLISH', prefix .. ':@' .. other, '=' .. s.K) end
   return 1
 end
