@@ -17,7 +17,7 @@ export interface Owner {
   readonly clientId: string;
   /** Tells the client, after the operation that causes it has returned. */
   tell(message: (client: StoreClient) => void): void;
-  /** The same for the result of a flight that it waits for. */
+  /** The same for what it has to hear of single flights. */
   tellOfFlight(message: (flights: FlightListener) => void): void;
 }
 
@@ -185,13 +185,18 @@ export class KeyState {
     return this.line.size;
   }
 
-  /** Takes the first out of the line that ever stood there. @returns their owners, each once */
+  /**
+   * Takes out of the line who was among the first that stood there.
+   * @param arrivals how many those are, from the beginning
+   * @returns their owners, each once
+   */
   dismissWaiters(arrivals: number): Set<Owner> {
     const early = this.line.inOrder().filter(({ arrival }) => arrival < arrivals);
     for (const { id } of early) this.line.remove(id);
     return new Set(early.map(({ owner }) => owner));
   }
 
+  /** A token that no holder gets. */
   nextToken(now: number): number {
     return this.host.nextToken(now);
   }

@@ -65,8 +65,9 @@ export class MemoryFlights implements SingleFlightStore {
         this.memory.results.set(key, result, keepMs);
       }
       const owners = state.dismissWaiters(isNewer ? last.arrivals : Infinity);
-      for (const owner of owners)
+      for (const owner of owners) {
         owner.tellOfFlight((flights) => flights.published(key, token, payload));
+      }
       return true;
     });
   }
