@@ -227,13 +227,19 @@ withFakeTime('waiters that died, as time goes by,', () => {
   });
 });
 
-test('a waiter that was dropped by force stays dropped although its process missed the message', async () => {
-  await using semaphores = new Semaphores({ redis: server.url });
+/** One process holds, and one waits that misses what is said now. */
+async function deafWaiter(semaphores: Semaphores) {
   const [owner, other] = [semaphores.open(), semaphores.open()];
   const held = await owner.acquire(KEY);
   const { outcome } = await waiting(other, {});
   const [id] = (await waiterIds(owner)) as [string];
   await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  return { owner, held, id, outcome };
+}
+
+test('a waiter that was dropped by force stays dropped although its process missed the message', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const { owner, held, id, outcome } = await deafWaiter(semaphores);
   expect(await owner.forceRelease(KEY, id)).toBe(true);
   expect(await rejection(outcome)).toMatchObject({
     code: 'SEMAPHORE_PERMIT_LOST',
@@ -247,11 +253,7 @@ test('a waiter that was dropped by force stays dropped although its process miss
 
 test('a waiter that was dropped by force stays dropped although the semaphore was idle before its process asked', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
-  const [owner, other] = [semaphores.open(), semaphores.open()];
-  const held = await owner.acquire(KEY);
-  const { outcome } = await waiting(other, {});
-  const [id] = (await waiterIds(owner)) as [string];
-  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  const { owner, held, id, outcome } = await deafWaiter(semaphores);
   const [wasDropped] = await Promise.all([owner.forceRelease(KEY, id), held.release()]);
   expect(wasDropped).toBe(true);
   expect(await rejection(outcome)).toMatchObject({ permitId: id, reason: 'forced' });

@@ -196,11 +196,6 @@ export class KeyState {
     return new Set(early.map(({ owner }) => owner));
   }
 
-  /** A token that no holder gets. */
-  nextToken(now: number): number {
-    return this.host.nextToken(now);
-  }
-
   /** How many have stood in the line so far. */
   get arrivals(): number {
     return this.arrivalCount;

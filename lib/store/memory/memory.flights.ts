@@ -79,7 +79,7 @@ export class MemoryFlights implements SingleFlightStore {
       // Who came after it was forgotten once more waits for the next leader, too: the first time counts.
       if (last === undefined || last.payload !== undefined || last.token <= leader) {
         // Of its own: what was published before is older, though it may be heard later, and the next leader's is newer.
-        const token = state.nextToken(now);
+        const token = this.memory.nextToken(now);
         const { arrivals } = state;
         const nothing = { token, payload: undefined, arrivals, freshUntil: 0, usableUntil: 0 };
         const keepMs = leader === Infinity ? KEEP_AT_LEAST_MS : FORGOTTEN_MS;

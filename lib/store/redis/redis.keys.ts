@@ -9,9 +9,10 @@ export interface KeyNames {
 }
 
 /**
- * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot;
- * so does `prefix:{key}:r`, the result of a single flight. `prefix:@client` is a process's channel. Braces in a user's key would
- * end the hash tag early, so they are written as %7B and %7D.
+ * Names in Redis: `prefix:{key}` (state), `prefix:{key}:h` (holders) and `prefix:{key}:q` (waiters) share a hash slot; so do
+ * `prefix:{key}:r`, the result of a single flight, and `prefix:{key}:id:d`, the mark of a waiter that was dropped.
+ * `prefix:@client` is a process's channel. Braces in a user's key would end the hash tag early, so they are written as %7B
+ * and %7D.
  */
 export class RedisKeys {
   private readonly states: RecentMap<string>;

@@ -35,13 +35,13 @@ operations.W = function(s, text, a)
   local last, usable, from = 0, 0, nil
   if before then last, usable, from = readResult(before) end
   local isVoid = last > token
-  local lastPlace = isVoid and placeOfVoid(before, from) or '+inf'
-  if isVoid and lastPlace == '+inf' then return 0 end
+  local lastPlace = isVoid and placeOfVoid(before, from)
+  if isVoid and not lastPlace then return 0 end
   if not isVoid and (stale > now or usable <= now) then
     -- Not when the memory is full: who waits gets it all the same.
     redis.pcall('SET', s.R, head .. payload, 'PX', string.format('%.0f', math.max(stale - now, KEEP_MS)))
   end
-  local members = call('ZRANGE', s.Q, '-inf', lastPlace, 'BYSCORE')
+  local members = call('ZRANGE', s.Q, '-inf', lastPlace or '+inf', 'BYSCORE')
   tell(s.K, members, head, payload)
   if isVoid then
     leave(s, members)
