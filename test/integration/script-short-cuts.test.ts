@@ -109,8 +109,12 @@ const series = fc
   .constantFrom(1, 2, 3, 10)
   .chain((limit) => fc.array(call(limit), { minLength: 20, maxLength: 60 }));
 
-/** What is kept of one semaphore; what contradicts itself in it comes to light. */
-async function state(names: readonly string[]): Promise<unknown> {
+/**
+ * What is kept of one semaphore; what contradicts itself in it comes to light.
+ *
+ * @param byTime whether places in the queue are those of the time; otherwise only their order counts.
+ */
+async function state(names: readonly string[], byTime: boolean): Promise<unknown> {
   const [K, H, Q] = names as [string, string, string];
   const page = await admin.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500);
   const [, limit, fields, waiters] = page as [number, number, unknown[], string[]];
@@ -135,7 +139,7 @@ async function state(names: readonly string[]): Promise<unknown> {
     expect([lifeH, waiters]).toEqual([IS_NONE, []]);
   }
   if (waiters.length > 0) expect(lifeQ).toBeLessThan(Infinity);
-  return { limit, holders, waiters };
+  return { limit, holders, waiters: byTime ? waiters : waiters.filter((_, i) => i % 2 === 0) };
 }
 
 /** As the script packs whole numbers: in seven bytes. */
@@ -144,7 +148,11 @@ function wholeAt(text: Buffer, at: number): number {
 }
 
 /** What a call answered, what is known then of its semaphores, and what other processes were told. */
-async function made(prefix: string, { client, operations }: Call): Promise<unknown> {
+async function made(
+  prefix: string,
+  { client, operations }: Call,
+  byTime: boolean,
+): Promise<unknown> {
   told = [];
   const names = (key: string): string[] =>
     ['', ':h', ':q'].map((end) => `${prefix}:{${key}}${end}`);
@@ -153,25 +161,27 @@ async function made(prefix: string, { client, operations }: Call): Promise<unkno
   const sha = shas.get(prefix) as string;
   const args = [...keys, prefix, client, NO_LIMIT, '0', ...texts];
   const reply = (await admin.evalsha(sha, keys.length, ...args)) as number | unknown[];
-  const known = await Promise.all(['k', 'l'].map((key) => state(names(key))));
+  const known = await Promise.all(['k', 'l'].map((key) => state(names(key), byTime)));
   await listener.ping();
   // A lease that ends earlier may be told, and heard of, before that is necessary.
   const grants = told
     .filter((text) => !text.includes(' ?'))
     .map((text) => text.replace(prefix, ''));
-  return { answers: answersOf(reply, texts), known, grants: grants.toSorted() };
+  return { answers: answersOf(reply, texts, byTime), known, grants: grants.toSorted() };
 }
 
-function answersOf(reply: number | unknown[], texts: string[]): unknown[] {
+function answersOf(reply: number | unknown[], texts: string[], byTime: boolean): unknown[] {
   if (typeof reply === 'number')
     return [...texts.map((text) => (text.startsWith('A') ? reply : 1)), []];
   const own = inRows(reply.at(-1) as unknown[], 5);
-  return [...reply.slice(1, -1).map((answer) => withoutNext(answer)), own];
+  return [...reply.slice(1, -1).map((answer) => certainOf(answer, byTime)), own];
 }
 
 /** The next end of a lease may be told too early: whoever wakes asks again. */
-function withoutNext(answer: unknown): unknown {
-  return Array.isArray(answer) && answer[0] !== 1 ? answer.slice(0, -1) : answer;
+function certainOf(answer: unknown, byTime: boolean): unknown {
+  if (!Array.isArray(answer) || answer[0] === 1) return answer;
+  const isPlaced = answer[0] === 0 && !byTime;
+  return answer.slice(0, isPlaced ? 2 : -1);
 }
 
 /** By all that is in a row, beginning with the id. */
@@ -187,12 +197,15 @@ test('what is done by a short way is what would be done without it', async () =>
       await admin.flushdb();
       // Ahead of the server's own clock, by which nothing may expire meanwhile.
       let micros = (Date.now() + 7_200_000) * 1000;
+      let byTime = true;
       for (const one of calls) {
         micros += one.after;
+        // The last place of a queue that is empty need not be known: only a clock that was set back tells.
+        byTime &&= one.after >= 0;
         await admin.set('clock', micros);
-        expect(await made(WITH, one)).toEqual(await made(WITHOUT, one));
+        expect(await made(WITH, one, byTime)).toEqual(await made(WITHOUT, one, byTime));
       }
     }),
-    { numRuns: process.env['SEMAPHORE_LONG'] === '1' ? 400 : 80 },
+    { numRuns: process.env['SEMAPHORE_LONG'] === '1' ? 400 : 80, endOnFailure: true },
   );
 }, 300_000);
