@@ -14,7 +14,8 @@ local function takeOver(s, id, held, owner)
 end
 
 -- Makes waiters holders, in their order, until one does not fit: those behind it must not pass it. Takes one out of the
--- queue, then two, then four: what does not fit goes back to its place.
+-- queue, then two, then four: what does not fit goes back to its place. While all permits are held nobody is served, not even
+-- who waits for one that it holds through another client.
 local function admit(s)
   s.due = false
   local most = 1
@@ -29,7 +30,7 @@ local function admit(s)
       local id, client, weight, lease, _, label = waiter(first[i])
       weight = math.min(tonumber(weight), s.limit)
       local held = s.used > 0 and holder(s, id)
-      if not held and s.used + weight > s.limit then
+      if s.used + (held and 1 or weight) > s.limit then
         local back = {}
         for j = i, #first, 2 do
           back[#back + 1], back[#back + 2] = first[j + 1], first[j]
