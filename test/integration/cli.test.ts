@@ -209,7 +209,7 @@ describe('the command line', () => {
     const key = `evil \u001b[31m\u202e${'語'.repeat(120)}`;
     const label = `\u001b]0;title\u0007${'x'.repeat(200)}`;
     const permit = await semaphores.acquire(key, { label, leaseMs: Infinity });
-    const waits = semaphores.acquire(key, { label, priority: -100_000 });
+    const waits = semaphores.acquire(key, { label, priority: -100_000, waitMs: 60_000 });
     await waiting(key, 1);
 
     const results = await Promise.all([
