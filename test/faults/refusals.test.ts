@@ -7,7 +7,7 @@ import { ALL_IS_WELL, Crew } from '../support/faults/crew.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { queued, rejection } from '../support/semaphores.js';
+import { nextEvent, queued, rejection } from '../support/semaphores.js';
 
 const STORE_TIMEOUT_MS = 1500;
 const REFUSALS = ['SEMAPHORE_STORE_UNAVAILABLE'];
@@ -157,4 +157,45 @@ test('a channel that was forbidden for a while is heard without a new connection
   await user('allchannels');
   await pollUntil('it listens', async () => (await service.health()).isListening === true);
   await service.close();
+});
+
+test('a database that is refused is waited for, and not replaced by the first one', async () => {
+  await using redis = await startRedis();
+  const user = (...rules: string[]): Promise<unknown> =>
+    withRedis(redis.port, (admin) => admin.call('ACL', 'SETUSER', 'app', ...rules));
+  const databases = async (): Promise<string[]> =>
+    (await withRedis(redis.port, (admin) => admin.info('keyspace'))).match(/db\d+/g) ?? [];
+  await user('on', '>secret', '~*', '&*', '+@all', '-select');
+  const service = new SemaphoreService({
+    redis: `redis://app:secret@${redis.host}:${redis.port}/2`,
+    storeTimeoutMs: 500,
+    log: 'none',
+  });
+  const isDown = nextEvent(service, 'store-down');
+  expect(await rejection(service.acquire('key'))).toMatchObject({
+    code: 'SEMAPHORE_STORE_UNAVAILABLE',
+    message: expect.stringContaining("no permissions to run the 'select' command"),
+  });
+  expect((await isDown).error.message).toContain('NOPERM');
+  expect((await service.health()).error?.message).toContain('NOPERM');
+  expect(await databases()).toEqual([]);
+
+  await user('+select');
+  await pollUntil('it is up', async () => (await service.health()).error === undefined);
+  await service.acquire('key');
+  expect(await databases()).toEqual(['db2']);
+  await withRedis(redis.port, (admin) => admin.client('KILL', 'TYPE', 'normal', 'USER', 'app'));
+  await service.acquire('other');
+  expect(await databases()).toEqual(['db2']);
+  await service.close();
+
+  const far = new SemaphoreService({
+    redis: { host: redis.host, port: redis.port, db: 99 },
+    storeTimeoutMs: 500,
+    log: 'none',
+  });
+  expect(await rejection(far.acquire('key'))).toMatchObject({
+    message: expect.stringContaining('DB index is out of range'),
+  });
+  await far.close();
 });

@@ -5,7 +5,7 @@ import type { RedisConnection } from '../../semaphore.options.js';
 /** What the store uses of an ioredis `Redis` or `Cluster`, of any copy of ioredis 5 or 6. */
 export interface Connection {
   readonly status: string;
-  readonly options: { keyPrefix?: string };
+  readonly options: { keyPrefix?: string; db?: number };
   readonly isCluster?: boolean;
   on(event: string, listener: (...args: never[]) => void): unknown;
   once(event: string, listener: (...args: never[]) => void): unknown;
@@ -16,6 +16,7 @@ export interface Connection {
   wait(replicas: number, timeoutMs: number): Promise<number>;
   subscribe(channel: string): Promise<unknown>;
   ping(): Promise<unknown>;
+  select(db: number): Promise<unknown>;
   disconnect(reconnect?: boolean): void;
 }
 

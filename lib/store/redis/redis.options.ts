@@ -27,10 +27,11 @@ export const REDIS_DEFAULTS: RedisSessionOptions = Object.freeze({
 });
 
 const PORT = wholeNumber(0, 65_535);
+const DATABASE = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
 export const REDIS_RULES: Record<keyof RedisSemaphoreStoreOptions, Rule> = {
   redis: {
-    text: 'a Redis URL (redis:// or rediss://), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance; not a SemaphoreStore: that is given as `store`',
+    text: 'a Redis URL (redis:// or rediss://, after the host at most the number of a database), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance; not a SemaphoreStore: that is given as `store`',
     holds: isRedisConnection,
   },
   keyPrefix: {
@@ -52,15 +53,23 @@ export function resolveRedisOptions(
 
 /** What ioredis would take without a word, and connect to its default instead. */
 function isRedisConnection(value: unknown): boolean {
-  if (typeof value === 'string') return /^rediss?:\/\/./.test(value) && URL.canParse(value);
+  if (typeof value === 'string') return isRedisUrl(value);
   if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
   if (isStore(value)) return false;
-  const { port } = value as { port?: unknown };
-  return (
-    port === undefined ||
-    port === null ||
-    PORT.holds(typeof port === 'string' ? Number(port) : port)
-  );
+  const { port, db } = value as { port?: unknown; db?: unknown };
+  return isNumber(PORT, port) && isNumber(DATABASE, db);
+}
+
+function isRedisUrl(text: string): boolean {
+  if (!/^rediss?:\/\/./.test(text) || !URL.canParse(text)) return false;
+  const { pathname, searchParams } = new URL(text);
+  return /^\/?\d*$/.test(pathname) && isNumber(DATABASE, searchParams.get('db'));
+}
+
+/** Left out, a number, or the text of one. */
+function isNumber(rule: Rule, value: unknown): boolean {
+  if (value === undefined || value === null) return true;
+  return rule.holds(typeof value === 'string' && value !== '' ? Number(value) : value);
 }
 
 /** An ioredis instance has a `connect` too. */
