@@ -184,7 +184,7 @@ test('a database that is refused is waited for, and not replaced by the first on
   await pollUntil('it is up', async () => (await service.health()).error === undefined);
   await service.acquire('key');
   expect(await databases()).toEqual(['db2']);
-  await withRedis(redis.port, (admin) => admin.client('KILL', 'TYPE', 'normal', 'USER', 'app'));
+  await withRedis(redis.port, (admin) => admin.call('CLIENT', 'KILL', 'USER', 'app'));
   await service.acquire('other');
   expect(await databases()).toEqual(['db2']);
   await service.close();
