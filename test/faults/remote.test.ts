@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { Cli } from '../support/cli.js';
+import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { HttpProxy } from '../support/http-proxy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { nextEvent } from '../support/semaphores.js';
+import { nextEvent, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const GRACE_MS = 2000;
@@ -258,5 +259,24 @@ describe('a client whose server fails', () => {
     await pollUntil('it is up', async () => events.includes('store-up'));
 
     await (await client.acquire('k')).release();
+  });
+
+  it('may wait for as much as before, once the store behind the server is back', async () => {
+    const own = await startRedis();
+    await using _redis = own;
+    await using services = new Semaphores({ redis: own.url, storeTimeoutMs: 300 });
+    await using server = await LockServer.start(services.open(), { maxOpenWaits: 3 });
+    await using client = connect({ url: server.url, apiKey: ADMIN_KEY });
+    await (await client.acquire('k')).release();
+    await own.kill();
+    for (let i = 0; i < 5; i++) {
+      const refused = { code: 'SEMAPHORE_STORE_UNAVAILABLE' };
+      expect(await rejection(client.acquire(`away ${i}`))).toMatchObject(refused);
+    }
+    const isUp = nextEvent(client, 'store-up');
+    await own.restart();
+    await isUp;
+    const permits = await Promise.all(['a', 'b', 'c'].map((key) => client.acquire(key)));
+    await Promise.all(permits.map((permit) => permit.release()));
   });
 });

@@ -1,3 +1,4 @@
+import { isNothingDone } from '../../semaphore.errors.js';
 import type { Clock } from '../../store/clock.js';
 import {
   clientIdOf,
@@ -113,8 +114,12 @@ export class HostedSession implements StoreClient {
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, leaseMs } = request;
-    this.entries.waits(key, id, leaseMs);
-    const reply = await this.store.acquire(request);
+    const isNew = this.entries.waits(key, id, leaseMs);
+    const reply = await this.store.acquire(request).catch((error: unknown) => {
+      // Then the client sends no cancel.
+      if (isNew && isNothingDone(error)) this.entries.forget(id);
+      throw error;
+    });
     if (reply.status === 'granted') this.holds(key, id, reply.grant, leaseMs);
     else if (reply.status !== 'waiting') this.entries.forget(id);
     return reply;

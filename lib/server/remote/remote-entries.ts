@@ -25,9 +25,11 @@ export class RemoteEntries {
     return this.byId.size;
   }
 
-  waits(key: string, id: string, leaseMs: number): void {
-    if (this.byId.has(id)) return;
+  /** @returns false when it is known already */
+  waits(key: string, id: string, leaseMs: number): boolean {
+    if (this.byId.has(id)) return false;
     this.byId.set(id, { key, leaseMs, isHeld: false, deadline: Infinity, isUnheard: false });
+    return true;
   }
 
   holds(
