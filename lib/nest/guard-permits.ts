@@ -34,10 +34,13 @@ export function keepGuardPermit(
   response: ResponseStream,
 ): void {
   const request = identity(context);
-  permits.set(
-    request,
-    new GuardPermit(definition, permit, response, () => permits.delete(request)),
-  );
+  let isDropped = false;
+  const kept = new GuardPermit(definition, permit, response, () => {
+    isDropped = true;
+    permits.delete(request);
+  });
+  // The client may be gone already.
+  if (!isDropped) permits.set(request, kept);
 }
 
 export function hasGuardPermit(

@@ -25,9 +25,12 @@ import {
   SemaphoreService,
 } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
+import { aborted } from '../support/semaphores.js';
 
 let gate: Gate;
 let timeOut: () => void;
+/** Whether the permit was held, each time the handler worked. */
+let works: boolean[];
 
 @Injectable()
 class TenantGuard extends SemaphoreGuard {
@@ -48,6 +51,16 @@ class TenantGuard extends SemaphoreGuard {
     error: PermitUnavailableError,
   ): never {
     throw new RequestTimeoutException(error.reason);
+  }
+}
+
+/** Does something else once it has a permit, until the client is gone. */
+@Injectable()
+class SlowGuard extends SemaphoreGuard {
+  protected override async acquire(key: string, options: AcquireOptions): Promise<Permit> {
+    const permit = await super.acquire(key, options);
+    await Promise.race([gate.stop(), aborted(options.signal as AbortSignal)]);
+    return permit;
   }
 }
 
@@ -101,6 +114,13 @@ class Handlers {
   async guarded(): Promise<string> {
     await gate.stop();
     return 'done';
+  }
+
+  @UseGuards(SlowGuard)
+  @Semaphore()
+  @Get('slow')
+  slow(@CurrentPermit() permit: Permit): void {
+    works.push(permit.isHeld);
   }
 
   @Semaphore()
@@ -247,6 +267,20 @@ describe.each(adapters)('a guard of the application on $platform', ({ createAdap
     const response = await app.fetch('/tenant?free');
     expect(await response.text()).toBe('Handlers.tenant undefined');
     await app.expectFreed('Handlers.tenant');
+  });
+
+  it('gives no handler a permit that was given back when the client was gone', async () => {
+    works = [];
+    const client = new AbortController();
+    const gone = app.fetch('/slow', { signal: client.signal });
+    await gate.reached;
+    client.abort();
+    await expect(gone).rejects.toThrow('abort');
+    await app.happened('released', 'Handlers.slow');
+    gate.pass();
+    expect((await app.fetch('/slow')).status).toBe(200);
+    expect(works).toContain(true);
+    expect(works).not.toContain(false);
   });
 
   it('leaves the queue when an interceptor answers a timeout while the request waits', async () => {
