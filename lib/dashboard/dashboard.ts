@@ -148,12 +148,14 @@ export class Dashboard {
       stream.send('renew', {});
       stream.close();
     }, MAX_STREAM_MS).unref();
-    stream.closed.addEventListener('abort', () => {
+    const end = (): void => {
       clearTimeout(renewal);
       stop();
       this.streams.delete(stream);
-    });
-    if (stream.closed.aborted) stop();
+    };
+    // Who authorizes may take its time, and the page be gone.
+    if (stream.closed.aborted) end();
+    else stream.closed.addEventListener('abort', end);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { describe, expect, test } from '@jest/globals';
@@ -7,6 +8,7 @@ import {
   type SemaphoreDashboardOptions,
 } from 'nestjs-semaphore/dashboard';
 import { adapters, TestApp } from '../support/nest-app.js';
+import { pollUntil } from '../support/redis-admin.js';
 
 /** Does something while the application shuts down, before the server is closed. */
 @Injectable()
@@ -16,6 +18,13 @@ class LateVisitor implements BeforeApplicationShutdown {
   beforeApplicationShutdown(): Promise<void> {
     return this.visit();
   }
+}
+
+const MAX_PAGES = 200;
+
+function connections(app: TestApp): Promise<number> {
+  const server = app.app.getHttpServer() as Server;
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
 }
 
 describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
@@ -50,6 +59,32 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
       expect(answer.headers.get('www-authenticate')).toBeNull();
       await answer.body?.cancel();
     }
+    await app.close();
+  });
+
+  test('pages that are gone before they are let in leave room for others', async () => {
+    let admit: () => void = () => undefined;
+    const admitted = new Promise<void>((resolve) => (admit = resolve));
+    let visitors = 0;
+    const app = await start({
+      authorize: async () => {
+        visitors += 1;
+        await admitted;
+        return 'view' as const;
+      },
+    });
+    const gone = new AbortController();
+    const pages = Array.from({ length: MAX_PAGES }, () =>
+      app.fetch('/semaphores/api/stream', { signal: gone.signal }).catch(() => undefined),
+    );
+    await pollUntil('all have asked', () => Promise.resolve(visitors === pages.length));
+    gone.abort();
+    await Promise.all(pages);
+    await pollUntil('their connections are closed', async () => (await connections(app)) === 0);
+    admit();
+    const answer = await app.fetch('/semaphores/api/stream');
+    expect(answer.status).toBe(200);
+    await answer.body?.cancel();
     await app.close();
   });
 
