@@ -174,14 +174,18 @@ export class RemoteLink {
     { signal = this.current.signal, timeoutMs = this.options.timeoutMs, ...asked }: Asked,
     read: (response: IncomingMessage) => T | Promise<T>,
   ): Promise<T> {
-    const late = new AbortController();
+    // Not AbortSignal.any: in Node 20 a signal that lives long keeps what was made of it.
+    const over = new AbortController();
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
-    const stop = this.clock.schedule(() => late.abort(error), timeoutMs);
+    const stop = this.clock.schedule(() => over.abort(error), timeoutMs);
+    const end = (): void => over.abort(signal.reason);
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end);
     try {
       const response = await this.http.send(this.base, {
         ...asked,
         headers: this.options.headers,
-        signal: AbortSignal.any([signal, late.signal]),
+        signal: over.signal,
       });
       const { statusCode = 0 } = response;
       if (statusCode < 200 || statusCode > 299) throw await problemOf(response);
@@ -189,6 +193,7 @@ export class RemoteLink {
       return await read(response);
     } finally {
       stop();
+      signal.removeEventListener('abort', end);
     }
   }
 
