@@ -6,36 +6,11 @@ import {
   type Lease,
   type ReleaseOutcome,
   type StoreSnapshot,
-  type StoreClient,
   TOKENS_A_GRANT,
 } from '../semaphore-store.js';
 import { type Held, Holders } from './holders.js';
+import type { Host, Owner } from './host.js';
 import { WaitingLine } from './waiting-line.js';
-
-/** The session that a holder or waiter belongs to. */
-export interface Owner {
-  readonly clientId: string;
-  /** Tells the client, after the operation that causes it has returned. */
-  tell(message: (client: StoreClient) => void): void;
-  /** The same for what it has to hear of single flights. */
-  tellOfFlight(message: (flights: FlightListener) => void): void;
-}
-
-/** Hears of single flights that its process leads or waits for. */
-export interface FlightListener {
-  published(key: string, token: number, payload: string): void;
-  forgotten(key: string): void;
-}
-
-/** What a key needs of its store. Times are those of `clock.now()`. */
-export interface Host {
-  toEpoch(time: number): number;
-  nextToken(now: number): number;
-  /** Tokens up to this one may have been used. */
-  noteToken(token: number): void;
-  /** Lets the key look at its leases again, `delayMs` from now. */
-  wake(key: string, delayMs: number): StopTimer;
-}
 
 interface Waiter {
   id: string;

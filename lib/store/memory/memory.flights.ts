@@ -6,7 +6,8 @@ import {
   type PublicationListener,
   type SingleFlightStore,
 } from '../single-flight-store.js';
-import type { KeyState, Owner } from './key-state.js';
+import type { Owner } from './host.js';
+import type { KeyState } from './key-state.js';
 import type { SharedMemory } from './shared-memory.js';
 
 /** Single flights of one session of the memory store. */

@@ -9,7 +9,8 @@ import type {
   StoreSnapshot,
   StoreSession,
 } from '../semaphore-store.js';
-import type { FlightListener, KeyState, Owner } from './key-state.js';
+import type { FlightListener, Owner } from './host.js';
+import type { KeyState } from './key-state.js';
 import { MemoryFlights } from './memory.flights.js';
 import type { SharedMemory } from './shared-memory.js';
 

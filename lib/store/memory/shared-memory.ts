@@ -1,7 +1,8 @@
 import { ChurningMap } from '../../churning-map.js';
 import type { Clock, StopTimer } from '../clock.js';
 import { globMatcher } from '../glob.js';
-import { type Host, KeyState, type Owner } from './key-state.js';
+import type { Host, Owner } from './host.js';
+import { KeyState } from './key-state.js';
 import { MemoryResults } from './memory.results.js';
 
 /** How often keys are looked for whose leases ended without anybody asking for them again. */
