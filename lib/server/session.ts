@@ -86,8 +86,12 @@ export class Session {
 
   /** Goes on with a permit that is noted already. */
   adopt(permit: SessionPermit): void {
+    const { owners } = this.parts;
+    const before = owners.get(permit.id);
     this.permits.set(permit.id, permit);
-    this.parts.owners.set(permit.id, this);
+    owners.set(permit.id, this);
+    // The same requestId may come from two sessions: the later one alone keeps the permit.
+    if (before !== this) before?.drop(permit.id);
     this.planRenewal(permit.leaseMs);
   }
 
@@ -103,7 +107,7 @@ export class Session {
 
   /** The permit is not to be kept any longer. */
   drop(id: string): void {
-    this.parts.owners.delete(id);
+    this.disown(id);
     if (!this.permits.delete(id) || this.parts.graceMs === 0) return;
     this.parts.permits.release(noteKey(this.id), noteId(id)).catch(ignore);
   }
@@ -131,8 +135,13 @@ export class Session {
     for (const listener of this.endListeners) listener();
     const permits = [...this.permits.values()];
     this.permits.clear();
-    for (const { id } of permits) this.parts.owners.delete(id);
+    for (const { id } of permits) this.disown(id);
     if (this.parts.graceMs === 0) await Promise.all(permits.map((permit) => this.giveBack(permit)));
+  }
+
+  private disown(id: string): void {
+    const { owners } = this.parts;
+    if (owners.get(id) === this) owners.delete(id);
   }
 
   private async giveBack({ key, id }: SessionPermit): Promise<void> {

@@ -88,6 +88,23 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     stream.close();
   });
 
+  test('leave to another one what it has asked for since', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const [first, second] = [await server.openSession(), await server.openSession()];
+    const ask = ({ headers }: typeof first) => server.acquire('k', { requestId: 'r' }, { headers });
+    const { body } = await ask(first);
+    expect((await ask(second)).status).toBe(200);
+    await server.acquire('other', {}, { headers: first.headers });
+    const isOver = nextEvent(semaphores, 'released');
+    first.stream.close();
+    expect(await isOver).toMatchObject({ key: 'other' });
+    expect((await server.inspect('k')).body['holders']).toMatchObject([{ id: body['id'] }]);
+    second.stream.close();
+    expect((await server.acquire('k', { waitMs: 5000 })).status).toBe(201);
+  });
+
   test('cannot be used or resumed by another caller', async () => {
     await using services = new Semaphores(options());
     const other = 'other-key-0123456789';
