@@ -2,8 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** How long a client should wait before it connects again. */
 const RETRY_MS = 1000;
-/** A client that leaves so many bytes unread is disconnected. */
+/** A client that leaves so many bytes unread for {@link SLOW_MS} is disconnected. */
 const MAX_UNREAD_BYTES = 1_000_000;
+const SLOW_MS = 10_000;
+/** One that leaves so many unread is disconnected at once. Much less may come in one turn, in which nobody can read. */
+const MAX_BURST_BYTES = 64_000_000;
 
 /** Server-sent events to one client, until either side ends it. */
 export class EventStream {
@@ -12,6 +15,8 @@ export class EventStream {
 
   private readonly controller = new AbortController();
   private readonly heartbeat: NodeJS.Timeout;
+  /** Runs while the event that was one too many is unread. */
+  private tooSlow: NodeJS.Timeout | undefined;
   /** Begins the first event. */
   private opening = `retry: ${RETRY_MS}\n`;
 
@@ -33,7 +38,10 @@ export class EventStream {
     });
     this.heartbeat = setInterval(() => this.write(':\n\n'), heartbeatMs);
     this.heartbeat.unref();
-    response.once('close', () => this.end());
+    response.once('close', () => {
+      this.inTime();
+      this.end();
+    });
     response.once('error', () => this.end());
     if (response.destroyed) this.end();
     else response.flushHeaders();
@@ -52,9 +60,20 @@ export class EventStream {
   }
 
   private write(text: string): void {
-    if (this.closed.aborted) return;
-    this.response.write(text);
-    if (this.response.writableLength > MAX_UNREAD_BYTES) this.response.destroy();
+    const { response } = this;
+    if (this.closed.aborted || response.destroyed) return;
+    const isMuch = response.writableLength + text.length > MAX_UNREAD_BYTES;
+    if (isMuch && this.tooSlow === undefined) {
+      this.tooSlow = setTimeout(() => response.destroy(), SLOW_MS);
+      this.tooSlow.unref();
+      response.write(text, () => this.inTime());
+    } else response.write(text);
+    if (response.writableLength > MAX_BURST_BYTES) response.destroy();
+  }
+
+  private inTime(): void {
+    clearTimeout(this.tooSlow);
+    this.tooSlow = undefined;
   }
 
   private end(): void {

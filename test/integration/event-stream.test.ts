@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { afterEach, expect, jest, test } from '@jest/globals';
+import { EventStream } from '../../lib/http/event-stream.js';
+import { pollUntil } from '../support/redis-admin.js';
+
+interface Opened extends AsyncDisposable {
+  stream: EventStream;
+  response: ServerResponse;
+  /** Reads nothing before it is told to. */
+  client: Socket;
+}
+
+async function open(): Promise<Opened> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  client.on('error', () => undefined);
+  client.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
+  const [request, response] = await once(server, 'request');
+  return {
+    stream: new EventStream(request, response, 60_000),
+    response,
+    client,
+    [Symbol.asyncDispose]: async () => {
+      client.destroy();
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+const TEN_KILOBYTES = 'x'.repeat(10_000);
+
+function burst(stream: EventStream, kilobytes: number): void {
+  for (let i = 0; i < kilobytes; i += 10) stream.send('event', TEN_KILOBYTES);
+}
+
+afterEach(() => {
+  jest.useRealTimers();
+});
+
+test('a burst in one turn reaches a client that reads', async () => {
+  await using opened = await open();
+  const { stream, client } = opened;
+  burst(stream, 20_000);
+  stream.close();
+  let events = 0;
+  for await (const chunk of client) events += String(chunk).split('event: ').length - 1;
+  // One that begins in two chunks is not counted.
+  expect(events).toBeGreaterThan(1900);
+});
+
+test('a client that leaves much unread has some seconds to read it', async () => {
+  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+  await using opened = await open();
+  const { stream, response, client } = opened;
+  burst(stream, 20_000);
+  jest.advanceTimersByTime(9000);
+  expect(stream.closed.aborted).toBe(false);
+  client.resume();
+  await once(response, 'drain');
+  jest.advanceTimersByTime(20_000);
+  expect(stream.closed.aborted).toBe(false);
+  client.pause();
+  burst(stream, 20_000);
+  jest.advanceTimersByTime(10_000);
+  expect(response.destroyed).toBe(true);
+});
+
+test('a client that leaves too much unread is disconnected at once', async () => {
+  await using opened = await open();
+  const { stream, response } = opened;
+  burst(stream, 80_000);
+  expect(response.destroyed).toBe(true);
+  await pollUntil('it is closed', async () => stream.closed.aborted);
+});
