@@ -70,10 +70,14 @@ export class Locks {
 
   /** @returns the keys that the uid held in just this version */
   async unlock(name: string, uid: string, tokens: readonly LockToken[]): Promise<string[]> {
+    const versions = new Map<string, Set<number>>();
+    for (const { key, version } of tokens) {
+      versions.set(key, (versions.get(key) ?? new Set()).add(version));
+    }
     const unlocked = await Promise.all(
-      tokens.map(async ({ key, version }) => {
+      Array.from(versions, async ([key, wanted]) => {
         const own = await this.find(key, lockPrefixOf(name, key, uid));
-        if (own?.version !== version) return undefined;
+        if (own === undefined || !wanted.has(own.version)) return undefined;
         const outcome = await internalsOf(this.semaphores).permitsById.release(key, own.id);
         return outcome === 'released' ? key : undefined;
       }),
@@ -83,7 +87,10 @@ export class Locks {
 
   /** Whether somebody holds any of them. */
   async areLocked(keys: readonly string[]): Promise<boolean> {
-    const snapshots = await Promise.all(keys.map((key) => this.semaphores.inspect(key)));
+    const distinct = new Set(keys);
+    const snapshots = await Promise.all(
+      Array.from(distinct, (key) => this.semaphores.inspect(key)),
+    );
     return snapshots.some(({ held }) => held > 0);
   }
 

@@ -8,7 +8,6 @@ import {
   leaseToWire,
   MAX_CALLS,
   MAX_SHORT_RESULT,
-  snapshotToWire,
   type WireCall,
   type WireLook,
   type WireResult,
@@ -17,6 +16,7 @@ import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { Access } from '../api-keys.js';
 import type { HostedSession } from './hosted-session.js';
+import { Inspections } from './inspections.js';
 
 const key = z.string().superRefine((value, context) => {
   try {
@@ -83,7 +83,7 @@ export const callsBody = z.strictObject({
 
 /**
  * Does all calls, in their order: each begins before the one before it has an answer, so that they travel on together.
- * One that fails fails alone.
+ * One that fails fails alone. Inspections may have to wait for each other, and what they answer together is bounded.
  */
 export function runCalls(
   calls: readonly WireCall[],
@@ -91,12 +91,13 @@ export function runCalls(
   access: Access,
   hasRoom: () => boolean,
 ): Promise<WireResult[]> {
+  const inspections = new Inspections(session.store);
   return Promise.all(
     calls.map(async (call): Promise<WireResult> => {
       const refusal = refuse(call, access, hasRoom);
       if (refusal !== undefined) return refusal;
       try {
-        return { value: await run(call, session) };
+        return { value: await run(call, session, inspections) };
       } catch (error) {
         return { error: toWireError(error) };
       }
@@ -122,7 +123,12 @@ function refused(code: string, message: string): WireResult {
   return { error: { code, message, nothingDone: true } };
 }
 
-async function run(call: WireCall, session: HostedSession): Promise<unknown> {
+async function run(
+  call: WireCall,
+  session: HostedSession,
+  inspections: Inspections,
+): Promise<unknown> {
+  if (call.op !== 'inspect') inspections.changes(call.key);
   switch (call.op) {
     case 'acquire': {
       const { key, id, permits, weight, priority, wait, label } = call;
@@ -150,7 +156,7 @@ async function run(call: WireCall, session: HostedSession): Promise<unknown> {
       return lease && leaseToWire(lease);
     }
     case 'inspect':
-      return snapshotToWire(await session.store.inspect(call.key));
+      return inspections.inspect(call.key);
     case 'setPermits':
       return session.store.setPermits(call.key, call.permits).then(() => null);
     case 'forceRelease':
