@@ -83,6 +83,8 @@ export class Sessions {
     const known = this.byId.get(id);
     if (known !== undefined) return known;
     const { holders } = await this.semaphores.inspect(noteKey(id));
+    // Nobody would end what is opened after close().
+    if (this.isClosed) throw new SemaphoreClosedError();
     if (holders.length === 0) return undefined;
     const session = this.byId.get(id) ?? this.create(access, id);
     for (const { label = '' } of holders) session.adopt(fromNote(label));

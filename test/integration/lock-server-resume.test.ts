@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { COMMANDS, rules } from '../support/faults/acl.js';
-import { LockServer } from '../support/lock-server.js';
+import { ADMIN_KEY, LockClient, LockServer } from '../support/lock-server.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { type EventOf, Semaphores } from '../support/semaphores.js';
@@ -60,6 +64,34 @@ describe('a session with a grace time', () => {
     const { stream, headers } = await server.openSession();
     expect((await server.acquire('k', { leaseMs: 60_000 }, { headers })).status).toBe(503);
     expect((await server.acquire('k', { waitMs: 4000 })).status).toBe(201);
+    stream.close();
+  });
+
+  test('is not resumed at a server that has closed meanwhile', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    await using one = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    const { headers, stream } = await one.openSession();
+    await one.acquire('k', {}, { headers });
+    const semaphores = services.open();
+    const parts = { semaphores, apiKeys: [ADMIN_KEY], sessionGraceMs: 1000 };
+    const server = createSemaphoreServer(parts);
+    const http = createServer(server.handler).listen(0, '127.0.0.1');
+    await once(http, 'listening');
+    const two = new LockClient(`http://127.0.0.1:${(http.address() as AddressInfo).port}`);
+    const look = semaphores.inspect.bind(semaphores);
+    const isAsked = new Promise<void>((resolve) => {
+      jest.spyOn(semaphores, 'inspect').mockImplementation(async (...asked) => {
+        resolve();
+        await server.close();
+        return look(...asked);
+      });
+    });
+    const resumed = two.stream('/v1/sessions', headers);
+    await isAsked;
+    const isOver = once(http, 'close');
+    http.close();
+    await expect(resumed).rejects.toThrow('answered 503');
+    await isOver;
     stream.close();
   });
 });
