@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { HttpProblem, sendProblem } from './http-problem.js';
 import { type Route, Router } from './router.js';
 
@@ -96,7 +97,7 @@ export function createHttpHandler({
       }
       const search = mark === -1 ? '' : url.slice(mark + 1);
       const call = new RoutedCall(request, response, match.params, search);
-      const turn = turnOf(response);
+      const turn = turnOf(request, response);
       if (turn !== undefined) return turn.then(() => run(match.route, call));
       return run(match.route, call) ?? undefined;
     }
@@ -190,13 +191,25 @@ export function isSent({ writableEnded, writableFinished }: ServerResponse): boo
   return writableEnded && writableFinished;
 }
 
+/** How many responses of one connection may wait for their turn: behind a stream it may never come. */
+const MAX_PIPELINED = 100;
+const pipelined = new WeakMap<Socket, number>();
+
 /**
  * A response that is pipelined behind another one is told nothing of its connection's end before its turn has come: until
- * then nothing may begin that has to end with it.
+ * then nothing may begin that has to end with it. A connection with too many of them is broken.
  */
-function turnOf(response: ServerResponse): Promise<void> | undefined {
+function turnOf({ socket }: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
   if (response.socket !== null || response.destroyed) return undefined;
-  return new Promise((resolve) => response.once('socket', () => resolve()));
+  const count = (pipelined.get(socket) ?? 0) + 1;
+  pipelined.set(socket, count);
+  if (count > MAX_PIPELINED) socket.destroy();
+  return new Promise((resolve) => {
+    response.once('socket', () => {
+      pipelined.set(socket, (pipelined.get(socket) ?? 1) - 1);
+      resolve();
+    });
+  });
 }
 
 /** A connection that breaks is no fault of this process. */

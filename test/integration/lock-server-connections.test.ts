@@ -67,6 +67,39 @@ describe('requests that are pipelined on one connection', () => {
     expect(text.match(/"key":"."/g)).toEqual(['"key":"a"', '"key":"b"', '"key":"c"']);
     socket.destroy();
   });
+
+  test('are a hundred at most behind one that is open', async () => {
+    await using services = new Semaphores({});
+    await using server = await LockServer.start(services.open());
+    const { port } = server.http.address() as AddressInfo;
+    const get = (path: string) =>
+      `GET ${path} HTTP/1.1\r\nhost: localhost\r\nx-api-key: ${ADMIN_KEY}\r\n\r\n`;
+    const socket = connect(port, '127.0.0.1').resume();
+    socket.on('error', () => undefined);
+    socket.write(get('/v1/events') + get('/health').repeat(100));
+    await once(socket, 'data');
+    expect((await server.call('GET', '/health')).status).toBe(200);
+    expect(socket.readyState).toBe('open');
+    const isBroken = once(socket, 'close');
+    socket.write(get('/health'));
+    await isBroken;
+  });
+
+  test('are more than a hundred one after another', async () => {
+    await using services = new Semaphores({});
+    await using server = await LockServer.start(services.open());
+    const { port } = server.http.address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    for (let round = 1; round <= 3; round++) {
+      socket.write(requestFor('k', { permits: 300 }).repeat(90));
+      await pollUntil('all are answered', async () => {
+        return text.split('HTTP/1.1 201').length === 90 * round + 1;
+      });
+    }
+    socket.destroy();
+  });
 });
 
 test('a request whose client is gone when it reaches the server takes nothing', async () => {
