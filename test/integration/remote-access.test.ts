@@ -213,7 +213,7 @@ describe('what an API key may do over the store of the server', () => {
     aborter.abort();
   });
 
-  it('reads the long bodies of four requests at most at once, and of others when those are over', async () => {
+  it('reads the long bodies of four requests of a caller at once, and of others when those are over', async () => {
     const secret = randomBytes(32).toString('base64url');
     const aborter = new AbortController();
     const { signal } = aborter;
@@ -244,6 +244,11 @@ describe('what an API key may do over the store of the server', () => {
     const late = Promise.all([fifth?.finish(), sixth?.finish()]);
     await post(secret, ADMIN, '{"calls":[]}');
     expect(answered).toEqual([]);
+    // Another caller need not wait for them.
+    const headers = header(randomBytes(32).toString('base64url'), SHOP);
+    const others = await fetch(`${url}/v1/store`, { headers, signal });
+    const look = fetch(`${url}/v1/store/result?key=shop:k`, { headers });
+    expect([others.status, (await look).status]).toEqual([200, 200]);
     await first?.finish();
     expect(answered[0]).toBe('1');
     await late;

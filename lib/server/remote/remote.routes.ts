@@ -20,11 +20,11 @@ import {
 } from '../../store/remote/wire.js';
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
 import { toObject, validate } from '../validate.js';
-import { Turns } from '../../turns.js';
 import { type Access, requireKeys } from '../api-keys.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
 import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
 import { HostedSessions, type RemoteLimits, type SessionWish } from './hosted-sessions.js';
+import { Transfers } from './transfers.js';
 
 export interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
@@ -44,14 +44,12 @@ const HEARTBEAT_MS = 5000;
 const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
 /** Text in text: each quote and backslash takes two bytes. */
 const RESULT_BODY = { maxBytes: 2 * MAX_RESULT_BYTES + MAX_CALLS_BYTES, timeoutMs: 10_000 };
-/** Long results that are in memory at once. */
-const TRANSFERS = 4;
 
 export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const { store, list, authenticate } = options;
   const sessions = new HostedSessions(store, options);
   const server = randomUUID();
-  const transfers = new Turns(TRANSFERS);
+  const transfers = new Transfers();
 
   function open({ request, response }: HttpCall): void {
     const access = authenticate(request);
@@ -87,7 +85,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const secret = secretOf(request);
     // Who has no session sends nothing.
     sessions.get(secret, access);
-    await transfers.run(async () => {
+    await transfers.run(access.name, async () => {
       if (hungUp.aborted) return;
       const body = await readJsonBody(request, RESULT_BODY);
       const { key, ...publication } = validate(resultBody, body);
@@ -103,7 +101,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const { key, seen } = validate(resultQuery, toObject(search));
     requireKeys(access, [key]);
     const session = sessions.get(secretOf(request), access);
-    await transfers.run(async () => {
+    await transfers.run(access.name, async () => {
       if (hungUp.aborted) return;
       const look = await flightsOf(session.store, key).look(key, seen);
       sendJson(response, 200, look);
