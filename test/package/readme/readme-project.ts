@@ -7,7 +7,13 @@ import { blocks, root } from './readme.js';
 
 const TSC = join(root, 'node_modules/typescript/bin/tsc');
 const TIMEOUT_MS = 30_000;
-const QUICK_START = ['src/reports.controller.ts', 'src/app.module.ts', 'src/main.ts'];
+const COMMONJS = [
+  'src/reports.controller.ts',
+  'src/app.module.ts',
+  'src/main.ts',
+  'tsconfig.json',
+  'jest.config.cjs',
+];
 const DEPENDENCIES = [
   '@electric-sql/pglite',
   '@nestjs/common',
@@ -21,6 +27,8 @@ const DEPENDENCIES = [
   '@opentelemetry/exporter-prometheus',
   '@opentelemetry/sdk-metrics',
   '@opentelemetry/sdk-trace-node',
+  '@swc/core',
+  '@swc/jest',
   'ioredis',
   'reflect-metadata',
   'rxjs',
@@ -28,7 +36,7 @@ const DEPENDENCIES = [
 
 /**
  * The files of README.md as a reader would have them: typed in, next to the packed tarball. A second folder
- * holds the quick start as a CommonJS application.
+ * holds the quick start as a CommonJS application, with its settings for Jest.
  */
 export class ReadmeProject implements AsyncDisposable {
   readonly commonJs: string;
@@ -101,9 +109,7 @@ export class ReadmeProject implements AsyncDisposable {
     for (const { file, text } of blocks) {
       if (file === undefined) continue;
       await write(join(this.folder, file), text);
-      if (file === 'tsconfig.json' || QUICK_START.includes(file)) {
-        await write(join(this.commonJs, file), text);
-      }
+      if (COMMONJS.includes(file)) await write(join(this.commonJs, file), text);
     }
     await cp(join(import.meta.dirname, 'work.ts'), join(this.folder, 'src/work.ts'));
     await cp(join(import.meta.dirname, 'checks'), join(this.folder, 'checks'), { recursive: true });

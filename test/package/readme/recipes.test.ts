@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readdirSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startCluster } from '../../support/redis-cluster.js';
 import { freePort } from '../../support/redis-ports.js';
@@ -44,6 +44,7 @@ const RECIPES: Record<string, readonly string[]> = {
 /** Run by tests of their own. */
 const OTHER_FILES = [
   'tsconfig.json',
+  'jest.config.cjs',
   'src/main.ts',
   'src/app.module.ts',
   'src/reports.controller.ts',
@@ -112,6 +113,28 @@ describe('README.md, typed in', () => {
       expect(main).toContain('require("./app.module.js")');
 
       await check('quick-start', { REDIS_URL: freshRedis() }, project.commonJs);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'lets Jest test the quick start as CommonJS',
+    async () => {
+      await project.compile(project.commonJs);
+      const config = join(project.commonJs, 'jest.config.cjs');
+      // The application's own files are compiled already.
+      const settings = (await readFile(config, 'utf8')).replace(/, '[^']+': 'ts-jest'/, '');
+      expect(settings).not.toContain('ts-jest');
+      await writeFile(config, settings);
+      await copyFile(
+        join(import.meta.dirname, 'app-test.cjs'),
+        join(project.commonJs, 'app.test.js'),
+      );
+      const jest = join(root, 'node_modules/jest/bin/jest.js');
+
+      const output = await project.run([jest, '--config', config, '--no-cache']);
+
+      expect(output).toMatch(/^Tests: +1 passed, 1 total$/m);
     },
     LONG_MS,
   );
