@@ -41,6 +41,12 @@ export const ABORT_SIGNAL: Rule = {
   holds: (value) => value instanceof AbortSignal,
 };
 
+/** Of options that are more than one call's. @throws {InvalidOptionsError} */
+export function refuseSignal(options: object): void {
+  if (!('signal' in options)) return;
+  throw new InvalidOptionsError('signal', options.signal, 'left out: it is of a single call only');
+}
+
 /**
  * The levels over the defaults, later ones winning.
  * @throws {InvalidOptionsError} naming the option, the value and the rule

@@ -8,6 +8,8 @@ import {
   merge,
   oneOf,
   orInfinity,
+  refuseSignal,
+  requireObject,
   type Rule,
   wholeNumber,
 } from './option-rules.js';
@@ -76,7 +78,7 @@ const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Obj
 
 const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
 const MAX_NAME_LENGTH = 512;
-const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
+const OPTION_RULES: Record<keyof SemaphoreOptions, Rule> = {
   permits: wholeNumber(1),
   weight: wholeNumber(1),
   waitMs: orInfinity(duration(0)),
@@ -98,8 +100,9 @@ const OPTION_RULES: Record<keyof AcquireOptions, Rule> = {
     holds: (value) =>
       typeof value === 'string' && value.length > 0 && value.length <= MAX_NAME_LENGTH,
   },
-  signal: ABORT_SIGNAL,
 };
+
+const CALL_RULES: Record<keyof AcquireOptions, Rule> = { ...OPTION_RULES, signal: ABORT_SIGNAL };
 
 const LOG_LEVEL = oneOf('none', 'problems', 'all');
 
@@ -153,7 +156,7 @@ const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
 export function resolveOptions(
   ...levels: readonly (AcquireOptions | undefined)[]
 ): ResolvedOptions {
-  const resolved = merge(DEFAULTS, OPTION_RULES, levels);
+  const resolved = merge(DEFAULTS, CALL_RULES, levels);
   validateWeight(resolved);
   return resolved;
 }
@@ -172,17 +175,16 @@ export function overlay(
 
 /**
  * Checks options that are to be merged later, when a weight may still meet its permits.
+ * @param beside rules of the other options that are taken in the same place
  * @throws {InvalidOptionsError}
  */
-export function validateOptions(options: SemaphoreOptions): void {
-  const resolved = merge(DEFAULTS, OPTION_RULES, [options]);
-  if ('signal' in options) {
-    throw new InvalidOptionsError(
-      'signal',
-      options.signal,
-      'left out: it is of a single call only',
-    );
-  }
+export function validateOptions(
+  options: SemaphoreOptions,
+  beside: Readonly<Record<string, Rule>> = {},
+): void {
+  requireObject(options);
+  refuseSignal(options);
+  const resolved = merge(DEFAULTS, { ...beside, ...OPTION_RULES }, [options]);
   if (options.permits !== undefined) validateWeight(resolved);
 }
 
@@ -191,9 +193,15 @@ function validateWeight({ weight, permits }: ResolvedOptions): void {
   throw new InvalidOptionsError('weight', weight, `at most \`permits\` (${permits})`);
 }
 
-/** @throws {InvalidOptionsError} */
-export function resolveModuleOptions(options: SemaphoreModuleOptions = {}): ResolvedModuleOptions {
-  const resolved = merge(MODULE_DEFAULTS, MODULE_RULES, [options]);
+/**
+ * @param beside rules of the other options that are taken in the same place
+ * @throws {InvalidOptionsError}
+ */
+export function resolveModuleOptions(
+  options: SemaphoreModuleOptions = {},
+  beside: Readonly<Record<string, Rule>> = {},
+): ResolvedModuleOptions {
+  const resolved = merge(MODULE_DEFAULTS, { ...MODULE_RULES, ...beside }, [options]);
   if (resolved.redis !== undefined && resolved.store !== undefined) {
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }

@@ -13,7 +13,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { checkedAt, requireObject } from './option-rules.js';
+import { checkedAt, flag, requireObject, type Rule } from './option-rules.js';
 import {
   resolveLog,
   resolveModuleOptions,
@@ -45,11 +45,6 @@ export interface SemaphoreOptionsFactory {
 
 const PROVIDERS: Provider[] = [
   {
-    provide: SemaphoreService,
-    useFactory: createService,
-    inject: [MODULE_OPTIONS_TOKEN],
-  },
-  {
     provide: SingleFlightService,
     useFactory: (semaphores: SemaphoreService) => new SingleFlightService(semaphores),
     inject: [SemaphoreService],
@@ -73,7 +68,7 @@ const STORE: Provider = {
 export class SemaphoreModule extends ConfigurableModuleClass {
   /** @throws {InvalidOptionsError} when the application starts */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
-    return compose(super.forRoot(options), STORE);
+    return compose(super.forRoot(options), createGlobalService, STORE);
   }
 
   /**
@@ -89,7 +84,8 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     }
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
-    return compose(super.forRootAsync(options), ...(isStoreGiven ? [] : [STORE]));
+    const own = isStoreGiven ? [] : [STORE];
+    return compose(super.forRootAsync(options), createServiceFromFactory, ...own);
   }
 
   /**
@@ -129,10 +125,15 @@ function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): u
   return [...ofFactory, ...(Array.isArray(ofClass) ? (ofClass as unknown[]) : [])];
 }
 
-function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {
+function compose(
+  definition: DynamicModule,
+  useFactory: (options: SemaphoreModuleOptions) => Promise<SemaphoreService>,
+  ...own: Provider[]
+): DynamicModule {
+  const service = { provide: SemaphoreService, useFactory, inject: [MODULE_OPTIONS_TOKEN] };
   return {
     ...definition,
-    providers: [...(definition.providers ?? []), ...PROVIDERS, ...own],
+    providers: [...(definition.providers ?? []), service, ...PROVIDERS, ...own],
     exports: [
       SemaphoreService,
       SingleFlightService,
@@ -145,12 +146,28 @@ function compose(definition: DynamicModule, ...own: Provider[]): DynamicModule {
   };
 }
 
-async function createService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
-  // What a factory forgot to return must not become semaphores in memory.
-  checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () =>
-    requireObject(options),
-  );
-  const { redis, store, keyPrefix, log } = resolveModuleOptions(options);
+/** Of forRoot, which takes `isGlobal` among the options. */
+function createGlobalService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
+  return createService(options, { isGlobal: flag });
+}
+
+function createServiceFromFactory(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
+  checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () => {
+    // What a factory forgot to return must not become semaphores in memory.
+    requireObject(options);
+    const { isGlobal } = options as { isGlobal?: unknown };
+    if (isGlobal === undefined) return;
+    const rule = 'left out: it belongs beside `useFactory`, in the options of forRootAsync';
+    throw new InvalidOptionsError('isGlobal', isGlobal, rule);
+  });
+  return createService(options, {});
+}
+
+async function createService(
+  options: SemaphoreModuleOptions,
+  beside: Record<string, Rule>,
+): Promise<SemaphoreService> {
+  const { redis, store, keyPrefix, log } = resolveModuleOptions(options, beside);
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
   if (resolveLog(log).level !== 'none') logStore(redis, store, keyPrefix);

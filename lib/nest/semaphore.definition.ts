@@ -1,7 +1,8 @@
 import type { ExecutionContext } from '@nestjs/common';
 import 'reflect-metadata';
-import { InvalidOptionsError } from '../semaphore.errors.js';
+import { oneOf, type Rule } from '../option-rules.js';
 import { validateKey, validateOptions } from '../resolve-options.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreOptions } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
 import type { Method } from './decorated-method.js';
@@ -50,6 +51,15 @@ export function setDefinition(method: object, definition: SemaphoreDefinition): 
   Reflect.defineMetadata(DEFINITION, definition, method);
 }
 
+const OWN_RULES: Record<Exclude<keyof SemaphoreDecoratorOptions, keyof SemaphoreOptions>, Rule> = {
+  key: {
+    text: 'a string, a function of the context, or byArgs(…)',
+    holds: (value) =>
+      typeof value === 'string' || typeof value === 'function' || value instanceof KeyByArgs,
+  },
+  onUnavailable: oneOf('throw', 'skip'),
+};
+
 /** @throws {InvalidOptionsError} */
 export function createDefinition(
   name: string,
@@ -57,15 +67,9 @@ export function createDefinition(
   guarded: Method,
   given: SemaphoreDecoratorOptions,
 ): SemaphoreDefinition {
+  validateOptions(given, OWN_RULES);
   const { key = name, onUnavailable = 'throw', ...options } = given;
-  validateOptions(options);
   if (typeof key === 'string') validateKey(key);
-  else if (typeof key !== 'function' && !(key instanceof KeyByArgs)) {
-    throw new InvalidOptionsError('key', key, 'a string, a function of the context, or byArgs(…)');
-  }
-  if (onUnavailable !== 'throw' && onUnavailable !== 'skip') {
-    throw new InvalidOptionsError('onUnavailable', onUnavailable, "'throw' | 'skip'");
-  }
   const named = Object.freeze({ name: typeof key === 'string' ? key : name, ...options });
   return { name, method, guarded, given, key, options: named, skip: onUnavailable === 'skip' };
 }

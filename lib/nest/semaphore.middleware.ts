@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { ScopeSemaphore } from '../core/scope.js';
-import { InvalidOptionsError, isRetriable } from '../semaphore.errors.js';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { checkedAt, flag, type Rule } from '../option-rules.js';
 import { resolveOptions, validateKey, validateOptions } from '../resolve-options.js';
+import { isRetriable } from '../semaphore.errors.js';
 import type { SemaphoreOptions, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
@@ -91,18 +91,28 @@ function toRefusal(
   return Object.assign(error, { status: statusCode, statusCode });
 }
 
+const OWN_RULES: Record<Exclude<keyof SemaphoreMiddlewareOptions, keyof SemaphoreOptions>, Rule> = {
+  key: {
+    text: 'a string, or a function of the request',
+    holds: (value) => typeof value === 'string' || typeof value === 'function',
+  },
+  acquireOnStart: flag,
+  releaseOnEnd: flag,
+};
+
 function resolve<Request>(
   service: SemaphoreService,
   options: SemaphoreMiddlewareOptions<Request>,
 ): { acquireOnStart: boolean; semaphoreOf: (request: Request) => ScopeSemaphore } {
-  checkedAt('semaphoreMiddleware()', () => internalsOf(service));
-  requireObject(options);
+  checkedAt('semaphoreMiddleware()', () => {
+    internalsOf(service);
+    validateOptions(options, OWN_RULES);
+  });
   const { key = 'http', acquireOnStart = true, releaseOnEnd = true, ...given } = options;
-  if (typeof key !== 'function') validateKey(key);
-  validateFlag('acquireOnStart', acquireOnStart);
-  validateFlag('releaseOnEnd', releaseOnEnd);
-  validateOptions(given);
-  resolveOptions(service.defaults, given);
+  checkedAt('semaphoreMiddleware()', () => {
+    if (typeof key !== 'function') validateKey(key);
+    resolveOptions(service.defaults, given);
+  });
   // A permit that nobody is sure to release must end by itself.
   const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
   const semaphoreOf = (request: Request): ScopeSemaphore => {
@@ -111,8 +121,4 @@ function resolve<Request>(
     return { key: ofRequest, options: own, release: releaseOnEnd };
   };
   return { acquireOnStart, semaphoreOf };
-}
-
-function validateFlag(option: string, value: unknown): void {
-  if (typeof value !== 'boolean') throw new InvalidOptionsError(option, value, 'true or false');
 }

@@ -1,11 +1,11 @@
 import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
 import { isObservable } from 'rxjs';
-import { checkedAt, isObject, requireObject } from '../option-rules.js';
+import { checkedAt, isObject, type Rule } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import {
-  resolveFlightOptions,
   type SingleFlightOptions,
+  validateFlightOptions,
 } from '../single-flight/single-flight.options.js';
 import { SingleFlightService } from '../single-flight/single-flight.service.js';
 import { KeyByArgs } from './by-args.js';
@@ -42,6 +42,11 @@ const INJECTION = {
 
 const NO_STREAM = 'on a method that returns a value or a promise: streams cannot be shared';
 
+const KEY: Rule = {
+  text: 'a non-empty string, or byArgs(…)',
+  holds: (value) => (typeof value === 'string' && value !== '') || value instanceof KeyByArgs,
+};
+
 const DECORATED = Symbol('nestjs-semaphore:single-flight');
 
 /**
@@ -59,12 +64,8 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * ```
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
-  checkedAt('@SingleFlight()', () => requireObject(options));
+  checkedAt('@SingleFlight()', () => validateFlightOptions(options, KEY));
   const { key, ...rest } = options;
-  checkedAt('@SingleFlight()', () => resolveFlightOptions(rest));
-  if (key !== undefined && (typeof key !== 'string' || key === '') && !(key instanceof KeyByArgs)) {
-    throw new InvalidOptionsError('key', key, 'a non-empty string, or byArgs(…)');
-  }
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
     const method: unknown = descriptor?.value;
     const name = methodName(target, property);

@@ -5,6 +5,8 @@ import {
   merge,
   oneOf,
   orInfinity,
+  refuseSignal,
+  requireObject,
   type Rule,
   wholeNumber,
 } from '../option-rules.js';
@@ -100,7 +102,7 @@ const DEFAULTS: ResolvedFlightOptions = Object.freeze({
   signal: undefined,
 });
 
-const RULES: Record<keyof RunOptions, Rule> = {
+const RULES: Record<keyof SingleFlightOptions, Rule> = {
   ttlMs: duration(0),
   staleWhileRevalidateMs: duration(0),
   jitter: {
@@ -119,10 +121,22 @@ const RULES: Record<keyof RunOptions, Rule> = {
       typeof (value as SingleFlightSerializer).deserialize === 'function',
   },
   onStoreFailure: oneOf('reject', 'allow'),
-  signal: ABORT_SIGNAL,
 };
+
+const RUN_RULES: Record<keyof RunOptions, Rule> = { ...RULES, signal: ABORT_SIGNAL };
 
 /** @throws {InvalidOptionsError} naming the option, the value and the rule */
 export function resolveFlightOptions(options: RunOptions | undefined): ResolvedFlightOptions {
-  return merge(DEFAULTS, RULES, [options]);
+  return merge(DEFAULTS, RUN_RULES, [options]);
+}
+
+/**
+ * Checks options of all calls of a function or a method.
+ * @param key what it must be, where it is given with them
+ * @throws {InvalidOptionsError}
+ */
+export function validateFlightOptions(options: SingleFlightOptions, key: Rule): void {
+  requireObject(options);
+  refuseSignal(options);
+  merge(DEFAULTS, { key, ...RULES }, [options]);
 }

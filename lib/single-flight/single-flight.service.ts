@@ -1,5 +1,5 @@
 import { type AsyncTwin, asyncTwin } from '../async-twin.js';
-import { requireFunction } from '../option-rules.js';
+import { requireFunction, type Rule } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
@@ -8,11 +8,14 @@ import { LocalFlights } from './local-flights.js';
 import {
   resolveFlightOptions,
   type RunOptions,
+  validateFlightOptions,
   type WrapOptions,
 } from './single-flight.options.js';
 
 /** A function whose equal calls are one: the same, made async. */
 export type Wrapped<This, Args extends unknown[], Result> = AsyncTwin<This, Args, Result>;
+
+const NAME: Rule = { text: 'a string', holds: (value) => typeof value === 'string' };
 
 /**
  * Of all processes that ask for the same thing at the same time, one does the work; all get its result, or its error.
@@ -61,11 +64,11 @@ export class SingleFlightService {
     options: WrapOptions = {},
   ): Wrapped<This, Args, Result> {
     requireFunction('fn', fn);
+    validateFlightOptions(options, NAME);
     const { key: name = fn.name, ...rest } = options;
-    if (typeof name !== 'string' || name === '') {
+    if (name === '') {
       throw new InvalidOptionsError('key', name, 'given, for a function without a name');
     }
-    resolveFlightOptions(rest);
     return asyncTwin(fn, async (work, args): Promise<Awaited<Result>> =>
       this.run(this.keyOf(name, ...args), work, rest),
     );

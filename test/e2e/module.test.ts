@@ -93,6 +93,11 @@ describe('SemaphoreModule.forRoot()', () => {
     expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
   });
 
+  it('lists isGlobal among the options that it takes', async () => {
+    const root = SemaphoreModule.forRoot({ isGlobl: false } as object);
+    await expect(compile(root)).rejects.toThrow(/Did you mean `isGlobal`\? There are redis, /u);
+  });
+
   it('provides the store of the service, also when isGlobal is false', async () => {
     @Injectable()
     class Watch {
@@ -211,6 +216,15 @@ describe('SemaphoreModule.forRootAsync()', () => {
       );
     },
   );
+
+  it('says where isGlobal belongs, when the factory returns it', async () => {
+    const root = SemaphoreModule.forRootAsync({
+      useFactory: () => ({ isGlobal: false }) as object,
+    });
+    await expect(compile(root)).rejects.toThrow(
+      /what its factory returned: Expected `isGlobal` to be left out: it belongs beside `useFactory`/u,
+    );
+  });
 
   it('is not global when isGlobal is false', async () => {
     const root = SemaphoreModule.forRootAsync({ isGlobal: false, useFactory: () => ({}) });

@@ -3,6 +3,14 @@ import { resolveRemoteOptions } from '../../lib/client/remote.options.js';
 import { resolveDashboardOptions } from '../../lib/dashboard/dashboard.options.js';
 import { resolveServerOptions } from '../../lib/server/server.options.js';
 import { ApiKeys } from '../../lib/server/api-keys.js';
+import {
+  Semaphore,
+  semaphoreMiddleware,
+  SemaphoreModule,
+  SemaphoreService,
+  SingleFlight,
+  SingleFlightService,
+} from 'nestjs-semaphore';
 
 const KEY = 'of-somebody-0123456789';
 
@@ -36,7 +44,62 @@ describe.each(misspelt)('a misspelt option of $where', ({ resolve, message }) =>
   });
 });
 
+const semaphores = new SemaphoreService({ log: 'none' });
+const flights = new SingleFlightService(semaphores);
+
+function decorate(decorator: MethodDecorator): void {
+  class Jobs {
+    async run(): Promise<void> {}
+  }
+  const descriptor = Object.getOwnPropertyDescriptor(Jobs.prototype, 'run')!;
+  decorator(Jobs.prototype, 'run', descriptor as TypedPropertyDescriptor<never>);
+}
+
+const places: [where: string, take: (options: object) => unknown, own: string[]][] = [
+  ['@Semaphore()', (options) => decorate(Semaphore(options)), ['key', 'onUnavailable', 'permits']],
+  ['@SingleFlight()', (options) => decorate(SingleFlight(options)), ['key', 'ttlMs']],
+  ['wrap()', (options) => flights.wrap(decorate, options), ['key', 'ttlMs']],
+  [
+    'semaphoreMiddleware()',
+    (options) => semaphoreMiddleware(semaphores, options),
+    ['key', 'acquireOnStart', 'releaseOnEnd', 'permits'],
+  ],
+  [
+    'forFeature()',
+    (options) => SemaphoreModule.forFeature([{ ...options, name: 'a' }]),
+    ['permits', 'name'],
+  ],
+];
+
+describe.each(places)('%s', (_, take, own) => {
+  test.each(own)('says that %s was meant, and lists only what it takes', (name) => {
+    for (const misspelt of [`${name}x`, `${name[0]?.toUpperCase()}${name.slice(1)}`]) {
+      const error = thrown(() => take({ [misspelt]: 'a' }));
+      expect(error).toMatchObject({ code: 'SEMAPHORE_INVALID_OPTIONS', option: misspelt });
+      const { message } = error as Error;
+      expect(message).toContain(`Did you mean \`${name}\`?`);
+      const listed = /There are (.*), got/.exec(message)?.[1]?.split(', ');
+      expect(listed).toEqual(expect.arrayContaining(own));
+      expect(listed).not.toContain('signal');
+    }
+  });
+
+  test('refuses the signal of a single call', () => {
+    const { signal } = new AbortController();
+    expect(() => take({ signal })).toThrow('`signal` to be left out: it is of a single call only');
+  });
+});
+
 test('an option that is undefined counts as left out', () => {
   const options = { url: 'http://localhost', secret: undefined } as never;
   expect(resolveRemoteOptions(options)).toMatchObject({ timeoutMs: 5000 });
 });
+
+function thrown(task: () => unknown): unknown {
+  try {
+    task();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('Expected an error');
+}
