@@ -13,7 +13,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { checkedAt, flag, requireObject, type Rule } from './option-rules.js';
+import { checkedAt, flag, merge, requireObject, type Rule } from './option-rules.js';
 import {
   resolveLog,
   resolveModuleOptions,
@@ -43,6 +43,8 @@ export interface SemaphoreOptionsFactory {
   createSemaphoreOptions(): SemaphoreModuleOptions | Promise<SemaphoreModuleOptions>;
 }
 
+const IS_GLOBAL = { isGlobal: flag };
+
 const PROVIDERS: Provider[] = [
   {
     provide: SingleFlightService,
@@ -66,22 +68,24 @@ const STORE: Provider = {
 /** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, and the SemaphoreStore, to the whole application unless `isGlobal` is false. */
 @Module({})
 export class SemaphoreModule extends ConfigurableModuleClass {
-  /** @throws {InvalidOptionsError} when the application starts */
+  /** @throws {InvalidOptionsError} for `isGlobal`; for the other options when the application starts */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    checkGlobal('SemaphoreModule.forRoot', options);
     return compose(super.forRoot(options), createGlobalService, STORE);
   }
 
   /**
    * Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreOptionsFactory} by `useClass` or `useExisting`.
-   * @throws {InvalidOptionsError} none of them is given; for the options when the application starts
+   * @throws {InvalidOptionsError} none of them is given, or for `isGlobal`; for the other options when the application starts
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    const where = 'SemaphoreModule.forRootAsync';
     const { useFactory, useClass, useExisting } = options ?? {};
     if (!(useFactory ?? useClass ?? useExisting)) {
       const rule = 'an object with useFactory | useClass | useExisting';
-      const where = 'SemaphoreModule.forRootAsync';
       throw new InvalidOptionsError('options', options, rule, undefined, where);
     }
+    checkGlobal(where, options);
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
     const own = isStoreGiven ? [] : [STORE];
@@ -116,6 +120,14 @@ export class SemaphoreModule extends ConfigurableModuleClass {
   }
 }
 
+/** It does not come to the service: Nest's builder takes it out. */
+function checkGlobal(where: string, options: { isGlobal?: boolean }): void {
+  checkedAt(where, () => {
+    requireObject(options);
+    merge({}, IS_GLOBAL, [{ isGlobal: options.isGlobal }]);
+  });
+}
+
 /** What Nest looks for in this module first, to make the options. */
 function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): unknown[] {
   const ofClass: unknown = useClass && Reflect.getMetadata('design:paramtypes', useClass);
@@ -148,7 +160,7 @@ function compose(
 
 /** Of forRoot, which takes `isGlobal` among the options. */
 function createGlobalService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
-  return createService(options, { isGlobal: flag });
+  return createService(options, IS_GLOBAL);
 }
 
 function createServiceFromFactory(options: SemaphoreModuleOptions): Promise<SemaphoreService> {

@@ -4,6 +4,7 @@ import { Logger } from '@nestjs/common';
 import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { type Access, ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
@@ -52,12 +53,9 @@ export interface SemaphoreServer {
  * const server = createSemaphoreServer({ semaphores, apiKeys: [process.env.API_KEY] });
  * createServer(server.handler).listen(3000);
  */
-export function createSemaphoreServer({
-  semaphores,
-  basePath = () => '',
-  isBaseShared = false,
-  ...others
-}: SemaphoreServerParts): SemaphoreServer {
+export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
+  checkedAt('createSemaphoreServer()', () => requireObject(parts));
+  const { semaphores, basePath = () => '', isBaseShared = false, ...others } = parts;
   const options = resolveServerOptions(others);
   const logger = new Logger('SemaphoreServer');
   const apiKeys = new ApiKeys(options.apiKeys);

@@ -4,9 +4,11 @@ import {
   type AcquireOptions,
   InvalidOptionsError,
   MemorySemaphoreStore,
+  SemaphoreModule,
   type SemaphoreModuleOptions,
   SemaphoreService,
 } from 'nestjs-semaphore';
+import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -153,6 +155,49 @@ test.each<[string, string, unknown]>([
     option,
     value,
   );
+});
+
+test.each<[string, unknown]>([
+  ['isGlobal', 'x'],
+  ['isGlobal', 0],
+])('%s: %p is refused by the module', (option, value) => {
+  const options = { [option]: value, useFactory: () => ({}) };
+  for (const take of [SemaphoreModule.forRoot, SemaphoreModule.forRootAsync]) {
+    const error = thrown(() => take.call(SemaphoreModule, options as object));
+    expectToBeClear(error, option, value);
+    expect((error as Error).message).toMatch(/^SemaphoreModule\.forRoot(Async)?: /);
+  }
+});
+
+test.each([
+  ['a string', 'redis://localhost'],
+  ['null', null],
+])('%s instead of the options is refused by the module', (_, options) => {
+  const error = thrown(() => SemaphoreModule.forRoot(options as never));
+  expectToBeClear(error, 'options', options);
+});
+
+test.each<[string, unknown]>([
+  ['clok', 1],
+  ['clock', {}],
+  ['clock', null],
+  ['clock', { now: () => 0 }],
+])('%s: %p is refused by the store in memory', (option, value) => {
+  const options = { [option]: value };
+  expectToBeClear(
+    thrown(() => new MemorySemaphoreStore(options as object)),
+    option,
+    value,
+  );
+});
+
+test.each([
+  ['options', undefined, undefined],
+  ['options', 'http://localhost', 'http://localhost'],
+  ['semaphores', undefined, {}],
+])('a lock server without %s is refused: %p', (option, value, options) => {
+  const error = thrown(() => createSemaphoreServer(options as never));
+  expectToBeClear(error, option, value);
 });
 
 test('bad defaults are refused when the service is made', () => {
