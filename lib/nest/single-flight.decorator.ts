@@ -64,8 +64,6 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * ```
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
-  checkedAt('@SingleFlight()', () => validateFlightOptions(options, KEY));
-  const { key, ...rest } = options;
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
     const method: unknown = descriptor?.value;
     const name = methodName(target, property);
@@ -76,6 +74,8 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
     if (returnsStream(target, property, method)) {
       throw misplaced(name, NO_STREAM);
     }
+    checkedAt(`@SingleFlight() on ${name}`, () => validateFlightOptions(options, KEY));
+    const { key, ...rest } = options;
     const call = async (instance: unknown, args: unknown[]): Promise<unknown> => {
       const flights = injectedInto<SingleFlightService>(instance, INJECTION, name);
       const flightKey =

@@ -401,11 +401,18 @@ describe('@SingleFlight()', () => {
     [{ ttlMs: -1 }, 'ttlMs'],
     [{ jitter: 2 }, 'jitter'],
     [{ key: '' }, 'key'],
+    [{ key: 5 } as never, 'key'],
     [{ serializer: {} as never }, 'serializer'],
     [{ ttl: 5 } as never, 'ttl'],
     [null as never, 'options'],
   ])('refuses %p when it decorates', (options, option) => {
-    expect(() => SingleFlight(options)).toThrow(`\`${option}\``);
+    expect(() => {
+      class Wrong {
+        @SingleFlight(options)
+        method(): void {}
+      }
+      return Wrong;
+    }).toThrow(`@SingleFlight() on Wrong.method: Expected \`${option}\` to be `);
   });
 
   it('tells who called it on an instance that Nest did not make', async () => {
