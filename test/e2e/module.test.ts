@@ -382,7 +382,7 @@ describe('at start', () => {
     ['the memory of this process', {}],
     ['MemorySemaphoreStore', { store: new MemorySemaphoreStore() }],
     [
-      'Redis 127.0.0.1:1 (prefix mine)',
+      'Redis 127.0.0.1:1/2 (prefix mine)',
       { redis: 'redis://me:secret@127.0.0.1:1/2', keyPrefix: 'mine' },
     ],
   ])('says once where the semaphores are: %s', async (where, options) => {
