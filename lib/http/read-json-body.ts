@@ -16,12 +16,13 @@ export type ParsedRequest = IncomingMessage & { body?: unknown };
 
 /**
  * The JSON in a request's body; undefined when there is none.
- * @throws {HttpProblem} 400 malformed or nested too deeply, 408 too slow, 413 too large, 415 something else than JSON
+ * @throws {HttpProblem} 400 malformed or nested too deeply, 408 too slow, 413 too large, 415 something else than JSON, or encoded
  */
 export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): Promise<unknown> {
   const isParsed = request.readableEnded && request.body !== undefined;
   if (!isParsed && !hasBody(request)) return undefined;
   requireJson(request);
+  if (!isParsed) requirePlain(request);
   const body = isParsed ? request.body : parse(await readText(request, limits));
   if (isDeeperThan(body, MAX_DEPTH)) {
     throw badBody(
@@ -51,11 +52,22 @@ function requireJson({ headers }: IncomingMessage): void {
   if (wanted === undefined || wanted === 'application/json') return;
   const type = (wanted.split(';', 1)[0] as string).trim().toLowerCase();
   if (type === 'application/json' || type.endsWith('+json')) return;
-  throw new HttpProblem(
-    415,
-    'UNSUPPORTED_MEDIA_TYPE',
-    `Send JSON with "content-type: application/json", not "${type.slice(0, 80)}"`,
-  );
+  throw unsupported(`Send JSON with "content-type: application/json", not "${type.slice(0, 80)}"`);
+}
+
+const CHARSETS = new Set(['utf-8', 'utf8', 'us-ascii']);
+
+/** Nothing is decoded here: what a parser of the application decodes is decoded already. */
+function requirePlain({ headers }: IncomingMessage): void {
+  const encoding = headers['content-encoding']?.trim().toLowerCase() ?? '';
+  if (encoding !== '' && encoding !== 'identity') {
+    throw unsupported(
+      `Send the body as it is, without "content-encoding: ${encoding.slice(0, 80)}"`,
+    );
+  }
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(headers['content-type'] ?? '')?.[1];
+  if (charset === undefined || CHARSETS.has(charset.toLowerCase())) return;
+  throw unsupported(`Send the body as UTF-8, not as "${charset.slice(0, 80)}"`);
 }
 
 function readText(request: IncomingMessage, limits: BodyLimits): Promise<string> {
@@ -150,4 +162,8 @@ function tooSlow(timeoutMs: number): HttpProblem {
 
 function tooLarge(maxBytes: number): HttpProblem {
   return new HttpProblem(413, 'BODY_TOO_LARGE', `The body has more than ${maxBytes} bytes`);
+}
+
+function unsupported(message: string): HttpProblem {
+  return new HttpProblem(415, 'UNSUPPORTED_MEDIA_TYPE', message);
 }

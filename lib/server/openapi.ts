@@ -13,7 +13,7 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   409: 'The session has no stream at this server: nothing was done',
   410: 'The permit is not held any more',
   413: 'The body is too large',
-  415: 'The body is not JSON',
+  415: 'The body is not JSON, or encoded as it cannot be read',
   423: 'Somebody else has locked one of the keys',
   429: 'No permit was free, or none became free in time, or too much is open; see Retry-After',
   503: 'The queue is full, the store cannot be reached, or the server shuts down; see Retry-After',

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import {
   Controller,
   ForbiddenException,
@@ -195,6 +196,19 @@ describe.each(adapters)(
       expect([refused.status, await refused.text()]).toEqual([418, 'refused']);
     });
 
+    test('takes no compressed body for a plain one', async () => {
+      const url = `${await start('/things')}/things/items`;
+      const send = async (body: string | Uint8Array<ArrayBuffer>, encoding: string) => {
+        const headers = { 'content-type': 'application/json', 'content-encoding': encoding };
+        return (await fetch(url, { method: 'POST', body, headers })).status;
+      };
+      // The parser of Express inflates.
+      const [inflated, plain] = platform === 'Fastify' ? [415, 415] : [200, 400];
+      expect(await send(new Uint8Array(gzipSync('{"a":1}')), 'gzip')).toBe(inflated);
+      expect(await send('{"a":1}', 'gzip')).toBe(plain);
+      expect(await send('{"a":1}', 'identity')).toBe(200);
+    });
+
     test('answers every mistake with a problem', async () => {
       const url = `${await start('/things')}/things`;
       const answers = [
@@ -209,6 +223,11 @@ describe.each(adapters)(
         ],
         [await post(`${url}/items`, JSON.stringify('x'.repeat(2_000_000))), 413, 'BODY_TOO_LARGE'],
         [await post(`${url}/items`, 'a=1', 'text/plain'), 415, 'UNSUPPORTED_MEDIA_TYPE'],
+        [
+          await post(`${url}/items`, '{}', 'application/json; charset=latin9'),
+          415,
+          'UNSUPPORTED_MEDIA_TYPE',
+        ],
         [
           await post(`${url}/items`, 'a=1', 'application/x-www-form-urlencoded'),
           415,
