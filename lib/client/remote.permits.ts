@@ -7,6 +7,7 @@ import {
   type WireCall,
   type WireLease,
 } from '../store/remote/wire.js';
+import type { Clock } from '../store/clock.js';
 import type { AcquireReply, AcquireRequest, Lease } from '../store/semaphore-store.js';
 import type { Answer } from './remote.calls.js';
 
@@ -15,6 +16,9 @@ interface Held {
   /** Local time until which its holder may believe that it is held. */
   until: number;
 }
+
+/** Fewer than that are not worth looking for those that have lapsed. */
+const FEW = 100;
 
 export type Renewal = Extract<WireCall, { op: 'renew' }>;
 export type Cancel = Extract<WireCall, { op: 'cancel' }>;
@@ -25,6 +29,9 @@ export class RemotePermits {
   private readonly waiting = new ChurningMap<string, AcquireRequest>();
   private readonly held = new ChurningMap<string, Held>();
   private readonly lost = new Map<string, string>();
+  private sweepAt = FEW;
+
+  constructor(private readonly clock: Clock) {}
 
   get isEmpty(): boolean {
     return this.waiting.size === 0 && this.held.size === 0;
@@ -62,6 +69,7 @@ export class RemotePermits {
   holds(key: string, id: string, until: number): void {
     this.waiting.delete(id);
     this.held.set(id, { key, until });
+    if (this.held.size >= this.sweepAt) this.sweep();
   }
 
   /** A renewal is on its way: until its answer either of the two ends may be the true one. */
@@ -74,6 +82,13 @@ export class RemotePermits {
     this.waiting.delete(id);
     this.held.delete(id);
     this.lost.delete(id);
+  }
+
+  /** Of a permit that lapses, as those of a lock server's clients may, nobody tells. */
+  private sweep(): void {
+    const now = this.clock.now();
+    for (const [id, { until }] of this.held) if (until <= now) this.held.delete(id);
+    this.sweepAt = Math.max(FEW, 2 * this.held.size);
   }
 
   /** Calls that make every lease at least as long as its holder believes. */

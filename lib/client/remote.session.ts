@@ -49,7 +49,7 @@ export class RemoteSession implements StoreSession {
   readonly flights: RemoteFlights;
   private readonly link: RemoteLink;
   private readonly calls: RemoteCalls;
-  private readonly permits = new RemotePermits();
+  private readonly permits: RemotePermits;
   private readonly recovery: RemoteRecovery;
   private readonly trust: RemoteTrust;
   private isLinkUp = false;
@@ -68,6 +68,7 @@ export class RemoteSession implements StoreSession {
     private readonly options: ResolvedRemoteOptions,
   ) {
     this.clientId = identity.clientId;
+    this.permits = new RemotePermits(clock);
     const { urls, timeoutMs, graceMs, tls } = options;
     const { headers } = identity;
     this.calls = new RemoteCalls((body) => this.link.post(body), clock, timeoutMs, {

@@ -1,0 +1,20 @@
+import { expect, test } from '@jest/globals';
+import { RemotePermits } from '../../../lib/client/remote.permits.js';
+import { VirtualClock } from '../../../lib/testing/virtual-clock.js';
+
+test('permits that lapse without a word are forgotten, and those that are held are not', async () => {
+  const clock = new VirtualClock();
+  const permits = new RemotePermits(clock);
+  permits.holds('k', 'endless', Infinity);
+  permits.holds('k', 'long', clock.now() + 1_000_000);
+  permits.holds('k', 'renewed', clock.now() + 1);
+  permits.willHold('renewed', clock.now() + 1_000_000);
+  for (let i = 0; i < 10_000; i++) {
+    permits.holds('k', `short-${i}`, clock.now() + 1);
+    await clock.advance(1);
+  }
+  const ids = permits.distrust().map(({ id }) => id);
+  expect(ids.length).toBeLessThan(200);
+  expect(ids.slice(0, 2)).toEqual(['long', 'renewed']);
+  expect(permits.renewals(clock.now()).map(({ id }) => id)).toEqual(['endless']);
+});
