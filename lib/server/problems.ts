@@ -35,12 +35,15 @@ export function toProblem(error: unknown, report: (error: unknown) => void): Htt
   }
   if (error instanceof PermitLostError) return new HttpProblem(410, error.code, error.message);
   if (error instanceof SemaphoreError) {
-    const isClosing = error instanceof SemaphoreClosedError || error instanceof AcquireAbortedError;
-    const message = isClosing ? 'The server shuts down, or the session has ended' : STORE_DOWN;
-    return retriable(503, error.code, message);
+    return retriable(503, error.code, whyNotNow(error));
   }
   report(error);
   return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
+}
+
+function whyNotNow(error: SemaphoreError): string {
+  if (error instanceof SemaphoreClosedError) return 'The server shuts down';
+  return error instanceof AcquireAbortedError ? 'The session has ended' : STORE_DOWN;
 }
 
 /** @param members what the answer says beside that */

@@ -215,6 +215,30 @@ test('a server that closes ends its streams and gives back what its sessions hol
   expect(await semaphores.inspect('k')).toMatchObject({ held: 0, waiters: [] });
 });
 
+test('who waits is told whether the session has ended or the server shuts down', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  const held = await semaphores.acquire('k');
+  const [ended, open] = [await server.openSession(), await server.openSession()];
+  const ask = async (headers: Record<string, string> = {}) => {
+    const isQueued = nextEvent(semaphores, 'waiting');
+    const answer = server.acquire('k', { waitMs: null }, { headers });
+    await isQueued;
+    return { answer };
+  };
+  const [first, second, third] = [await ask(ended.headers), await ask(open.headers), await ask()];
+  ended.stream.close();
+  const aborted = { status: 503, body: { code: 'SEMAPHORE_ABORTED' } };
+  expect(await first.answer).toMatchObject(aborted);
+  await server.shutDown();
+  const closed = { status: 503, body: { code: 'SEMAPHORE_CLOSED', retryAfterMs: 1000 } };
+  expect(await second.answer).toMatchObject(closed);
+  expect(await third.answer).toMatchObject(closed);
+  expect(await server.acquire('other')).toMatchObject(closed);
+  await held.release();
+});
+
 test('events tell each caller of its own semaphores', async () => {
   await using services = new Semaphores({});
   const mine = { key: 'prefixed-key-0123456789', prefixes: ['mine:'] };

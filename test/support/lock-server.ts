@@ -164,6 +164,11 @@ export class LockServer extends LockClient implements AsyncDisposable {
     return new LockServer(`http://127.0.0.1:${port}`, server, http);
   }
 
+  /** As an application does that shuts down: who is connected gets an answer. */
+  async shutDown(): Promise<void> {
+    await this.server.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close();
     this.http.closeAllConnections();
