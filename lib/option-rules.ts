@@ -86,9 +86,9 @@ export function refuseUnknown(options: object, names: readonly string[], place =
 }
 
 /** @throws {InvalidOptionsError} */
-export function requireObject(options: unknown): asserts options is object {
+export function requireObject(options: unknown, rule = 'an object'): asserts options is object {
   if (isObject(options) && !Array.isArray(options)) return;
-  throw new InvalidOptionsError('options', options, 'an object');
+  throw new InvalidOptionsError('options', options, rule);
 }
 
 /** @param key of the call. @throws {InvalidOptionsError} */

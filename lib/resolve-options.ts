@@ -232,8 +232,8 @@ export function validateKey(key: unknown): asserts key is string {
 }
 
 /** Of a named semaphore, whose key it is. @throws {InvalidOptionsError} */
-export function validateName(name: unknown): asserts name is string {
-  if (!isKey(name)) throw new InvalidOptionsError('name', name, KEY_RULE);
+export function validateName(name: unknown, option = 'name'): asserts name is string {
+  if (!isKey(name)) throw new InvalidOptionsError(option, name, KEY_RULE);
 }
 
 export function isKey(key: unknown): key is string {

@@ -13,7 +13,15 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { checkedAt, flag, merge, requireObject, type Rule } from './option-rules.js';
+import {
+  checkedAt,
+  flag,
+  isObject,
+  merge,
+  requireFunction,
+  requireObject,
+  type Rule,
+} from './option-rules.js';
 import {
   resolveLog,
   resolveModuleOptions,
@@ -89,7 +97,9 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
     const own = isStoreGiven ? [] : [STORE];
-    return compose(super.forRootAsync(options), createServiceFromFactory, ...own);
+    const { providers = [], ...definition } = super.forRootAsync(options);
+    const checked = useFactory ? providers : providers.map(withCheckedFactory);
+    return compose({ ...definition, providers: checked }, createServiceFromFactory, ...own);
   }
 
   /**
@@ -97,18 +107,8 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    * @throws {InvalidOptionsError}
    */
   static forFeature(features: SemaphoreFeature[]): DynamicModule {
-    if (!Array.isArray(features)) {
-      throw new InvalidOptionsError('features', features, 'an array of named semaphores');
-    }
-    const names = new Set<string>();
-    const providers = features.map((feature): Provider => {
-      const { name, ...options } = feature ?? {};
-      validateName(name);
-      if (names.has(name)) {
-        const where = 'SemaphoreModule.forFeature';
-        throw new InvalidOptionsError('name', name, 'given once', undefined, where);
-      }
-      names.add(name);
+    checkedAt('SemaphoreModule.forFeature', () => checkFeatures(features));
+    const providers = features.map(({ name, ...options }): Provider => {
       checkedAt(`SemaphoreModule.forFeature, "${name}"`, () => validateOptions(options));
       return {
         provide: getSemaphoreToken(name),
@@ -120,12 +120,42 @@ export class SemaphoreModule extends ConfigurableModuleClass {
   }
 }
 
+function checkFeatures(features: unknown): void {
+  if (!Array.isArray(features)) {
+    throw new InvalidOptionsError('features', features, 'an array of named semaphores');
+  }
+  const names = new Set<string>();
+  for (const [index, feature] of features.entries()) {
+    const place = `features[${index}]`;
+    if (!isObject(feature) || Array.isArray(feature)) {
+      throw new InvalidOptionsError(place, feature, 'an object with `name`');
+    }
+    const { name } = feature as { name?: unknown };
+    validateName(name, `${place}.name`);
+    if (names.has(name)) throw new InvalidOptionsError(`${place}.name`, name, 'given once');
+    names.add(name);
+  }
+}
+
 /** It does not come to the service: Nest's builder takes it out. */
 function checkGlobal(where: string, options: { isGlobal?: boolean }): void {
   checkedAt(where, () => {
     requireObject(options);
     merge({}, IS_GLOBAL, [{ isGlobal: options.isGlobal }]);
   });
+}
+
+/** Asks a factory of `useClass` or `useExisting` for options only when it has them. */
+function withCheckedFactory(provider: Provider): Provider {
+  if (!('useFactory' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
+  const useFactory = (factory: SemaphoreOptionsFactory): unknown => {
+    const { createSemaphoreOptions } = factory;
+    checkedAt(`SemaphoreModule.forRootAsync, ${factory.constructor.name}`, () =>
+      requireFunction('createSemaphoreOptions', createSemaphoreOptions),
+    );
+    return provider.useFactory(factory);
+  };
+  return { ...provider, useFactory };
 }
 
 /** What Nest looks for in this module first, to make the options. */

@@ -1,4 +1,4 @@
-import { refuseUnknown } from '../option-rules.js';
+import { refuseUnknown, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
 
@@ -49,8 +49,9 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws {InvalidOptionsError} */
 export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): ResolvedRemoteOptions {
-  refuseUnknown(options ?? {}, NAMES);
-  const { url, apiKey, storeTimeoutMs = 5000, graceMs = 5000, tls = {} } = options ?? {};
+  requireObject(options, 'an object with `url`');
+  refuseUnknown(options, NAMES);
+  const { url, apiKey, storeTimeoutMs = 5000, graceMs = 5000, tls = {} } = options;
   if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x21-\x7e]+$/.test(apiKey))) {
     throw new InvalidOptionsError('apiKey', '***', 'a string of visible ASCII characters');
   }

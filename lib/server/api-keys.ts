@@ -31,9 +31,14 @@ export class ApiKeys {
   /** @throws {InvalidOptionsError} */
   constructor(keys: readonly (string | ApiKeyOptions)[]) {
     this.known = keys.map((key, index) => toKnownKey(key, index));
-    const digests = new Set(this.known.map(({ digest }) => digest.toString('hex')));
-    if (digests.size < this.known.length) {
-      throw new InvalidOptionsError('apiKeys', keys.length, 'different from each other');
+    for (const [index, { digest }] of this.known.entries()) {
+      const first = this.known.findIndex((other) => other.digest.equals(digest));
+      if (first === index) continue;
+      throw new InvalidOptionsError(
+        `apiKeys[${index}]`,
+        '***',
+        `another key than apiKeys[${first}]`,
+      );
     }
   }
 

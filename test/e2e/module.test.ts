@@ -217,6 +217,18 @@ describe('SemaphoreModule.forRootAsync()', () => {
     },
   );
 
+  it('says what a class lacks that makes no options', async () => {
+    class Wrong {}
+    @Module({ providers: [Wrong], exports: [Wrong] })
+    class WrongModule {}
+    for (const source of [{ useClass: Wrong }, { imports: [WrongModule], useExisting: Wrong }]) {
+      const root = SemaphoreModule.forRootAsync(source as never);
+      await expect(compile(root)).rejects.toThrow(
+        /forRootAsync, Wrong: Expected `createSemaphoreOptions` to be a function, got `undefined`/u,
+      );
+    }
+  });
+
   it('says where isGlobal belongs, when the factory returns it', async () => {
     const root = SemaphoreModule.forRootAsync({
       useFactory: () => ({ isGlobal: false }) as object,
@@ -270,10 +282,15 @@ describe('SemaphoreModule.forFeature()', () => {
   });
 
   it('checks names and options', () => {
-    expect(() => SemaphoreModule.forFeature([{ name: '' }])).toThrow(/Expected `name`/u);
-    expect(() => SemaphoreModule.forFeature([null as never])).toThrow(/Expected `name`/u);
+    expect(() => SemaphoreModule.forFeature([{ name: '' }])).toThrow(
+      /^SemaphoreModule\.forFeature: Expected `features\[0\]\.name` to be a non-empty string/u,
+    );
+    expect(() => SemaphoreModule.forFeature([{ name: 'a' }, 'b' as never])).toThrow(
+      /forFeature: Expected `features\[1\]` to be an object with `name`, got "b" \(string\)/u,
+    );
+    expect(() => SemaphoreModule.forFeature([null as never])).toThrow(/`features\[0\]`/u);
     expect(() => SemaphoreModule.forFeature({ name: 'a' } as never)).toThrow(
-      /Expected `features` to be an array of named semaphores/u,
+      /forFeature: Expected `features` to be an array of named semaphores/u,
     );
     expect(() => SemaphoreModule.forFeature([{ name: 'a', permits: 1.5 }])).toThrow(
       /forFeature, "a": Expected `permits` to be a whole number >= 1, got `1\.5`/u,
@@ -284,7 +301,7 @@ describe('SemaphoreModule.forFeature()', () => {
     const twice = [{ name: 'a' }, { name: 'b' }, { name: 'a', permits: 2 }];
     expect(() => SemaphoreModule.forFeature(twice)).toThrow(InvalidOptionsError);
     expect(() => SemaphoreModule.forFeature(twice)).toThrow(
-      /forFeature: Expected `name` to be given once, got "a" \(string\)/u,
+      /forFeature: Expected `features\[2\]\.name` to be given once, got "a" \(string\)/u,
     );
   });
 

@@ -4,10 +4,12 @@ import {
   type AcquireOptions,
   InvalidOptionsError,
   MemorySemaphoreStore,
+  RedisSemaphoreStore,
   SemaphoreModule,
   type SemaphoreModuleOptions,
   SemaphoreService,
 } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { withRedis } from '../support/redis-admin.js';
@@ -198,6 +200,26 @@ test.each([
 ])('a lock server without %s is refused: %p', (option, value, options) => {
   const error = thrown(() => createSemaphoreServer(options as never));
   expectToBeClear(error, option, value);
+});
+
+test.each([
+  ['RemoteSemaphoreStore', 'url', 'http://me:S3CRET@host', RemoteSemaphoreStore],
+  ['RedisSemaphoreStore', 'redis', 'redis://me:S3CRET@host', RedisSemaphoreStore],
+])('%s says that `%s` belongs into its options', (_, option, url, Store) => {
+  for (const options of [url, undefined, null, [url]]) {
+    const { message } = thrown(() => new Store(options as never)) as Error;
+    expect(message).toMatch(`Expected \`options\` to be an object with \`${option}\`, got `);
+    expect(message).not.toContain('S3CRET');
+  }
+});
+
+test('API keys that are the same are named by their places', () => {
+  const [one, other] = ['0123456789abcdef', 'fedcba9876543210'];
+  const apiKeys = [one, other, { key: one, role: 'use' as const }];
+  const error = thrown(() => createSemaphoreServer({ semaphores: service, apiKeys }));
+  expectToBeClear(error, 'apiKeys[2]', '***');
+  expect((error as Error).message).toContain('another key than apiKeys[0]');
+  expect((error as Error).message).not.toContain(one);
 });
 
 test('bad defaults are refused when the service is made', () => {

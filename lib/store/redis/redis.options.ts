@@ -1,4 +1,11 @@
-import { duration, isObject, merge, type Rule, wholeNumber } from '../../option-rules.js';
+import {
+  duration,
+  isObject,
+  merge,
+  requireObject,
+  type Rule,
+  wholeNumber,
+} from '../../option-rules.js';
 import { InvalidOptionsError } from '../../semaphore.errors.js';
 import type { RedisConnection } from '../../semaphore.options.js';
 
@@ -47,7 +54,8 @@ export const REDIS_RULES: Record<keyof RedisSemaphoreStoreOptions, Rule> = {
 export function resolveRedisOptions(
   options: RedisSemaphoreStoreOptions,
 ): Required<RedisSemaphoreStoreOptions> {
-  if (options?.redis === undefined) throw new InvalidOptionsError('redis', undefined, 'given');
+  requireObject(options, 'an object with `redis`');
+  if (options.redis === undefined) throw new InvalidOptionsError('redis', undefined, 'given');
   return merge({ ...REDIS_DEFAULTS, redis: options.redis }, REDIS_RULES, [options]);
 }
 
