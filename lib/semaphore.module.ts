@@ -5,7 +5,9 @@ import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
 import { SEMAPHORE_SERVICE } from './nest/semaphore.definition.js';
 import { SemaphoreExceptionFilter } from './nest/semaphore-exception.filter.js';
+import { SemaphoreGuard } from './nest/semaphore.guard.js';
 import { SemaphoreHealthIndicator } from './nest/semaphore.health-indicator.js';
+import { SemaphoreInterceptor } from './nest/semaphore.interceptor.js';
 import { SemaphoreLifecycle } from './nest/semaphore.lifecycle.js';
 import {
   ASYNC_OPTIONS_TYPE,
@@ -64,6 +66,8 @@ const PROVIDERS: Provider[] = [
   SemaphoreLifecycle,
   SemaphoreHealthIndicator,
   SemaphoreExceptionFilter,
+  SemaphoreGuard,
+  SemaphoreInterceptor,
   { provide: APP_FILTER, useExisting: SemaphoreExceptionFilter },
 ];
 
@@ -181,6 +185,8 @@ function compose(
       SingleFlightService,
       SemaphoreHealthIndicator,
       SemaphoreExceptionFilter,
+      SemaphoreGuard,
+      SemaphoreInterceptor,
       MODULE_OPTIONS_TOKEN,
       SEMAPHORE_SERVICE,
       ...own,

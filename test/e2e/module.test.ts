@@ -18,6 +18,7 @@ import {
   Semaphore,
   SemaphoreClosedError,
   SemaphoreGuard,
+  SemaphoreInterceptor,
   SemaphoreModule,
   type SemaphoreModuleOptions,
   type SemaphoreOptionsFactory,
@@ -310,6 +311,25 @@ describe('SemaphoreModule.forFeature()', () => {
     class Elsewhere {}
     const app = await compile(root, ReportsModule, Elsewhere);
     expect(await app.get(Reports, { strict: false }).reports.tryAcquire()).not.toBeNull();
+  });
+});
+
+describe.each(adapters)('SemaphoreGuard of the application on $platform', ({ createAdapter }) => {
+  it('can be had from it, and bound for all handlers', async () => {
+    const app = await TestApp.start(createAdapter, { controllers: [Handlers] }, {}, (nest) =>
+      nest
+        .useGlobalGuards(nest.get(SemaphoreGuard))
+        .useGlobalInterceptors(nest.get(SemaphoreInterceptor)),
+    );
+    expect(await (await fetch(app.url)).text()).toBe('done');
+    expect(app.events.map(({ type }) => type)).toEqual(['acquired', 'released']);
+    await app.close();
+  });
+
+  it('is there for handlers that have none', async () => {
+    const app = await compile(SemaphoreModule.forRoot({ log: 'none' }));
+    expect(app.get(SemaphoreGuard)).toBeInstanceOf(SemaphoreGuard);
+    expect(app.get(SemaphoreInterceptor)).toBeInstanceOf(SemaphoreInterceptor);
   });
 });
 
