@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { Consumer, packTarball, temporaryFolder } from './consumer.js';
@@ -22,6 +25,16 @@ describe('the packed tarball', () => {
 
   afterAll(async () => {
     await Promise.all(cleanUp.map((step) => step()));
+  });
+
+  it('holds the documents that its README.md links to', async () => {
+    const { stdout } = await promisify(execFile)('tar', ['-tzf', tarball]);
+    const readme = await readFile(join(import.meta.dirname, '../../README.md'), 'utf8');
+    const links = [...readme.matchAll(/(?<!!)\[[^\]]*\]\((?!#|https?:)([^)#]+)/g)];
+    const linked = new Set(links.map(([, path]) => `package/${path}`));
+
+    expect(linked).toContain('package/docs/grafana.json');
+    expect(stdout.split('\n')).toEqual(expect.arrayContaining([...linked]));
   });
 
   const onRedis = [
