@@ -3,7 +3,7 @@ import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
-import { isElsewhere, selectDatabase } from './redis.database.js';
+import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
@@ -36,7 +36,6 @@ export class RedisLink {
   private isConnected = false;
   /** A message sent before would be missed. */
   private isListening = false;
-  private connects = 0;
   private closing: Promise<void> | undefined;
   private downSince: number;
   private lastError: Error | undefined;
@@ -197,7 +196,6 @@ export class RedisLink {
     }
     commands.on('error', (error: Error) => (this.lastError = error));
     commands.on('close', () => this.fell(this.lastError));
-    commands.on('ready', () => this.connected(commands));
     subscriber.on('message', (channel: string, text: string) => {
       this.heard();
       if (channel === this.channel) this.events.message(text);
@@ -216,24 +214,13 @@ export class RedisLink {
       commands.on('+node', limit);
       for (const node of (commands as ClusterConnection).nodes('all')) limit(node);
     }
-    if (commands.status === 'ready') this.connected(commands);
-  }
-
-  private connected(commands: Connection): void {
-    if (!isElsewhere(commands)) {
-      this.entered();
-      return;
-    }
-    const turn = ++this.connects;
-    const onRefusal = (error: Error): void => {
-      if (turn === this.connects) this.fell((this.lastError = error));
-    };
-    void selectDatabase(commands, this.clock, this.timeoutMs, onRefusal).then((isSelected) => {
-      if (isSelected && turn === this.connects && commands.status === 'ready') this.entered();
+    onSelected(commands, this.clock, this.timeoutMs, {
+      done: () => this.connected(),
+      refused: (error) => this.fell((this.lastError = error)),
     });
   }
 
-  private entered(): void {
+  private connected(): void {
     // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
     if (!this.isCluster) this.commands?.script('LOAD', semaphoreScript).catch(() => undefined);
     else if (!this.isListening) this.subscribe();
