@@ -7,6 +7,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
     .setFactoryMethodName('createSemaphoreOptions')
     .setExtras({ isGlobal: true }, (definition, { isGlobal }) => ({
       ...definition,
-      global: isGlobal,
+      // An option that is undefined is one that is not given.
+      global: isGlobal ?? true,
     }))
     .build();

@@ -94,6 +94,12 @@ describe('SemaphoreModule.forRoot()', () => {
     expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
   });
 
+  it('takes an isGlobal that is undefined for one that is not given', async () => {
+    const options = { isGlobal: undefined } as unknown as { isGlobal: boolean };
+    const app = await compile(SemaphoreModule.forRoot(options), JobsModule);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+  });
+
   it('lists isGlobal among the options that it takes', async () => {
     const root = SemaphoreModule.forRoot({ isGlobl: false } as object);
     await expect(compile(root)).rejects.toThrow(/Did you mean `isGlobal`\? There are redis, /u);
