@@ -132,7 +132,9 @@ function encode(value: string): string {
 test(
   `${REQUESTS} random requests neither end the server nor get a 500, and leave nothing`,
   async () => {
-    await using server = await LockServerProcess.start({}, { waitGraceMs: 10 });
+    // A request that says nothing of it waits for so long.
+    const store = { defaults: { waitMs: 5 } };
+    await using server = await LockServerProcess.start(store, { waitGraceMs: 10 });
     await server.acquire('warm', { leaseMs: 1 });
     const before = await server.memory();
     const statuses = new Map<number, number>();
