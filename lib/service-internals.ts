@@ -57,6 +57,21 @@ export class ServiceInternals implements ScopeHost {
     }
   }
 
+  /** The same generator, each of whose steps runs under the permit. */
+  generateUnder<T, Result, Next>(
+    permit: Permit,
+    steps: AsyncGenerator<T, Result, Next>,
+  ): AsyncIterable<T, Result, Next> {
+    const { context } = this;
+    return {
+      [Symbol.asyncIterator]: () => ({
+        next: (...values) => context.run(permit, () => steps.next(...values)),
+        return: (value) => context.run(permit, () => steps.return(value as Result)),
+        throw: (error) => context.run(permit, () => steps.throw(error)),
+      }),
+    };
+  }
+
   /** A scope that lasts until its opener ends it, and is a part of the scope around it. */
   openScope(semaphore?: ScopeSemaphore): Scope {
     const around = this.context.scope;

@@ -20,12 +20,17 @@ export class Child {
   constructor(command: string | readonly string[], variables: Record<string, string>) {
     const isLine = typeof command === 'string';
     const [program = '', ...args] = isLine ? [command] : command;
-    this.child = spawn(program, args, {
-      stdio: 'inherit',
-      shell: isLine,
-      detached: this.isGroup,
-      env: { ...process.env, ...variables },
-    });
+    try {
+      this.child = spawn(program, args, {
+        stdio: 'inherit',
+        shell: isLine,
+        detached: this.isGroup,
+        env: { ...process.env, ...variables },
+      });
+    } catch (error) {
+      // Some failures are told by an event, others, as of a path through a file, at once.
+      throw toCliError(program, error as NodeJS.ErrnoException);
+    }
     this.ended = new Promise((resolve, reject) => {
       this.child.once('error', (error) => reject(toCliError(program, error)));
       this.child.once('exit', (code, signal) => {
@@ -64,7 +69,7 @@ export class Child {
 }
 
 function toCliError(program: string, { code, message }: NodeJS.ErrnoException): CliError {
-  return code === 'ENOENT'
+  return code === 'ENOENT' || code === 'ENOTDIR'
     ? new CliError(`${program}: command not found`, ExitCode.notFound, 'NOT_FOUND')
     : new CliError(
         `${program} cannot be run: ${message}`,

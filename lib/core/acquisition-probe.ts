@@ -14,7 +14,7 @@ export interface AcquisitionProbe {
 }
 
 /** What is known of every permit. */
-export type Acquired = Pick<Permit, 'id' | 'fencingToken' | 'degraded'>;
+export type Acquired = Pick<Permit, 'id' | 'weight' | 'fencingToken' | 'degraded'>;
 
 /** Who measures acquisitions. */
 export interface Probes {

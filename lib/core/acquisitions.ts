@@ -215,8 +215,8 @@ export class Acquisitions {
       return;
     }
     this.settle(waiter);
-    const { id, fencingToken } = this.parts.permitsById.hold(waiter, grant, now);
-    this.reportAcquired(waiter, { id, fencingToken, degraded: false });
+    const { id, weight, fencingToken } = this.parts.permitsById.hold(waiter, grant, now);
+    this.reportAcquired(waiter, { id, weight, fencingToken, degraded: false });
   }
 
   /** What the store did for the waiter is not known, and it cannot be asked. */
@@ -248,7 +248,7 @@ export class Acquisitions {
     const permit = new DegradedPermit(waiter, clock.wallTime(), () => {
       waiter.probe?.ended('released');
       const { key, id, options } = waiter;
-      reporter.released({ key, id, options, heldSince }, 'released');
+      reporter.released({ key, id, weight: options.weight, options, heldSince }, 'released');
       onRelease();
     });
     entries.delete(waiter.id);

@@ -14,7 +14,7 @@ import type { Witness } from './witness.js';
 /** Who waits. */
 type Waiting = Pick<Waiter, 'key' | 'id' | 'options' | 'since'>;
 /** Who holds, or held. */
-type Holding = Pick<HeldPermit, 'key' | 'id' | 'options' | 'heldSince'>;
+type Holding = Pick<HeldPermit, 'key' | 'id' | 'weight' | 'options' | 'heldSince'>;
 
 /**
  * Tells witnesses, subscribers and the log what happens. What subscribers and the log throw stays here. An event of what
@@ -47,14 +47,14 @@ export class Reporter {
     this.report({ type: 'waiting', at: this.at, key, permitId, weight, label });
   }
 
-  acquired(waiter: Waiting, { id: permitId, fencingToken, degraded }: Acquired): void {
+  acquired(waiter: Waiting, { id: permitId, weight, fencingToken, degraded }: Acquired): void {
     if (!this.isHeard) return;
     const { key, options } = waiter;
     const waitedMs = this.clock.now() - waiter.since;
     for (const witness of this.witnesses) witness.acquired(key, waitedMs);
     if (!this.isVerbose) return;
     const { at } = this;
-    const { weight, label } = options;
+    const { label } = options;
     const grant = { waitedMs, fencingToken, degraded };
     this.report({ type: 'acquired', at, key, permitId, weight, label, ...grant });
   }
@@ -72,8 +72,8 @@ export class Reporter {
 
   renewed(holder: Omit<Holding, 'heldSince'>, expiresAt: number): void {
     if (!this.isVerbose) return;
-    const { key, id: permitId, options } = holder;
-    const { weight, label } = options;
+    const { key, id: permitId, weight, options } = holder;
+    const { label } = options;
     this.report({ type: 'renewed', at: this.at, key, permitId, weight, label, expiresAt });
   }
 
@@ -101,11 +101,11 @@ export class Reporter {
   }
 
   lost(holder: Holding, reason: LostReason): void {
-    const { key, id: permitId, options } = holder;
+    const { key, id: permitId, weight, options } = holder;
     const heldMs = this.clock.now() - holder.heldSince;
     for (const witness of this.witnesses) witness.ended(key, heldMs, true);
     const { at } = this;
-    const { weight, label } = options;
+    const { label } = options;
     this.report({ type: 'lost', at, key, permitId, weight, label, reason, heldMs });
   }
 
@@ -150,9 +150,9 @@ export class Reporter {
   }
 
   private releaseOf(holder: Holding, heldMs: number): (outcome: ReleaseOutcome) => SemaphoreEvent {
-    const { key, id: permitId, options } = holder;
+    const { key, id: permitId, weight, options } = holder;
     const { at } = this;
-    const { weight, label } = options;
+    const { label } = options;
     return (outcome) => ({
       type: 'released',
       at,

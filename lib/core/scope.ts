@@ -102,7 +102,8 @@ export class Scope {
   private join(key: string, options: ResolvedOptions): Promise<Permit> {
     const { signal } = options;
     const known = this.permits.get(key);
-    if (known?.isUsable === true) return known.join(signal);
+    const isHeld = known?.held !== undefined;
+    if (known?.isUsable === true && (isHeld || signal?.aborted !== true)) return known.join(signal);
     if (signal?.aborted === true) throw new AcquireAbortedError(key, signal.reason);
     const fresh = new SharedPermit(key, (abandoned) =>
       this.host.acquire(key, { ...options, signal: abandoned }),

@@ -49,6 +49,7 @@ export class UnkeptWaiter extends Waiter {
 export class UnkeptPermit implements Timed {
   readonly key: string;
   readonly id: string;
+  readonly weight: number;
   readonly fencingToken: number;
 
   constructor(
@@ -59,6 +60,7 @@ export class UnkeptPermit implements Timed {
   ) {
     this.key = waiter.key;
     this.id = waiter.id;
+    this.weight = Math.min(waiter.options.weight, grant.permits);
     this.fencingToken = grant.fencingToken;
   }
 

@@ -4,6 +4,7 @@ import type { Permit } from '../core/permit.js';
 import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import { acquireFor, admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { injectedInto } from './decorated-method.js';
@@ -101,10 +102,12 @@ function observe(invocation: Invocation): Observable<unknown> {
 
 async function* generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
   const key = currentKey(invocation);
-  const permit = await acquireFor(serviceOf(invocation), invocation.definition, key);
+  const service = serviceOf(invocation);
+  const permit = await acquireFor(service, invocation.definition, key);
   if (permit === undefined) return undefined;
   try {
-    return yield* original(invocation) as AsyncGenerator<unknown, unknown, unknown>;
+    const steps = original(invocation) as AsyncGenerator<unknown, unknown, unknown>;
+    return yield* internalsOf(service).generateUnder(permit, steps);
   } finally {
     await permit.release();
   }

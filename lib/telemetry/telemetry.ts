@@ -38,6 +38,8 @@ class MeasuredAcquisition implements AcquisitionProbe {
   /** When it began to wait, then when it began to hold. */
   private since: number;
   private isQueued = false;
+  /** What it holds. */
+  private weight = 0;
 
   constructor(
     private readonly options: ResolvedOptions,
@@ -62,7 +64,8 @@ class MeasuredAcquisition implements AcquisitionProbe {
     const startedAt = this.lap();
     if (tally !== undefined) {
       this.endWait(tally, startedAt, tally.attributes);
-      tally.held += this.options.weight;
+      this.weight = permit.weight;
+      tally.held += permit.weight;
       if (permit.degraded) tally.degraded++;
       else tally.acquired++;
     }
@@ -81,7 +84,7 @@ class MeasuredAcquisition implements AcquisitionProbe {
   ended(how: 'released' | LostReason): void {
     const { tally } = this;
     if (tally === undefined) return;
-    tally.held -= this.options.weight;
+    tally.held -= this.weight;
     const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
     this.instruments?.holdDuration.record(this.secondsSince(this.lap()), attributes);
   }

@@ -110,7 +110,7 @@ function attributesOf({ options, outcome, permit }: Wait): Attributes {
   const { name, weight } = options;
   const attributes: Attributes = {
     'semaphore.name': name,
-    'semaphore.weight': weight,
+    'semaphore.weight': permit?.weight ?? weight,
     'semaphore.outcome': outcome,
   };
   if (permit !== undefined) {

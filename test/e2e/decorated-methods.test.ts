@@ -112,6 +112,13 @@ class Orders {
     for (let n = 1; n <= count; n++) yield n;
   }
 
+  @Semaphore({ reentrant: true, waitMs: 0 })
+  async *countDown(from: number): AsyncGenerator<number> {
+    yield from;
+    await Promise.resolve();
+    if (from > 1) yield* this.countDown(from - 1);
+  }
+
   @Semaphore()
   async iterate(): Promise<AsyncIterable<number>> {
     return this.numbers();
@@ -485,6 +492,13 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.generate');
       for await (const n of orders.generate(5)) if (n === 2) break;
       await app.expectFreed('Orders.generate', 2);
+    });
+
+    it('takes no second permit in a reentrant generator', async () => {
+      const numbers = [];
+      for await (const n of orders.countDown(3)) numbers.push(n);
+      expect(numbers).toEqual([3, 2, 1]);
+      await app.expectFreed('Orders.countDown');
     });
 
     it('holds the permit until a promised iterator has returned', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { trace } from '@opentelemetry/api';
 import {
   MemorySemaphoreStore,
+  type SemaphoreEvent,
   type SemaphoreModuleOptions,
   SingleFlightService,
 } from 'nestjs-semaphore';
@@ -41,6 +42,24 @@ const stores: [string, () => SemaphoreModuleOptions][] = [
 ];
 
 describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
+  test('counts what is held, which is less than was asked for where the limit is', async () => {
+    await using semaphores = new Semaphores(options());
+    const service = semaphores.open();
+    const { name, value } = measured();
+    await service.setPermits('k', 2);
+    const events: SemaphoreEvent[] = [];
+    service.events.subscribe((event) => events.push(event));
+    const permit = await service.acquire('k', { name, permits: 3, weight: 3 });
+    expect(await value('semaphore_permits_held')).toBe(2);
+    expect(await service.inspect('k')).toMatchObject({ held: 2 });
+    await permit.release();
+    expect(await value('semaphore_permits_held')).toBe(0);
+    expect(events).toMatchObject([
+      { type: 'acquired', weight: 2 },
+      { type: 'released', weight: 2 },
+    ]);
+  });
+
   test('counts who holds and who waits while they do, over processes', async () => {
     await using semaphores = new Semaphores(options());
     const [one, other] = [semaphores.open(), semaphores.open()];

@@ -83,7 +83,10 @@ function sentinelTimeout(redis: RedisConnection, timeoutMs: number): number {
 }
 
 function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis'>> {
-  return (ioredis ??= import('ioredis'));
+  // Before 5.3 it has no name.
+  return (ioredis ??= import('ioredis').then(({ Redis, default: unnamed }) => ({
+    Redis: Redis ?? unnamed,
+  })));
 }
 
 /**

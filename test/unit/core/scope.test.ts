@@ -46,6 +46,17 @@ describe('scope', () => {
     expect([await heldOf('a'), await heldOf('b')]).toEqual([0, 0]);
   });
 
+  test('refuses at once who has given up before, also while another use waits', async () => {
+    const held = await other.acquire('k');
+    await semaphores.scope(async () => {
+      const first = semaphores.use('k');
+      const givenUp = semaphores.use('k', { signal: AbortSignal.abort() });
+      expect(await rejection(givenUp)).toBeInstanceOf(AcquireAbortedError);
+      await held.release();
+      expect((await first).isHeld).toBe(true);
+    });
+  });
+
   test.each<[string, () => Promise<never>]>([
     ['rejects', () => Promise.reject(new Error('of the task'))],
     [
