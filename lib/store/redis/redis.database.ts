@@ -1,8 +1,7 @@
-import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import { within } from '../within.js';
 import type { Connection } from './redis.connection.js';
-import { isReply } from './reply-errors.js';
+import { isReply, silence } from './reply-errors.js';
 
 interface Listener {
   /** The connection is ready, and in its database. */
@@ -29,11 +28,9 @@ export function onSelected(
   const select = async (): Promise<void> => {
     const own = ++turn;
     const isCurrent = (): boolean => own === turn && connection.status === 'ready';
-    const silent = (): Error =>
-      new StoreUnavailableError(`Redis did not answer within ${timeoutMs} ms`);
     while (isCurrent()) {
       try {
-        await within(clock, timeoutMs, connection.select(db), silent);
+        await within(clock, timeoutMs, connection.select(db), () => silence(timeoutMs));
         if (isCurrent()) done();
         return;
       } catch (error) {

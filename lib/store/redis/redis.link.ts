@@ -5,6 +5,7 @@ import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
+import { silence } from './reply-errors.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -95,12 +96,7 @@ export class RedisLink {
     try {
       const commands = await this.ready(timeoutMs);
       const leftMs = timeoutMs - (this.clock.now() - startedAt);
-      await within(
-        this.clock,
-        leftMs,
-        commands.ping(),
-        () => new StoreUnavailableError(`Redis did not answer within ${timeoutMs} ms`),
-      );
+      await within(this.clock, leftMs, commands.ping(), () => silence(timeoutMs));
       this.heard();
     } catch (reason) {
       error = asError(reason);
@@ -132,9 +128,7 @@ export class RedisLink {
 
   /** The connection may be a dead one. */
   noAnswer(withinMs: number, slot?: number): StoreUnavailableError {
-    const error = new StoreUnavailableError(
-      `Redis did not answer within ${Math.round(withinMs)} ms`,
-    );
+    const error = silence(withinMs);
     this.suspect(error, slot);
     return error;
   }

@@ -11,6 +11,10 @@ export function unavailable(cause: unknown): StoreUnavailableError {
   return new StoreUnavailableError(detailOf(cause), undefined, cause);
 }
 
+export function silence(withinMs: number): StoreUnavailableError {
+  return new StoreUnavailableError(`Redis did not answer within ${Math.round(withinMs)} ms`);
+}
+
 /** What errors of a server begin with. */
 export function codeOf({ message }: Error): string {
   return message.split(' ', 1)[0] as string;
