@@ -14,7 +14,7 @@ import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { withRedis } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { nextEvent, rejection, Semaphores } from '../support/semaphores.js';
+import { nextEvent, rejection, Semaphores, thrown } from '../support/semaphores.js';
 
 let server: RedisServer;
 let semaphores: Semaphores;
@@ -332,15 +332,6 @@ describe('On a Cluster of three masters', () => {
     expect(await (await next).release()).toBe('released');
   });
 });
-
-function thrown(task: () => unknown): unknown {
-  try {
-    task();
-  } catch (error) {
-    return error;
-  }
-  throw new Error('Expected an error');
-}
 
 function keys(): Promise<string[]> {
   return withRedis(server.port, (redis: Redis) => redis.keys(`${semaphores.prefix}*`));

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import express from 'express';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
@@ -26,6 +26,15 @@ function requestFor(key: string, body: object): string {
     `content-length: ${text.length}`,
   ].join('\r\n');
   return `POST /v1/semaphores/${key}/permits HTTP/1.1\r\n${headers}\r\n\r\n${text}`;
+}
+
+/** A bare connection, and what has come on it. */
+function listen(server: LockServer): { socket: Socket; heard: () => string } {
+  const { port } = server.http.address() as AddressInfo;
+  const socket = connect(port, '127.0.0.1');
+  let text = '';
+  socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  return { socket, heard: () => text };
 }
 
 describe('requests that are pipelined on one connection', () => {
@@ -58,13 +67,10 @@ describe('requests that are pipelined on one connection', () => {
   test('are answered one after the other', async () => {
     await using services = new Semaphores({});
     await using server = await LockServer.start(services.open());
-    const { port } = server.http.address() as AddressInfo;
-    const socket = connect(port, '127.0.0.1');
-    let text = '';
-    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    const { socket, heard } = listen(server);
     socket.write(['a', 'b', 'c'].map((key) => requestFor(key, {})).join(''));
-    await pollUntil('three answers', async () => text.split('HTTP/1.1 201').length === 4);
-    expect(text.match(/"key":"."/g)).toEqual(['"key":"a"', '"key":"b"', '"key":"c"']);
+    await pollUntil('three answers', async () => heard().split('HTTP/1.1 201').length === 4);
+    expect(heard().match(/"key":"."/g)).toEqual(['"key":"a"', '"key":"b"', '"key":"c"']);
     socket.destroy();
   });
 
@@ -88,14 +94,11 @@ describe('requests that are pipelined on one connection', () => {
   test('are more than a hundred one after another', async () => {
     await using services = new Semaphores({});
     await using server = await LockServer.start(services.open());
-    const { port } = server.http.address() as AddressInfo;
-    const socket = connect(port, '127.0.0.1');
-    let text = '';
-    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    const { socket, heard } = listen(server);
     for (let round = 1; round <= 3; round++) {
       socket.write(requestFor('k', { permits: 300 }).repeat(90));
       await pollUntil('all are answered', async () => {
-        return text.split('HTTP/1.1 201').length === 90 * round + 1;
+        return heard().split('HTTP/1.1 201').length === 90 * round + 1;
       });
     }
     socket.destroy();

@@ -78,6 +78,16 @@ export function aborted(signal: AbortSignal): Promise<unknown> {
   });
 }
 
+/** What a call throws. */
+export function thrown(task: () => unknown): unknown {
+  try {
+    task();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('Expected an error');
+}
+
 /** What a promise rejects with. */
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   try {

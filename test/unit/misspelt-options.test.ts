@@ -11,6 +11,7 @@ import {
   SingleFlight,
   SingleFlightService,
 } from 'nestjs-semaphore';
+import { thrown } from '../support/semaphores.js';
 
 const KEY = 'of-somebody-0123456789';
 
@@ -94,12 +95,3 @@ test('an option that is undefined counts as left out', () => {
   const options = { url: 'http://localhost', secret: undefined } as never;
   expect(resolveRemoteOptions(options)).toMatchObject({ timeoutMs: 5000 });
 });
-
-function thrown(task: () => unknown): unknown {
-  try {
-    task();
-  } catch (error) {
-    return error;
-  }
-  throw new Error('Expected an error');
-}
