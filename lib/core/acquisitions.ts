@@ -130,6 +130,7 @@ export class Acquisitions {
     if (this.isClosed) return;
     this.isClosed = true;
     this.local.close();
+    this.parts.passes.abandon();
     for (const entry of this.parts.entries.values()) {
       if (entry instanceof Waiter && entry.state !== 'over') {
         this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));
@@ -141,7 +142,7 @@ export class Acquisitions {
   private placeOf(key: string, options: ResolvedOptions): Place | undefined {
     if (options.localPasses === 0 || options.waitMs === 0) return undefined;
     if (this.isClosed || options.signal?.aborted) return undefined;
-    return this.parts.passes.adopt(key, options, this.parts.clock.now());
+    return this.parts.passes.adopt(key, options);
   }
 
   /** Who is to have what the store grants to this one: the two change places. */

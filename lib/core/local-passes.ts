@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers';
 import { ChurningMap, ChurningSet } from '../churning-map.js';
 import type { ResolvedOptions } from '../resolve-options.js';
+import type { Clock } from '../store/clock.js';
+import { EarliestTimer } from '../store/earliest-timer.js';
 import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
 import type { Waiter } from './waiter.js';
@@ -36,6 +38,8 @@ interface Line {
   others: number;
   /** Places in the store's queue that were left when their waiters were served here: for those who come next. */
   readonly places: Place[];
+  /** When they are given up, whoever holds the permit then: the store counts them among those who wait. */
+  leaveAt: number;
 }
 
 /**
@@ -45,15 +49,23 @@ interface Line {
 export class LocalPasses {
   private readonly lines = new ChurningMap<string, Line>();
 
+  private readonly timer: EarliestTimer;
+
   /** @param leave tells the store that nobody stands at a place any more */
-  constructor(private readonly leave: (key: string, id: string) => void) {}
+  constructor(
+    private readonly clock: Clock,
+    private readonly leave: (key: string, id: string) => void,
+  ) {
+    this.timer = new EarliestTimer(clock, () => this.leaveOld());
+  }
 
   /** A place for a newcomer, whose waiter would need such a one. */
-  adopt(key: string, options: ResolvedOptions, now: number): Place | undefined {
+  adopt(key: string, options: ResolvedOptions): Place | undefined {
     const line = this.lines.get(key);
-    if (line === undefined) return undefined;
+    if (line === undefined || line.places.length === 0) return undefined;
+    const takenAfter = this.clock.now() - ADOPT_WITHIN_MS;
     const at = line.places.findIndex(
-      (place) => now - place.takenAt < ADOPT_WITHIN_MS && isAlike(place.options, options),
+      (place) => place.takenAt > takenAfter && isForBoth(place.options, options),
     );
     return at < 0 ? undefined : line.places.splice(at, 1)[0];
   }
@@ -62,7 +74,7 @@ export class LocalPasses {
     let line = this.lines.get(waiter.key);
     if (line === undefined) {
       const { priority } = waiter.options;
-      line = { waiters: new ChurningSet(), priority, others: 0, places: [] };
+      line = { waiters: new ChurningSet(), priority, others: 0, places: [], leaveAt: Infinity };
       this.lines.set(waiter.key, line);
     }
     line.waiters.add(waiter);
@@ -108,6 +120,10 @@ export class LocalPasses {
     if (first === undefined || !isAlike(options, first.options)) return undefined;
     if (!isKeptAlive(first.options) || first.options.holdAtLeastMs > 0) return undefined;
     withdraw(line, first);
+    if (line.places.length === 0) {
+      line.leaveAt = now + ADOPT_WITHIN_MS;
+      this.timer.expect(line.leaveAt);
+    }
     line.places.push({ id: first.id, options: first.options, takenAt: first.placedAt });
     return first;
   }
@@ -119,9 +135,18 @@ export class LocalPasses {
     setImmediate(() => this.leaveAll(key, line));
   }
 
-  /** The store is away, and tells nobody any more that a place is served. */
+  /** The store is away, and tells nobody any more that a place is served; or nobody comes any more. */
   abandon(): void {
     for (const [key, line] of [...this.lines]) this.leaveAll(key, line);
+  }
+
+  private leaveOld(): void {
+    const now = this.clock.now();
+    for (const [key, line] of [...this.lines]) {
+      if (line.places.length === 0) continue;
+      if (line.leaveAt <= now) this.leaveAll(key, line);
+      else this.timer.expect(line.leaveAt);
+    }
   }
 
   private leaveAll(key: string, line: Line): void {
@@ -146,6 +171,11 @@ function firstOf(line: Line): Waiter | undefined {
 
 function withdraw(line: Line, waiter: Waiter): void {
   if (line.waiters.delete(waiter) && waiter.options.priority !== line.priority) line.others--;
+}
+
+/** Whether one of them may stand where the other stood: in a queue as long as both put up with. */
+function isForBoth(a: ResolvedOptions, b: ResolvedOptions): boolean {
+  return a === b || (a.maxWaiting === b.maxWaiting && isAlike(a, b));
 }
 
 /** Whether the store would treat both the same, and their leases are renewed alike: that goes on where it is. */

@@ -59,7 +59,7 @@ export class SemaphoreCore implements StoreClient {
     const session = store.connect(this);
     const giveBacks = new GiveBackList(session, clock);
     const alarm = new Alarm<Entry>(clock, entries, (entry, now) => this.wake(entry, now));
-    const passes = new LocalPasses((key, id) => giveBacks.cancel(key, id));
+    const passes = new LocalPasses(clock, (key, id) => giveBacks.cancel(key, id));
     const parts = { clock, session, entries, alarm, giveBacks, reporter };
     const keeper = new LeaseKeeper({
       ...parts,

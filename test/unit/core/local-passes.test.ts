@@ -109,6 +109,27 @@ describe('two processes on one store', () => {
     expect(served.indexOf('b')).toBeLessThan(30);
   });
 
+  test('places that were left are given up after 100 ms, however long the work of who holds the permit takes', async () => {
+    const held = await one.acquire('k');
+    const { permit } = await queue(one, 'a1');
+    await clock.advance(50);
+    await held.release();
+    await permit;
+    await clock.advance(100);
+    expect(await one.inspect('k')).toMatchObject({ held: 1, waiters: [] });
+    await queue(other, 'b1', { maxWaiting: 1 });
+    expect((await one.inspect('k')).waiters).toHaveLength(1);
+  });
+
+  test('nobody takes a place that was left in a longer queue than it puts up with', async () => {
+    const held = await one.acquire('k');
+    const { permit } = await queue(one, 'a1');
+    await held.release();
+    await permit;
+    const refused = await rejection(one.acquire('k', { maxWaiting: 0 }));
+    expect(refused).toMatchObject({ reason: 'queue-full' });
+  });
+
   test('a limit that was lowered meanwhile holds for those who come next', async () => {
     const options = { permits: 3, weight: 3 };
     const held = await one.acquire('k', options);
@@ -296,6 +317,18 @@ describe('what the store is asked', () => {
     expect(release.args.at(-1)).toBe(held.fencingToken + 1);
     const cancel = await store.take('cancel');
     expect(cancel.id).toBe(waiting.id);
+  });
+
+  test('is told at a close that places are given up', async () => {
+    const held = await store.hold(semaphores, {});
+    const waiting = await enqueue();
+    await held.release();
+    await waiting.permit;
+    const closed = semaphores.close();
+    const cancel = await store.take('cancel');
+    expect(cancel.id).toBe(waiting.id);
+    cancel.answer(undefined);
+    await closed;
   });
 
   test('a grant for a place that nobody stands at any more is given back', async () => {
