@@ -1,9 +1,10 @@
 import type { CancelSignal } from '../semaphore.options.js';
 import { StreamableFile } from '@nestjs/common';
 import { finished, type Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
 import { defer, finalize, isObservable, type Observable } from 'rxjs';
-
-const STEPS: ReadonlySet<string | symbol> = new Set(['next', 'return', 'throw']);
+import { watchIterable } from './watched-iterable.js';
+import { watchWebStream } from './watched-web-stream.js';
 
 /** Work that goes on after the method has returned: it ends when somebody has read it all, or stops reading. */
 export function isOngoing(value: unknown): boolean {
@@ -12,7 +13,7 @@ export function isOngoing(value: unknown): boolean {
 
 /** A body that the adapter sends bit by bit. */
 export function isBody(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null || isThenable(value)) return false;
+  if (!isObject(value) || isThenable(value)) return false;
   return (
     value instanceof StreamableFile ||
     isStream(value) ||
@@ -40,7 +41,8 @@ export function whenOver(value: unknown, over: () => void, unread?: CancelSignal
   if (isObservable(value)) return whenUnsubscribed(value, over, unread);
   if (value instanceof StreamableFile) finished(value.getStream(), over);
   else if (isStream(value)) finished(value, over);
-  else if (isAsyncIterable(value)) return whenReturned(value, over);
+  else if (isUnreadWebStream(value)) return watchWebStream(value, over);
+  else if (isAsyncIterable(value)) return watchIterable(value, over);
   else over();
   return value;
 }
@@ -58,57 +60,27 @@ function whenUnsubscribed(
   }).pipe(finalize(over));
 }
 
-/** Everything else about the object stays as it is: it may be more than an iterable. */
-function whenReturned(source: AsyncIterable<unknown>, over: () => void): AsyncIterable<unknown> {
-  return new Proxy(source, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== 'function') return member;
-      const call = (...args: unknown[]): unknown => Reflect.apply(member, target, args);
-      if (name === Symbol.asyncIterator) {
-        return () => watchSteps(target[Symbol.asyncIterator](), over);
-      }
-      return STEPS.has(name) ? (value: unknown) => watchStep(call(value), over) : call;
-    },
-  });
-}
-
-/** `return` must reach the source while a `next` is pending, so this cannot be an async generator. */
-function watchSteps(iterator: AsyncIterator<unknown>, over: () => void): AsyncIterator<unknown> {
-  const watched = {
-    next: (value?: unknown) => watchStep(iterator.next(value), over),
-    return: (value?: unknown) => watchStep(iterator.return?.(value) ?? { done: true, value }, over),
-    throw: (error?: unknown) => watchStep(iterator.throw?.(error) ?? Promise.reject(error), over),
-    [Symbol.asyncIterator]: () => watched,
-  };
-  return watched;
-}
-
-async function watchStep(step: unknown, over: () => void): Promise<IteratorResult<unknown>> {
-  try {
-    const result = (await step) as IteratorResult<unknown>;
-    if (result.done === true) over();
-    return result;
-  } catch (error) {
-    over();
-    throw error;
-  }
+function isWebStream(value: object): value is ReadableStream<unknown> {
+  return value instanceof globalThis.ReadableStream;
 }
 
 function isStream(value: unknown): value is Readable {
   return (
-    typeof value === 'object' &&
-    value !== null &&
+    isObject(value) &&
     typeof (value as { pipe?: unknown }).pipe === 'function' &&
     typeof (value as { on?: unknown }).on === 'function'
   );
 }
 
+/** Of one that somebody reads already, nobody else can tell when it ends. */
+function isUnreadWebStream(value: unknown): value is ReadableStream<unknown> {
+  return isObject(value) && 'getReader' in value && isWebStream(value) && !value.locked;
+}
+
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    Symbol.asyncIterator in value &&
-    !('getReader' in value)
-  );
+  return isObject(value) && Symbol.asyncIterator in value && !('getReader' in value);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

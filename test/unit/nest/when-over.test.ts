@@ -1,6 +1,8 @@
 import { StreamableFile } from '@nestjs/common';
 import { describe, expect, it, jest } from '@jest/globals';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { opendir } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
 import { isOngoing, whenOver } from '../../../lib/nest/when-over.js';
@@ -37,6 +39,32 @@ function queue(): AsyncIterableIterator<number> {
       return this;
     },
   };
+}
+
+/** Reads like the cursor of a database: it can be chained, iterated over, and read by calls that give null at the end. */
+class Cursor extends EventEmitter {
+  readonly #left = [1, 2];
+
+  limit(count: number): this {
+    this.#left.splice(count);
+    return this;
+  }
+
+  async next(): Promise<number | null> {
+    return this.#left.shift() ?? null;
+  }
+
+  async toArray(): Promise<number[]> {
+    return this.#left.splice(0);
+  }
+
+  async close(): Promise<void> {
+    this.emit('close');
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<number> {
+    yield* this.#left;
+  }
 }
 
 describe('whenOver()', () => {
@@ -140,5 +168,94 @@ describe('whenOver()', () => {
     for await (const page of paged) pages.push(page);
     expect(pages).toEqual([1, 2]);
     expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when a cursor was read by another way than iteration', async () => {
+    const cursor = watch(new Cursor());
+    expect(await cursor.toArray()).toEqual([1, 2]);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when a cursor that was chained is closed, and not when a step of it gives null', async () => {
+    const cursor = watch(new Cursor()).limit(1);
+    expect([await cursor.next(), await cursor.next()]).toEqual([1, null]);
+    expect(over).not.toHaveBeenCalled();
+    await cursor.close();
+    expect(over).toHaveBeenCalled();
+  });
+
+  it('is when lines are closed that were read by events', async () => {
+    const lines = watch(createInterface(Readable.from(['a\n', 'b\n'])));
+    const read: string[] = [];
+    lines.on('line', (line) => read.push(line));
+    expect(over).not.toHaveBeenCalled();
+    await once(lines, 'close');
+    expect(read).toEqual(['a', 'b']);
+    expect(over).toHaveBeenCalled();
+  });
+
+  it('is when a directory is closed', async () => {
+    const directory = watch(await opendir('.'));
+    expect(await directory.read()).not.toBeNull();
+    expect(over).not.toHaveBeenCalled();
+    await directory.close();
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is when an object that cannot be changed was iterated over', async () => {
+    const fixed = watch(Object.freeze({ [Symbol.asyncIterator]: () => numbers(), size: 2 }));
+    expect(fixed.size).toBe(2);
+    const read = [];
+    for await (const n of fixed) read.push(n);
+    expect(read).toEqual([1, 2]);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  describe('of a web stream', () => {
+    const chunks = (): ReadableStream<string> =>
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue('a');
+          controller.enqueue('b');
+          controller.close();
+        },
+      });
+
+    it('is when it was read to its end', async () => {
+      const stream = watch(chunks());
+      expect(isOngoing(stream)).toBe(true);
+      const reader = stream.getReader();
+      expect(await reader.read()).toEqual({ done: false, value: 'a' });
+      expect(over).not.toHaveBeenCalled();
+      reader.releaseLock();
+      expect(await new Response(stream.pipeThrough(new TextEncoderStream())).text()).toBe('b');
+      expect(over).toHaveBeenCalledTimes(1);
+    });
+
+    it('is when it was cancelled, and its source hears why', async () => {
+      const cancel = jest.fn<(reason: unknown) => void>();
+      const stream = watch(new ReadableStream({ cancel }));
+      await stream.cancel('enough');
+      expect(cancel).toHaveBeenCalledWith('enough');
+      expect(over).toHaveBeenCalledTimes(1);
+    });
+
+    it('is when it failed, also when nobody reads it', async () => {
+      let fail: (error: Error) => void = () => undefined;
+      const stream = watch(
+        new ReadableStream({ start: (controller) => (fail = (error) => controller.error(error)) }),
+      );
+      fail(new Error('broken'));
+      await Promise.resolve();
+      expect(over).toHaveBeenCalledTimes(1);
+      await expect(stream.getReader().read()).rejects.toThrow('broken');
+    });
+
+    it('is at once when somebody else reads it already', () => {
+      const stream = chunks();
+      stream.getReader();
+      expect(watch(stream)).toBe(stream);
+      expect(over).toHaveBeenCalledTimes(1);
+    });
   });
 });
