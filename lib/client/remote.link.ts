@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { onAbort } from '../on-abort.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
 import { EventParser } from './event-parser.js';
@@ -179,8 +180,8 @@ export class RemoteLink {
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
     const stop = this.clock.schedule(() => over.abort(error), timeoutMs);
     const end = (): void => over.abort(signal.reason);
+    const stopListening = onAbort(signal, end);
     if (signal.aborted) end();
-    else signal.addEventListener('abort', end);
     try {
       const response = await this.http.send(this.base, {
         ...asked,
@@ -193,7 +194,7 @@ export class RemoteLink {
       return await read(response);
     } finally {
       stop();
-      signal.removeEventListener('abort', end);
+      stopListening();
     }
   }
 

@@ -20,7 +20,7 @@ import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
 import type { LocalPasses, Place } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
-import { onAbort } from './on-abort.js';
+import { onAbort } from '../on-abort.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { PermitsById } from './permits-by-id.js';
@@ -106,7 +106,7 @@ export class Acquisitions {
     this.local.serve(key);
   }
 
-  abort(waiter: Waiter, cause: unknown): void {
+  private abort(waiter: Waiter, cause: unknown): void {
     this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, cause));
   }
 

@@ -22,9 +22,12 @@ const ROUNDING_MS = 2;
 export interface PermitsByIdParts extends CoreParts {
   memo: OptionsMemo;
   begin: (waiter: Waiter) => void;
-  abort: (waiter: Waiter) => void;
+  giveUp: (waiter: Waiter, reason: GivenUp, error: Error) => void;
   isClosed: () => boolean;
 }
+
+/** Why a wait is ended: its caller is gone, or who waits on behalf of others closes. */
+type GivenUp = 'aborted' | 'closed';
 
 /**
  * Permits for somebody outside of this process, such as the clients of a lock server: nothing renews them, and any process
@@ -32,7 +35,7 @@ export interface PermitsByIdParts extends CoreParts {
  */
 export class PermitsById {
   /** Who waits for an earlier cancel of the same id before asking. */
-  private readonly early = new Map<string, symbol>();
+  private readonly early = new Map<string, (reason: GivenUp) => void>();
 
   constructor(private readonly parts: PermitsByIdParts) {}
 
@@ -83,11 +86,17 @@ export class PermitsById {
     return entry instanceof UnkeptWaiter && entry.state === 'asking' ? entry.told : undefined;
   }
 
-  /** Ends the wait of an acquisition, which rejects with AcquireAbortedError. No effect once it is granted. */
-  giveUp(id: string): void {
-    if (this.early.delete(id)) return;
+  /**
+   * Ends the wait of an acquisition, which rejects with AcquireAbortedError, or with SemaphoreClosedError. No effect once it
+   * is granted.
+   */
+  giveUp(id: string, reason: GivenUp = 'aborted'): void {
+    const end = this.early.get(id);
+    if (end !== undefined) return end(reason);
     const entry = this.parts.entries.get(id);
-    if (entry instanceof UnkeptWaiter) this.parts.abort(entry);
+    if (entry instanceof UnkeptWaiter) {
+      this.parts.giveUp(entry, reason, givenUpError(entry.key, reason));
+    }
   }
 
   /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
@@ -153,14 +162,18 @@ export class PermitsById {
     this.parts.reporter.lost(permit, reason);
   }
 
-  /** Waits for an earlier cancel of the same id. @throws {AcquireAbortedError} it was given up meanwhile */
-  private async outlast(key: string, id: string, cancellation: Promise<void>): Promise<void> {
-    const call = Symbol(id);
-    this.early.set(id, call);
-    await cancellation;
-    // Another call may ask under the id by now.
-    if (this.early.get(id) !== call) throw new AcquireAbortedError(key, undefined);
-    this.early.delete(id);
+  /** Waits for an earlier cancel of the same id. @throws as {@link giveUp} says */
+  private outlast(key: string, id: string, cancellation: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (reason?: GivenUp): void => {
+        // Another call may ask under the id by now.
+        if (this.early.get(id) === settle) this.early.delete(id);
+        if (reason === undefined) resolve();
+        else reject(givenUpError(key, reason));
+      };
+      this.early.set(id, settle);
+      void cancellation.then(() => settle());
+    });
   }
 
   private reportReleased(id: string, outcome: ReleaseOutcome): void {
@@ -188,6 +201,12 @@ export class PermitsById {
     permit.wakeAt = Infinity;
     this.parts.entries.delete(permit.id);
   }
+}
+
+function givenUpError(key: string, reason: GivenUp): Error {
+  return reason === 'closed'
+    ? new SemaphoreClosedError(key)
+    : new AcquireAbortedError(key, undefined);
 }
 
 /** Without what only a holder in this process could do. */

@@ -71,7 +71,7 @@ export class SemaphoreCore implements StoreClient {
       ...parts,
       memo,
       begin: (waiter) => this.acquisitions.begin(waiter),
-      abort: (waiter) => this.acquisitions.abort(waiter, undefined),
+      giveUp: (waiter, reason, error) => this.acquisitions.giveUp(waiter, reason, error),
       isClosed: () => this.isClosed,
     });
     this.storeTimeoutMs = storeTimeoutMs;

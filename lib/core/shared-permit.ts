@@ -1,7 +1,7 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import { Abandonment } from './abandonment.js';
-import { onAbort } from './on-abort.js';
+import { onAbort } from '../on-abort.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
 

@@ -106,7 +106,7 @@ export class PermitWaits {
   /** Sends everybody away. */
   close(): void {
     this.isClosed = true;
-    for (const id of this.byId.keys()) this.permits.giveUp(id);
+    for (const id of this.byId.keys()) this.permits.giveUp(id, 'closed');
   }
 
   private begin(wish: WaitWish): Wait {

@@ -5,7 +5,6 @@ import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/htt
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import { checkedAt, requireObject } from '../option-rules.js';
-import { AcquireAbortedError, SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { type Access, ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
@@ -95,13 +94,10 @@ export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreSer
     isBaseShared,
     isClosing: () => isClosing,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
-    toProblem: (error) => {
-      // What is given up now was not given up by its caller.
-      const isSentAway = isClosing && error instanceof AcquireAbortedError;
-      return toProblem(isSentAway ? new SemaphoreClosedError() : error, (fault) => {
+    toProblem: (error) =>
+      toProblem(error, (fault) => {
         logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
-      });
-    },
+      }),
   });
   return {
     handler,

@@ -219,6 +219,8 @@ test('who waits is told whether the session has ended or the server shuts down',
   await using services = new Semaphores({});
   const semaphores = services.open();
   await using server = await LockServer.start(semaphores);
+  const reasons: unknown[] = [];
+  semaphores.events.subscribe((event) => event.type === 'rejected' && reasons.push(event.reason));
   const held = await semaphores.acquire('k');
   const [ended, open] = [await server.openSession(), await server.openSession()];
   const ask = async (headers: Record<string, string> = {}) => {
@@ -235,6 +237,7 @@ test('who waits is told whether the session has ended or the server shuts down',
   const closed = { status: 503, body: { code: 'SEMAPHORE_CLOSED', retryAfterMs: 1000 } };
   expect(await second.answer).toMatchObject(closed);
   expect(await third.answer).toMatchObject(closed);
+  expect(reasons).toEqual(['aborted', 'closed', 'closed']);
   expect(await server.acquire('other')).toMatchObject(closed);
   await held.release();
 });
