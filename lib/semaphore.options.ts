@@ -65,8 +65,8 @@ export interface SemaphoreOptions {
   reentrant?: boolean | undefined;
   /**
    * How often a released permit may pass to a waiter of the same process before it goes back to the global queue: throughput
-   * against global FIFO. For 100 ms at most from the first pass on, and only where the permit is the only one (`weight` = `permits`, as in a mutex),
-   * so that fencing tokens go on growing. A whole number from 0 to 999.
+   * against global FIFO. For 100 ms at most from the store's grant on, and only where the permit is the only one (`weight` =
+   * `permits`, as in a mutex), so that fencing tokens go on growing. A whole number from 0 to 999.
    * @default 0
    */
   localPasses?: number | undefined;
