@@ -5,8 +5,8 @@
 --       then each operation: its code and arguments in one text (4-operations.lua)
 -- returns { now, answer of the first operation, of the second, ..., grants }
 --   now     this server's time in ms; alone in the answer when it is past notAfter: then nothing was done
--- or the token alone, made of now, when every operation is an acquire that got it or a release that released: most calls are
 --   grants  { id, token, expiry, acquired, limit, ... } of waiters of this client that became holders
+-- or the token alone, made of now, when every operation is an acquire that got it or a release that released: most calls are
 --
 -- K  string, packed, in one of three forms, which differ in their first byte:
 --      IDLE   nobody holds or waits: limit, last token
