@@ -123,7 +123,10 @@ export class SemaphoreService {
     return this.internals.runUnder(await this.acquire(key, options), task);
   }
 
-  /** A function that does what `fn` does, each call under a permit of its own. Keeps name, length and `this`. */
+  /**
+   * A function that does what `fn` does, each call under a permit of its own. Keeps name, length and `this`.
+   * @throws {InvalidOptionsError} `fn` is no function; each call of the result rejects as {@link acquire}
+   */
   bind<This, Args extends unknown[], Result>(
     key: string | readonly string[],
     fn: (this: This, ...args: Args) => Result,
@@ -138,6 +141,7 @@ export class SemaphoreService {
    * waits that are still going on are given up. The task's result or error passes through.
    *
    * A scope within another one is a scope of its own, with permits of its own.
+   * @throws {InvalidOptionsError} the task is no function
    * @example
    * await semaphores.scope(async () => {
    *   await semaphores.use('printer'); // anywhere in what the task calls, and as often as it likes
@@ -178,14 +182,17 @@ export class SemaphoreService {
 
   /**
    * Who holds and who waits now.
-   * @throws {StoreUnavailableError}
+   * @throws {StoreUnavailableError} the store did not answer
+   * @throws {SemaphoreClosedError} the service was closed
+   * @throws {InvalidOptionsError}
    */
   async inspect(key: string): Promise<SemaphoreSnapshot> {
     return withoutStoreFacts(await this.internals.look(key));
   }
 
   /**
-   * Asks the store for a sign of life, and waits for it `timeoutMs` at most.
+   * Asks the store for a sign of life, and waits for it `timeoutMs` (default 1000) at most. A store that does not answer is
+   * told by the result.
    * @throws {SemaphoreClosedError}
    * @throws {InvalidOptionsError}
    */
@@ -195,7 +202,11 @@ export class SemaphoreService {
     return healthOf(internals.session(), internals.core.clock, timeoutMs);
   }
 
-  /** Keys that have holders or waiters now. @param pattern a glob with `*`, `?` and `[ab]` */
+  /**
+   * Keys that have holders or waiters now.
+   * @param pattern a glob with `*`, `?` and `[ab]`; all keys, when it is left out
+   * @throws as {@link inspect}, when it is read
+   */
   async *list(pattern = '*'): AsyncGenerator<string, void, undefined> {
     if (typeof pattern !== 'string' || pattern === '') {
       throw new InvalidOptionsError('pattern', pattern, 'a non-empty string');
@@ -205,7 +216,7 @@ export class SemaphoreService {
 
   /**
    * Sets the limit, whatever `permits` callers pass, until it is cleared with null. Held permits stay.
-   * @throws {StoreUnavailableError}
+   * @throws as {@link inspect}
    */
   async setPermits(key: string, permits: number | null): Promise<void> {
     validateKey(key);
@@ -216,7 +227,7 @@ export class SemaphoreService {
   /**
    * Takes a permit from its holder, whose `signal` is aborted, or sends a waiter away.
    * @returns false when nobody holds or waits under this id
-   * @throws {StoreUnavailableError}
+   * @throws as {@link inspect}
    */
   async forceRelease(key: string, permitId: string): Promise<boolean> {
     validateKey(key);

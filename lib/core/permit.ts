@@ -32,13 +32,14 @@ export interface Permit extends AsyncDisposable {
   /** Aborted with PermitLostError before the store may hand the permit to another. */
   readonly signal: AbortSignal;
   /**
-   * Lets the lease end `leaseMs` from now (default: the lease it was acquired with).
+   * Lets the lease end `leaseMs` milliseconds from now, at least 1 or Infinity (default: the lease it was acquired with).
    * @throws {PermitLostError} when it is not held any more
    * @throws {StoreUnavailableError} when the store did not answer
+   * @throws {InvalidOptionsError}
    */
   renew(leaseMs?: number): Promise<void>;
   /**
-   * Gives the permit back. Idempotent; never throws because the permit was already gone.
+   * Gives the permit back. Idempotent; never throws because the permit was already gone: 'expired' tells it.
    * When the store cannot be reached it is given back in the background, as soon as it can.
    */
   release(): Promise<ReleaseOutcome>;
