@@ -2,20 +2,24 @@ import { randomBytes } from 'node:crypto';
 import { processName } from '../store/client-id.js';
 import { clientIdOf, GRACE_HEADER, NAME_HEADER, SESSION_HEADER } from '../store/remote/wire.js';
 import { SemaphoreStore, type StoreClient, type StoreSession } from '../store/semaphore-store.js';
-import { type RemoteSemaphoreStoreOptions, resolveRemoteOptions } from './remote.options.js';
+import {
+  type RemoteSemaphoreStoreOptions,
+  type ResolvedRemoteOptions,
+  resolveRemoteOptions,
+} from './remote.options.js';
 import { RemoteSession, type SessionIdentity } from './remote.session.js';
 
 /**
  * Semaphores of a lock server (`nestjs-semaphore serve`, or `SemaphoreServerModule`), over HTTP or HTTPS. Needs nothing but
  * Node. What a crashed process held is free within `graceMs`.
- * @throws {InvalidOptionsError}
  * @example
  * const store = new RemoteSemaphoreStore({ url: 'https://locks.example.com', apiKey });
  * const semaphores = new SemaphoreService({ store });
  */
 export class RemoteSemaphoreStore extends SemaphoreStore {
-  private readonly options;
+  private readonly options: ResolvedRemoteOptions;
 
+  /** @throws {InvalidOptionsError} */
   constructor(options: RemoteSemaphoreStoreOptions) {
     super();
     this.options = resolveRemoteOptions(options);

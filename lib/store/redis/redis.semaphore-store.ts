@@ -7,17 +7,18 @@ import { RedisSession } from './redis.session.js';
 /**
  * Semaphores in Redis 6.2 or newer: one server, Sentinel or Cluster. Each session opens two connections of its own (in
  * Cluster what a `Cluster` opens) and never touches one that it was given.
- * @throws {InvalidOptionsError}
+ * @example new SemaphoreService({ store: new RedisSemaphoreStore({ redis: 'redis://localhost' }) })
  */
 export class RedisSemaphoreStore extends SemaphoreStore {
-  private readonly options;
+  private readonly options: Required<RedisSemaphoreStoreOptions>;
 
+  /** @throws {InvalidOptionsError} */
   constructor(options: RedisSemaphoreStoreOptions) {
     super();
     this.options = resolveRedisOptions(options);
   }
 
-  connect(client: StoreClient, clientId = newClientId()): StoreSession {
+  override connect(client: StoreClient, clientId = newClientId()): StoreSession {
     const { redis, storeTimeoutMs } = this.options;
     const connector = createConnector(redis, storeTimeoutMs);
     return new RedisSession(client, clientId, this.clock, connector, this.options);
