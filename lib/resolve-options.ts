@@ -36,10 +36,11 @@ export type ResolvedOptions = Required<Omit<SemaphoreOptions, 'label'>> & {
 
 /** The module's options with their values. */
 export type ResolvedModuleOptions = Required<
-  Omit<SemaphoreModuleOptions, 'redis' | 'store' | 'statusCodes'>
+  Omit<SemaphoreModuleOptions, 'redis' | 'store' | 'log' | 'statusCodes'>
 > & {
   redis: RedisConnection | undefined;
   store: SemaphoreStore | undefined;
+  log: ResolvedLog;
   statusCodes: Required<StatusCodes>;
 };
 
@@ -64,17 +65,17 @@ const DEFAULTS: ResolvedOptions = Object.freeze({
   signal: undefined,
 });
 
+const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
+
 const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
   ...REDIS_DEFAULTS,
   redis: undefined,
   store: undefined,
   defaults: Object.freeze({}),
-  log: 'problems',
+  log: LOG_DEFAULTS,
   telemetry: true,
   statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
 });
-
-const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
 
 const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
 const MAX_NAME_LENGTH = 512;
@@ -206,7 +207,7 @@ export function resolveModuleOptions(
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }
   checkedAt('defaults', () => validateOptions(resolved.defaults));
-  resolveLog(resolved.log);
+  resolved.log = resolveLog(resolved.log);
   resolved.statusCodes = checkedAt('statusCodes', () =>
     merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [resolved.statusCodes]),
   );

@@ -24,12 +24,7 @@ import {
   requireObject,
   type Rule,
 } from './option-rules.js';
-import {
-  resolveLog,
-  resolveModuleOptions,
-  validateName,
-  validateOptions,
-} from './resolve-options.js';
+import { resolveModuleOptions, validateName, validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,
@@ -218,7 +213,7 @@ async function createService(
   const { redis, store, keyPrefix, log } = resolveModuleOptions(options, beside);
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
-  if (resolveLog(log).level !== 'none') logStore(redis, store, keyPrefix);
+  if (log.level !== 'none') logStore(redis, store, keyPrefix);
   return service;
 }
 

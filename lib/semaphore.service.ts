@@ -67,7 +67,7 @@ export class SemaphoreService {
     const resolved = resolveModuleOptions(options);
     const store = createStore(resolved);
     this.store = store;
-    this.log = new EventLog(new Logger('Semaphore'), resolveLog(resolved.log));
+    this.log = new EventLog(new Logger('Semaphore'), resolved.log);
     const reporter = new Reporter(this.log, store.clock);
     this.defaults = Object.freeze({ ...resolved.defaults });
     this.statusCodes = Object.freeze(resolved.statusCodes);

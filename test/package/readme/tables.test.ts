@@ -61,6 +61,7 @@ describe('the options in README.md', () => {
         ([option]) => option === name,
       )?.[1];
       if (name === 'statusCodes') expect(given).toEqual(statusCodesIn(row));
+      else if (name === 'log') expect(given).toMatchObject({ level: defaultOf(row) });
       else expect(given).toEqual(defaultOf(row));
       expectRule(row, (value) => resolveModuleOptions({ [name]: value }));
     },
