@@ -6,7 +6,12 @@ import { InvalidOptionsError } from './semaphore.errors.js';
 export interface Rule {
   text: string;
   holds: (value: unknown) => boolean;
+  /** No message shows the value. */
+  isSecret?: boolean;
 }
+
+/** Stands in messages for what may be a secret. */
+const HIDDEN = '***';
 
 export const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
   text:
@@ -67,7 +72,9 @@ export function merge<T extends object>(
       if (rule === undefined) {
         throw new InvalidOptionsError(option, value, noSuchOption(option, Object.keys(rules)));
       }
-      if (!rule.holds(value)) throw new InvalidOptionsError(option, value, rule.text);
+      if (!rule.holds(value)) {
+        throw new InvalidOptionsError(option, rule.isSecret ? HIDDEN : value, rule.text);
+      }
       (resolved as Record<string, unknown>)[option] = value;
     }
   }
@@ -81,7 +88,7 @@ export function merge<T extends object>(
 export function refuseUnknown(options: object, names: readonly string[], place = ''): void {
   for (const [option, value] of Object.entries(options)) {
     if (value === undefined || names.includes(option)) continue;
-    throw new InvalidOptionsError(place + option, '***', noSuchOption(option, names));
+    throw new InvalidOptionsError(place + option, HIDDEN, noSuchOption(option, names));
   }
 }
 

@@ -1,5 +1,4 @@
-import { refuseUnknown } from '../option-rules.js';
-import { InvalidOptionsError } from '../semaphore.errors.js';
+import { merge, refuseUnknown, requireObject, type Rule, wholeNumber } from '../option-rules.js';
 
 /** What a key may do: `use` acquires and looks; `admin` also sets limits and releases by force. */
 export type ApiKeyRole = 'use' | 'admin';
@@ -79,38 +78,25 @@ const DEFAULTS: ResolvedServerOptions = Object.freeze({
 /** Timers take no more. */
 const MAX_MS = 2 ** 31 - 1;
 
-const LEAST: Partial<Record<keyof SemaphoreServerOptions, number>> = {
-  defaultExpiryMs: 1,
-  sessionGraceMs: 0,
-  maxBodyBytes: 1,
-  bodyTimeoutMs: 1,
-  maxOpenWaits: 1,
-  maxSessions: 1,
-  heartbeatMs: 1,
-  waitGraceMs: 0,
+const RULES: Record<keyof SemaphoreServerOptions, Rule> = {
+  apiKeys: { text: 'an array', holds: Array.isArray, isSecret: true },
+  path: {
+    text: 'a path such as /locks',
+    holds: (value) => typeof value === 'string' && /^[\w./~-]*$/.test(value),
+  },
+  defaultExpiryMs: wholeNumber(1, MAX_MS),
+  sessionGraceMs: wholeNumber(0, MAX_MS),
+  maxBodyBytes: wholeNumber(1, MAX_MS),
+  bodyTimeoutMs: wholeNumber(1, MAX_MS),
+  maxOpenWaits: wholeNumber(1, MAX_MS),
+  maxSessions: wholeNumber(1, MAX_MS),
+  heartbeatMs: wholeNumber(1, MAX_MS),
+  waitGraceMs: wholeNumber(0, MAX_MS),
 };
 
 /** @throws {InvalidOptionsError} naming the option, the value and the rule */
 export function resolveServerOptions(options: SemaphoreServerOptions = {}): ResolvedServerOptions {
-  refuseUnknown(options, Object.keys(DEFAULTS));
-  const resolved: ResolvedServerOptions = { ...DEFAULTS };
-  for (const [option, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    requireValid(option as keyof SemaphoreServerOptions, value);
-    Object.assign(resolved, { [option]: value });
-  }
-  return resolved;
-}
-
-function requireValid(option: keyof SemaphoreServerOptions, value: unknown): void {
-  const least = LEAST[option];
-  if (least !== undefined) {
-    if (Number.isInteger(value) && Number(value) >= least && Number(value) <= MAX_MS) return;
-    throw new InvalidOptionsError(option, value, `a whole number from ${least} to ${MAX_MS}`);
-  }
-  if (option === 'path') {
-    if (typeof value === 'string' && /^[\w./~-]*$/.test(value)) return;
-    throw new InvalidOptionsError(option, value, 'a path such as /locks');
-  }
-  if (!Array.isArray(value)) throw new InvalidOptionsError(option, '***', 'an array');
+  requireObject(options);
+  refuseUnknown(options, Object.keys(RULES));
+  return merge(DEFAULTS, RULES, [options]);
 }
