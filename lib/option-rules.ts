@@ -41,6 +41,11 @@ export const isObject = (value: unknown): value is object =>
 
 export const flag: Rule = { text: 'true or false', holds: (value) => typeof value === 'boolean' };
 
+export const aFunction: Rule = {
+  text: 'a function',
+  holds: (value) => typeof value === 'function',
+};
+
 export const ABORT_SIGNAL: Rule = {
   text: 'an AbortSignal',
   holds: (value) => value instanceof AbortSignal,
@@ -104,8 +109,8 @@ export function requireFunction(
   value: unknown,
   key?: string | readonly string[],
 ): void {
-  if (typeof value === 'function') return;
-  throw new InvalidOptionsError(name, value, 'a function').of(key);
+  if (aFunction.holds(value)) return;
+  throw new InvalidOptionsError(name, value, aFunction.text).of(key);
 }
 
 /** Makes errors of a check say where the checked options stand. */

@@ -1,6 +1,7 @@
 import { MAX_KEY_BYTES, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from './limits.js';
 import {
   ABORT_SIGNAL,
+  aFunction,
   checkedAt,
   duration,
   flag,
@@ -110,7 +111,7 @@ const LOG_LEVEL = oneOf('none', 'problems', 'all');
 const LOG_RULES: Record<keyof LogOptions, Rule> = {
   level: LOG_LEVEL,
   events: { text: 'an object of kinds of events with true or false', holds: isObject },
-  sink: { text: 'a function', holds: (value) => typeof value === 'function' },
+  sink: aFunction,
 };
 
 const LOG_EVENT_RULES: Record<SemaphoreEventType, Rule> = {

@@ -41,7 +41,7 @@ export class SemaphoreDashboardModule
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) options: SemaphoreDashboardOptions,
     @Optional() @Inject(SemaphoreService) service: SemaphoreService | undefined,
-    private readonly config: ApplicationConfig,
+    config: ApplicationConfig,
     private readonly adapterHost: HttpAdapterHost,
   ) {
     super();

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
-import { refuseUnknown } from '../option-rules.js';
-import { InvalidOptionsError } from '../semaphore.errors.js';
+import {
+  aFunction,
+  flag,
+  merge,
+  refuseUnknown,
+  requireObject,
+  type Rule,
+} from '../option-rules.js';
 
 /** What somebody may do: nothing, look, or look and act (force release, drop a waiter, change a limit). */
 export type DashboardAccess = 'none' | 'view' | 'act';
@@ -38,22 +44,24 @@ export interface ResolvedDashboardOptions extends SemaphoreDashboardOptions {
   readOnly: boolean;
 }
 
+const DEFAULTS: ResolvedDashboardOptions = Object.freeze({ path: '/semaphores', readOnly: false });
+
 const PATH = /^\/?[\w.~-]+(?:\/[\w.~-]+)*\/?$/;
+
+const RULES: Record<keyof SemaphoreDashboardOptions, Rule> = {
+  path: {
+    text: 'a path below the root, of letters, digits and any of "-._~"',
+    holds: (value) => typeof value === 'string' && PATH.test(value),
+  },
+  readOnly: flag,
+  authorize: aFunction,
+};
 
 /** @throws {InvalidOptionsError} */
 export function resolveDashboardOptions(
   options: SemaphoreDashboardOptions = {},
 ): ResolvedDashboardOptions {
-  refuseUnknown(options, ['path', 'readOnly', 'authorize']);
-  const { path = '/semaphores', readOnly = false, authorize } = options;
-  if (typeof path !== 'string' || !PATH.test(path)) {
-    const rule = 'a path below the root, of letters, digits and any of "-._~"';
-    throw new InvalidOptionsError('path', path, rule);
-  }
-  if (typeof readOnly !== 'boolean')
-    throw new InvalidOptionsError('readOnly', readOnly, 'a boolean');
-  if (authorize !== undefined && typeof authorize !== 'function') {
-    throw new InvalidOptionsError('authorize', authorize, 'a function');
-  }
-  return { path, readOnly, ...(authorize && { authorize }) };
+  requireObject(options);
+  refuseUnknown(options, Object.keys(RULES));
+  return merge(DEFAULTS, RULES, [options]);
 }
