@@ -11,7 +11,7 @@ import {
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
 import { SemaphoreService } from '../semaphore.service.js';
-import { createSemaphoreServer, type SemaphoreServer } from './semaphore-server.js';
+import { openServer, type SemaphoreServer } from './semaphore-server.js';
 import {
   ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -63,12 +63,13 @@ export class SemaphoreServerModule
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const { path, ...options } = resolveServerOptions(this.options);
+    const options = resolveServerOptions(this.options);
+    const { path } = options;
     const { semaphores, config } = this;
     const basePath = (): string => mountPath(config, path);
     // Without a path of its own it shares the global prefix with the application.
     const isBaseShared = normalisePath(path) === '';
-    this.server = createSemaphoreServer({ ...options, semaphores, basePath, isBaseShared });
+    this.server = openServer({ semaphores, basePath, isBaseShared }, options);
     if (this.server.isLoopbackOnly) {
       new Logger(SemaphoreServerModule.name).warn(
         'The lock server has no `apiKeys`: it serves only requests from this machine.',

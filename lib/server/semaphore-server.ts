@@ -28,6 +28,8 @@ import { Sessions } from './sessions.js';
 import { streamRoutes } from './streams.routes.js';
 import { toObject, validate } from './validate.js';
 
+const logger = new Logger('SemaphoreServer');
+
 export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path'> {
   /** Whose semaphores are served. It stays open when the server is closed. */
   semaphores: SemaphoreService;
@@ -55,9 +57,20 @@ export interface SemaphoreServer {
  */
 export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
   checkedAt('createSemaphoreServer()', () => requireObject(parts));
-  const { semaphores, basePath = () => '', isBaseShared = false, ...others } = parts;
-  const options = resolveServerOptions(others);
-  const logger = new Logger('SemaphoreServer');
+  const { semaphores, basePath = () => '', isBaseShared = false, ...options } = parts;
+  return openServer({ semaphores, basePath, isBaseShared }, resolveServerOptions(options));
+}
+
+type Place = Required<Pick<SemaphoreServerParts, 'semaphores' | 'basePath' | 'isBaseShared'>>;
+
+/**
+ * As {@link createSemaphoreServer}, with options that are resolved.
+ * @throws {InvalidOptionsError} for a single API key, or semaphores that are none of ours
+ */
+export function openServer(
+  { semaphores, basePath, isBaseShared }: Place,
+  options: ResolvedServerOptions,
+): SemaphoreServer {
   const apiKeys = new ApiKeys(options.apiKeys);
   let isClosing = false;
   const closing = new AbortController();
@@ -94,10 +107,7 @@ export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreSer
     isBaseShared,
     isClosing: () => isClosing,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
-    toProblem: (error) =>
-      toProblem(error, (fault) => {
-        logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
-      }),
+    toProblem: (error) => toProblem(error, report),
   });
   return {
     handler,
@@ -109,6 +119,10 @@ export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreSer
       closing.abort();
     },
   };
+}
+
+function report(fault: unknown): void {
+  logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
 }
 
 const NO_ACCESS = { name: '', isAdmin: false, mayUse: () => false };
