@@ -194,19 +194,30 @@ export class RedisCalls {
   private failed(batch: Batch, error: Error): void {
     if (error instanceof LinkDownError) {
       this.fail(batch, batch.operations, error);
-      return;
-    }
-    if (!isReply(error)) {
+    } else if (!isReply(error)) {
       batch.nothingDone = false;
       for (const operation of batch.operations) operation.doubted?.(batch.end);
-    } else if (!isTransient(error)) {
-      const refusal = codeOf(error);
-      if (batch.operations.length === 1) this.fail(batch, batch.operations, error);
-      // One bad key must not fail the others that travelled with it.
-      else
-        for (const one of batch.operations) this.dispatch({ ...batch, operations: [one], refusal });
+      this.repeat(batch, error);
+    } else if (isTransient(error)) {
+      if (error.message.startsWith('READONLY')) this.link.suspect(error);
+      this.repeat(batch, error);
+    } else {
+      this.refused(batch, error);
+    }
+  }
+
+  /** One bad key must not fail the others that travelled with it: each is tried alone. */
+  private refused(batch: Batch, error: Error): void {
+    if (batch.operations.length === 1) {
+      this.fail(batch, batch.operations, error);
       return;
-    } else if (error.message.startsWith('READONLY')) this.link.suspect(error);
+    }
+    const refusal = codeOf(error);
+    for (const one of batch.operations) this.dispatch({ ...batch, operations: [one], refusal });
+  }
+
+  /** Once more, when there is time left for it. */
+  private repeat(batch: Batch, error: Error): void {
     if (error instanceof StoreUnavailableError || this.clock.now() >= batch.end) {
       this.fail(batch, batch.operations, error);
       return;
