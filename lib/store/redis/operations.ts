@@ -39,7 +39,7 @@ const AWAITED_COST = 4;
 /** More would burden the stack of a call. */
 const MAX_ARGUMENTS_A_CALL = 10_000;
 
-/** Operations on single flights. What follows one in its turn belongs to it: they are done together. */
+/** Operations on single flights. What follows a look or a publication of the same key belongs to it: they are done together. */
 const OF_FLIGHTS = 'SWX';
 
 /**
@@ -63,7 +63,7 @@ export function inParts(group: Operation[], isCluster: boolean, isAlone: boolean
       size + length > MAX_ARGUMENTS_A_CALL ||
       // What is known of a semaphore is read once a part.
       (cost + own > half && state !== group[i - 1]?.state);
-    if (isFull && i > first && !isOfFlight(group[i - 1] as Operation)) {
+    if (isFull && i > first && !belongTogether(group[i - 1] as Operation, group[i] as Operation)) {
       parts.push(group.slice(first, i));
       first = i;
       cost = 0;
@@ -74,6 +74,11 @@ export function inParts(group: Operation[], isCluster: boolean, isAlone: boolean
   }
   parts.push(first === 0 ? group : group.slice(first));
   return parts;
+}
+
+/** Others may be any number in a turn, which must not all travel in one call. */
+function belongTogether(first: Operation, next: Operation): boolean {
+  return first.state === next.state && isOneOf('SW', first.text) && isOneOf(AWAITED, next.text);
 }
 
 /** @returns Infinity when it is not worth two calls, or too much for one */

@@ -24,6 +24,8 @@ describe('operations of one turn', () => {
     ['those of two', many(64, 'A', (i) => (i < 40 ? 'one' : 'other')), true, [40, 24]],
     ['renewals, which nobody waits for', many(256, 'N'), true, [256]],
     ['very many renewals', many(600, 'N'), true, [256, 256, 88]],
+    ['very many looks at what is kept', many(600, 'S'), true, [256, 256, 88]],
+    ['very many results that are forgotten', many(600, 'X'), true, [256, 256, 88]],
   ])('travel in calls: %s', (_, group, isAlone, expected) => {
     expect(sizes(group, false, isAlone)).toEqual(expected);
   });
@@ -42,7 +44,11 @@ describe('operations of one turn', () => {
         const parts = inParts([...operations], isCluster, isAlone);
         expect(parts.flat().every((one, i) => one === operations[i])).toBe(true);
         expect(parts.flat()).toHaveLength(operations.length);
-        for (const part of parts.slice(0, -1)) expect('SWX').not.toContain(part.at(-1)?.text);
+        for (const [i, part] of parts.slice(1).entries()) {
+          const [before, after] = [parts[i]?.at(-1), part[0]];
+          const isTorn = /^(SA|SR|WA|WR)$/.test(`${before?.text}${after?.text}`);
+          expect(isTorn && before?.state === after?.state).toBe(false);
+        }
       }),
     );
   });
