@@ -4,10 +4,10 @@ import { type SemaphoreModuleOptions, SemaphoreService } from 'nestjs-semaphore'
 import { setTimeout as delay } from 'node:timers/promises';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
-import { pollUntil } from '../support/redis-admin.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { nextEvent } from '../support/semaphores.js';
+import { aborted, nextEvent } from '../support/semaphores.js';
 
 const KEY = 'key';
 
@@ -64,6 +64,38 @@ describe('Cluster', () => {
       expect(failed).toBeGreaterThan(0);
       expect(failed === keys.length).toBe(count === 3);
       await pollUntil('every key can be used again', () => useAll().then(() => true));
+    },
+  );
+
+  test.each([
+    [
+      'ends',
+      async (): Promise<void> => {
+        const kill = (port: number): Promise<unknown> =>
+          withRedis(port, (admin) => admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
+        await Promise.all(cluster.nodes.map(({ port }) => kill(port)));
+      },
+    ],
+    [
+      'dies without a word',
+      async (): Promise<void> => {
+        await pollUntil('it listens', async () => (await service.health()).isListening);
+        const counts = proxies.map((proxy) => proxy.silenceListeners());
+        expect(Math.max(...counts)).toBeGreaterThan(0);
+        await Promise.resolve();
+      },
+    ],
+  ])(
+    'a connection that listens %s: what was taken by force meanwhile is noticed',
+    async (_, end) => {
+      const other = open(new Cluster([...cluster.nodes], { lazyConnect: true }));
+      const permit = await service.acquire(KEY, { leaseMs: Infinity });
+      const lost = aborted(permit.signal);
+      await other.inspect(KEY);
+      await end();
+      expect(await other.forceRelease(KEY, permit.id)).toBe(true);
+      expect(await lost).toMatchObject({ name: 'PermitLostError' });
+      await other.close();
     },
   );
 

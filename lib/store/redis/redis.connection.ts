@@ -23,6 +23,8 @@ export interface Connection {
 /** What it uses of a `Cluster` besides. */
 export interface ClusterConnection extends Connection {
   readonly slots: (string[] | undefined)[];
+  /** Not a part of what ioredis promises. */
+  readonly subscriber?: { getInstance?(): Connection | null };
   nodes(role: 'all' | 'master'): (Connection & { options: { host?: string; port?: number } })[];
 }
 

@@ -1,6 +1,7 @@
 import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
+import { ClusterListener } from './cluster-listener.js';
 import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { onSelected } from './redis.database.js';
@@ -31,6 +32,7 @@ export class RedisLink {
   readonly isCluster: boolean;
   private commands?: Connection;
   private subscriber?: Connection;
+  private clusterListener?: ClusterListener;
   private isUp = false;
   private isClosed = false;
   /** The script was sent ahead: calls that overtook it would have to be sent twice. */
@@ -204,6 +206,10 @@ export class RedisLink {
     }
     this.keepAlive();
     if (this.isCluster) {
+      this.clusterListener = new ClusterListener(commands as ClusterConnection, () => {
+        this.isListening = false;
+        if (!this.isClosed) this.subscribe();
+      });
       const limit = (node: Connection): void => limitHandshake(node, this.clock, this.timeoutMs);
       commands.on('+node', limit);
       for (const node of (commands as ClusterConnection).nodes('all')) limit(node);
@@ -242,6 +248,7 @@ export class RedisLink {
   }
 
   private subscribe(): void {
+    this.clusterListener?.watch();
     this.subscriber?.subscribe(this.channel).then(
       () => {
         this.heard();
@@ -264,6 +271,8 @@ export class RedisLink {
       if (this.isCluster) {
         const nodes = (commands as ClusterConnection).nodes('master');
         for (const node of nodes) this.ping(node, () => this.replace(node));
+        const listener = this.clusterListener?.connection;
+        this.ping(listener, () => listener?.disconnect());
         return;
       }
       this.ping(subscriber, () => subscriber?.disconnect(true));

@@ -18,6 +18,8 @@ interface Pair {
   isSpoilt: boolean;
   /** Died without a word. */
   isSilent: boolean;
+  /** Subscribed to something. */
+  isListening: boolean;
 }
 
 /** Stands between the clients and one Redis server. */
@@ -57,6 +59,13 @@ export class TcpProxy implements AsyncDisposable {
     for (const pair of this.pairs) pair.isSilent = true;
   }
 
+  /** As {@link silence}, those only that listen. @returns how many there were */
+  silenceListeners(): number {
+    const listeners = Array.from(this.pairs).filter(({ isListening }) => isListening);
+    for (const pair of listeners) pair.isSilent = true;
+    return listeners.length;
+  }
+
   /** Back to normal: connections that lost something are broken. */
   heal(): void {
     this.fault = {};
@@ -79,8 +88,12 @@ export class TcpProxy implements AsyncDisposable {
       server: connect(target, '127.0.0.1'),
       isSpoilt: false,
       isSilent: false,
+      isListening: false,
     };
     this.pairs.add(pair);
+    client.on('data', (data) => {
+      pair.isListening ||= data.includes('\r\nsubscribe\r\n');
+    });
     this.pass(pair, pair.client, pair.server, false);
     this.pass(pair, pair.server, pair.client, true);
   }
