@@ -84,6 +84,29 @@ describe('Redis refuses', () => {
   });
 });
 
+test('a server that has become a replica is one outage, however often it is asked', async () => {
+  await using redis = await startRedis();
+  const service = new SemaphoreService({ redis: redis.url, storeTimeoutMs: 500, log: 'none' });
+  const told: string[] = [];
+  service.events.subscribe(({ type }) => {
+    if (type.startsWith('store-')) told.push(type);
+  });
+  await service.acquire('key');
+  await withRedis(redis.port, async (admin) => admin.replicaof('127.0.0.1', await freePort()));
+  expect(await rejection(service.acquire('other'))).toMatchObject({
+    code: 'SEMAPHORE_STORE_UNAVAILABLE',
+    message: expect.stringContaining('READONLY'),
+  });
+  await pollUntil('it was asked again', async () => (await errors(redis.port, 'READONLY')) > 5);
+  expect(told).toEqual(['store-down']);
+  const isUp = nextEvent(service, 'store-up');
+  await withRedis(redis.port, (admin) => admin.replicaof('NO', 'ONE'));
+  await isUp;
+  await service.acquire('other');
+  expect(told).toEqual(['store-down', 'store-up']);
+  await service.close();
+});
+
 test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
   await using redis = await startRedis();
   const user = rules(COMMANDS, 'app', 'secret');

@@ -10,6 +10,7 @@ import { silence } from './reply-errors.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
+import { WriteCheck } from './write-check.js';
 
 export interface LinkEvents {
   /** Commands can be sent (again). */
@@ -45,6 +46,7 @@ export class RedisLink {
   private heardAt = -Infinity;
   private readonly waiting = new Set<(error?: Error) => void>();
   private readonly confirmations = new ReplicaConfirmations();
+  private readonly writes: WriteCheck;
   private readonly replaced = new WeakSet<Connection>();
   private stopPing: StopTimer = () => undefined;
   private stopListenTimer: StopTimer = () => undefined;
@@ -57,6 +59,7 @@ export class RedisLink {
     private readonly events: LinkEvents,
   ) {
     this.isCluster = connector.isCluster;
+    this.writes = new WriteCheck(clock, timeoutMs, channel);
     this.downSince = clock.now();
     this.open().catch((error: unknown) => this.fell((this.lastError = asError(error))));
   }
@@ -124,6 +127,7 @@ export class RedisLink {
       return;
     }
     // Many calls may suspect it before it is closed.
+    this.writes.note(error);
     this.fell(error);
     this.commands?.disconnect(true);
   }
@@ -215,7 +219,7 @@ export class RedisLink {
       for (const node of (commands as ClusterConnection).nodes('all')) limit(node);
     }
     onSelected(commands, this.clock, this.timeoutMs, {
-      done: () => this.connected(),
+      done: () => this.writes.passed(commands, () => this.connected()),
       refused: (error) => this.fell((this.lastError = error)),
     });
   }
