@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import type { AcquireOptions, Permit, SemaphoreService } from 'nestjs-semaphore';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { readCounts } from '../support/redis-watch.js';
-import { nextEvents, Semaphores } from '../support/semaphores.js';
+import { nextEvents, rejection, Semaphores } from '../support/semaphores.js';
 
 const KEY = 'hand-off';
 type Two = readonly [SemaphoreService, SemaphoreService];
@@ -146,4 +146,20 @@ test('a release that is not enough for the first in the queue wakes nobody', asy
   await two.release();
   await (await heavy)?.release();
   await (await light)?.release();
+});
+
+test('who waits for the greatest weight there is, and gives up, leaves the queue', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const service = semaphores.open();
+  const most = { permits: Number.MAX_SAFE_INTEGER, weight: Number.MAX_SAFE_INTEGER };
+  const holder = await service.acquire(KEY, most);
+  const [first] = await enqueue([service], 1, most);
+  const controller = new AbortController();
+  const [second] = await enqueue([service], 1, { ...most, signal: controller.signal });
+  controller.abort();
+  expect(await rejection(second as Promise<Permit>)).toMatchObject({ code: 'SEMAPHORE_ABORTED' });
+  expect((await service.inspect(KEY)).waiters).toHaveLength(1);
+  await holder.release();
+  await (await first)?.release();
+  expect((await service.inspect(KEY)).held).toBe(0);
 });

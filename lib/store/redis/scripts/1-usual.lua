@@ -9,8 +9,9 @@ local own, theirs = nil, nil
 local isUsual = isOnTime
 -- What K has: false for nothing, nil when that was not asked, or has changed. The K that was asked last.
 local text, asked, isLeft, _ = nil, nil, false, nil
--- What the last acquisition said, and what it makes of a semaphore that nobody holds.
-local terms, permits, weight, lease, room, told, priority = '?', nil, nil, nil, nil, nil, nil
+-- What the last acquisition said, and what it makes of a semaphore that nobody holds. Lua writes large numbers otherwise than
+-- they were said.
+local terms, permits, weight, weightText, lease, room, told, priority = '?', nil, nil, nil, nil, nil, nil, nil
 local alone, ttl, expiry = nil, nil, nil
 -- The semaphore at hand, when several hold it or wait, with its holders as they are in K: written when all operations on it
 -- that follow one another are done.

@@ -36,7 +36,7 @@ if open and code == ACQUIRE then
     elseif room == '-1' and told == '0' and flags == IN_H then
       local here = math.max(place + 1, floor(micros * PLACES_PER_MS / 1000))
       local score = here - priority * PLACES_PER_PRIORITY
-      local member = table.concat({ id, me, weight, lease, priority, label }, ' ')
+      local member = table.concat({ id, me, weightText, lease, priority, label }, ' ')
       -- It may wait already. And what the refusal of a full memory means, the rest knows.
       if redis.pcall('ZADD', Q, 'NX', string.format('%.0f', score), member) == 1 then
         if waiting == 0 then call('PEXPIRE', Q, WAITING_TTL_MS) end
