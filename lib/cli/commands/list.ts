@@ -1,5 +1,6 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
-import type { SemaphoreSnapshot } from '../../store/semaphore-store.js';
+import { internalsOf } from '../../service-internals.js';
+import type { SemaphoreSnapshot, StoreSnapshot } from '../../store/semaphore-store.js';
 import type { Output } from '../output.js';
 import { type Column, tableOf } from '../table.js';
 import { duration } from '../text.js';
@@ -12,10 +13,11 @@ export async function list(
   output: Output,
   pattern: string,
 ): Promise<void> {
-  const snapshots: SemaphoreSnapshot[] = [];
+  const internals = internalsOf(semaphores);
+  const snapshots: StoreSnapshot[] = [];
   let keys: string[] = [];
   const inspectAll = async (): Promise<void> => {
-    snapshots.push(...(await Promise.all(keys.map((key) => semaphores.inspect(key)))));
+    snapshots.push(...(await Promise.all(keys.map((key) => internals.look(key)))));
     keys = [];
   };
   for await (const key of semaphores.list(pattern)) {
@@ -30,21 +32,20 @@ function toJson({ key, permits, held, available, holders, waiters }: SemaphoreSn
   return { key, permits, held, available, holders: holders.length, waiting: waiters.length };
 }
 
-function toLines(snapshots: readonly SemaphoreSnapshot[], output: Output): string[] {
+function toLines(snapshots: readonly StoreSnapshot[], output: Output): string[] {
   if (snapshots.length === 0) return ['No semaphore is in use.'];
-  const now = Date.now();
-  const columns: Column<SemaphoreSnapshot>[] = [
+  const columns: Column<StoreSnapshot>[] = [
     { title: 'KEY', value: ({ key }) => key, isFlexible: true },
     { title: 'HELD', value: ({ held, permits }) => `${held}/${permits}`, alignRight: true },
     { title: 'WAITING', value: ({ waiters }) => String(waiters.length), alignRight: true },
-    { title: 'OLDEST', value: ({ holders }) => oldest(holders, now), alignRight: true },
+    { title: 'OLDEST', value: oldest, alignRight: true },
   ];
   const [head = '', ...rows] = tableOf(snapshots, columns, output.columns);
   return [output.heading(head), ...rows];
 }
 
-/** For how long the one is held that is held for longest. */
-function oldest(holders: SemaphoreSnapshot['holders'], now: number): string {
+/** For how long the one is held that is held for longest, by the store's clock. */
+function oldest({ holders, now }: StoreSnapshot): string {
   const since = Math.min(...holders.map(({ acquiredAt }) => acquiredAt));
   return since === Infinity ? '-' : duration(now - since);
 }
