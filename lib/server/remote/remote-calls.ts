@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { MAX_DURATION_MS, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from '../../limits.js';
+import { MAX_DURATION_MS, MAX_LABEL_LENGTH, MAX_PRIORITY } from '../../limits.js';
 import { SemaphoreError, StoreUnavailableError } from '../../semaphore.errors.js';
-import { validateKey } from '../../resolve-options.js';
 import {
   acquireReplyToWire,
   fromWire,
@@ -9,30 +8,25 @@ import {
   MAX_CALLS,
   MAX_SHORT_RESULT,
   type WireCall,
+  type WireError,
   type WireLook,
   type WireResult,
 } from '../../store/remote/wire.js';
 import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { Access } from '../api-keys.js';
+import { permitId, semaphoreKey } from '../schemas.js';
 import type { HostedSession } from './hosted-session.js';
 import { Inspections } from './inspections.js';
 
-const key = z.string().superRefine((value, context) => {
-  try {
-    validateKey(value);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
-  }
-});
-const id = z.string().regex(PERMIT_ID);
 const whole = z.int();
 const leaseMs = z.number().min(1).max(MAX_DURATION_MS).nullable();
 const durationMs = z.number().min(0).max(MAX_DURATION_MS);
-const permit = { key, id };
+const key = semaphoreKey;
+const permit = { key, id: permitId };
 const publication = {
   key,
-  permitId: id,
+  permitId,
   payload: z
     .string()
     .regex(/^[A-Za-z]/)
@@ -193,7 +187,7 @@ export function flightsOf({ flights }: StoreSession, key: string): SingleFlightS
   );
 }
 
-function toWireError(error: unknown): { code: string; message: string; nothingDone: boolean } {
+function toWireError(error: unknown): WireError {
   if (error instanceof StoreUnavailableError) {
     const { code, detail, nothingDone } = error;
     return { code, message: detail, nothingDone };
