@@ -198,6 +198,7 @@ export class RemoteSession implements StoreSession {
       this.client.revoked(key, id);
     },
     permitsChanged: (change) =>
+      // JSON leaves it out where it is undefined.
       this.client.permitsChanged({ ...change, previous: change.previous }),
     published: ({ key, token, payload }) => this.flights.published(key, token, payload),
     forgotten: ({ key }) => this.flights.forgotten(key),
