@@ -26,11 +26,12 @@ export type RejectedReason = UnavailableReason | 'aborted' | 'store-unavailable'
 /** What happens in this process, as it happens. Durations are milliseconds. */
 export type SemaphoreEvent =
   | (PermitEvent & { type: 'waiting' })
-  /** `waitedMs`: how long the caller stood in the queue. `degraded`: granted without the store. */
+  /** `waitedMs`: since the call of acquire. `degraded`: granted without the store. */
   | (PermitEvent & { type: 'acquired'; waitedMs: number; fencingToken: number; degraded: boolean })
   | (PermitEvent & { type: 'rejected'; reason: RejectedReason; waitedMs: number })
   /** `expiresAt`: epoch milliseconds by the store's clock. */
   | (PermitEvent & { type: 'renewed'; expiresAt: number })
+  /** `heldMs`: since this process learned of its grant. */
   | (PermitEvent & { type: 'lost'; reason: LostReason; heldMs: number })
   | (PermitEvent & { type: 'released'; outcome: 'released' | 'expired'; heldMs: number })
   /** `previous`: the limit before, undefined where none was known. `pinned`: set by `setPermits`, over what callers pass. */
@@ -44,6 +45,7 @@ export type SemaphoreEvent =
   /** A single flight's work in the background (`staleWhileRevalidateMs`) threw, or its result cannot be shared. */
   | (KeyEvent & NoPermit & { type: 'refresh-failed'; error: unknown })
   | (EventBase & NoPermit & { type: 'store-down'; key?: undefined; error: Error })
+  /** `downMs`: since the `store-down` before it. */
   | (EventBase & NoPermit & { type: 'store-up'; key?: undefined; downMs: number });
 
 /** Kinds of {@link SemaphoreEvent}. */

@@ -131,7 +131,7 @@ export type LogLevel = 'none' | 'problems' | 'all';
 export interface LogOptions {
   /** @default 'problems' */
   level?: LogLevel | undefined;
-  /** Kinds of events that are logged, or not, whatever the level says. */
+  /** Kinds of events that are logged, or not, whatever the level says. @default {} */
   events?: Partial<Record<SemaphoreEventType, boolean>> | undefined;
   /**
    * Gets what is logged, instead of the Nest logger. When it throws or rejects, nothing but a line in that logger comes of it.
@@ -159,24 +159,24 @@ export interface SemaphoreModuleOptions {
   /** Another store. Excludes `redis`. */
   store?: SemaphoreStore | undefined;
   /**
-   * What every Redis key and channel begins with. No braces.
+   * What every Redis key and channel begins with. At most 128 characters, no braces.
    * @default 'semaphore'
    */
   keyPrefix?: string | undefined;
-  /** Options of every semaphore that says nothing else. */
+  /** Options of every semaphore that says nothing else. @default {} */
   defaults?: SemaphoreOptions | undefined;
   /**
-   * How long one call to the store may take before StoreUnavailableError, in milliseconds.
+   * How long one call to the store may take before StoreUnavailableError, in milliseconds, at least 1.
    * @default 5000
    */
   storeTimeoutMs?: number | undefined;
   /**
-   * How many replicas must have confirmed a grant. 0 does not wait.
+   * How many replicas must have confirmed a grant, from 0 to 100. 0 does not wait.
    * @default 0
    */
   minReplicas?: number | undefined;
   /**
-   * How long to wait for them, in milliseconds.
+   * How long to wait for them, in milliseconds, at least 1.
    * @default 1000
    */
   replicaTimeoutMs?: number | undefined;

@@ -13,13 +13,13 @@ import type { RedisConnection } from '../../semaphore.options.js';
 export interface RedisSemaphoreStoreOptions {
   /** A URL, ioredis options, or an ioredis `Redis` or `Cluster`, whose settings are used for connections of our own. */
   redis: RedisConnection;
-  /** @default 'semaphore' */
+  /** What every key and channel begins with. At most 128 characters, no braces. @default 'semaphore' */
   keyPrefix?: string;
-  /** How long one call may take, in milliseconds. @default 5000 */
+  /** How long one call may take, in milliseconds, at least 1. @default 5000 */
   storeTimeoutMs?: number;
-  /** How many replicas must have confirmed a grant. @default 0 */
+  /** How many replicas must have confirmed a grant, from 0 to 100. 0 does not wait. @default 0 */
   minReplicas?: number;
-  /** How long to wait for them, in milliseconds. @default 1000 */
+  /** How long to wait for them, in milliseconds, at least 1. @default 1000 */
   replicaTimeoutMs?: number;
 }
 
