@@ -136,7 +136,7 @@ function checkFeatures(features: unknown): void {
   }
 }
 
-/** It does not come to the service: Nest's builder takes it out. */
+/** Here, as Nest's builder takes it out of what the service gets. */
 function checkGlobal(where: string, options: { isGlobal?: boolean }): void {
   checkedAt(where, () => {
     requireObject(options);
@@ -189,7 +189,7 @@ function compose(
   };
 }
 
-/** Of forRoot, which takes `isGlobal` among the options. */
+/** Of forRoot, whose options may have an `isGlobal`: who misspelt it is told so. */
 function createGlobalService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
   return createService(options, IS_GLOBAL);
 }

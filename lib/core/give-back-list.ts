@@ -61,7 +61,7 @@ export class GiveBackList {
     return this.failed.has(id);
   }
 
-  /** The store is away: what fails from now on waits for {@link retry}. */
+  /** The store is away: what fails from now on waits for {@link retry}, and a cancel is not even tried before. */
   pause(): void {
     this.isPaused = true;
   }
