@@ -59,6 +59,6 @@ export function globalFramework(): TestFramework {
   const { describe, it } = globalThis as Partial<TestFramework>;
   if (typeof describe === 'function' && typeof it === 'function') return { describe, it };
   throw new TypeError(
-    'Expected the globals `describe` and `it`: pass them as the third argument of describeSemaphoreStore',
+    'Expected the globals `describe` and `it`: pass those of the test framework as the third argument',
   );
 }
