@@ -18,7 +18,7 @@ const MESSAGES: Record<keyof StatusCodes, string> = {
 };
 
 /** Which of the configurable status codes an error has. */
-export function statusOf(error: RetriableError): keyof StatusCodes {
+function statusOf(error: RetriableError): keyof StatusCodes {
   if (!(error instanceof PermitUnavailableError)) return 'unavailable';
   return error.reason === 'queue-full' ? 'queueFull' : error.reason;
 }

@@ -1,5 +1,6 @@
 import type { SemaphoreService } from '../../semaphore.service.js';
 import { CliError } from '../cli-error.js';
+import { ExitCode } from '../exit-codes.js';
 import type { Output } from '../output.js';
 import { counted, printable } from '../text.js';
 
@@ -11,7 +12,8 @@ export async function release(
   id: string,
 ): Promise<void> {
   if (!(await semaphores.forceRelease(key, id))) {
-    throw new CliError(`Nobody holds ${key} or waits for it under the id ${id}.`, 1, 'NOT_FOUND');
+    const message = `Nobody holds ${key} or waits for it under the id ${id}.`;
+    throw new CliError(message, ExitCode.failure, 'NOT_FOUND');
   }
   output.result({ key, id, released: true }, [`Released ${id} of ${printable(key)}.`]);
 }

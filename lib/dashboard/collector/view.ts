@@ -16,7 +16,7 @@ export interface SemaphoreView {
   key: string;
 }
 
-export const SORT_COLUMNS = ['name', 'used', 'waiting', 'oldest', 'rejected', 'lost'] as const;
+const SORT_COLUMNS = ['name', 'used', 'waiting', 'oldest', 'rejected', 'lost'] as const;
 export type SortColumn = (typeof SORT_COLUMNS)[number];
 
 /** Rows of one answer at most. */
