@@ -173,34 +173,13 @@ export class RedisWaiting {
       String(score),
       String(request.permits),
     ]);
+    const doubted = (until: number): void => {
+      for (const entry of entries) this.doubt(entry, until);
+    };
     for (const entry of entries) entry.polls++;
     this.calls
-      .send<number[]>({
-        state,
-        text: `P${entries.length}`,
-        list,
-        doubted: (until) => {
-          for (const entry of entries) this.doubt(entry, until);
-        },
-      })
-      .then(({ value, sample }: Answer<number[]>) => {
-        for (const entry of entries) {
-          entry.sample = sample;
-          if (entry.isCancelled) this.on.undead(entry);
-        }
-        for (let i = 1; i < value.length; i += GRANT_FIELDS) {
-          const entry = entries[value[i] as number] as PendingAcquire;
-          const granted = toGranted(value, i + 1);
-          if (entry.isCancelled) continue;
-          const { id } = entry.request;
-          if (granted.token !== 0) this.granted(id, granted, true, sample);
-          else if (this.remove(id) !== undefined) this.on.dropped(entry);
-        }
-        const watched = this.byKey.get(state);
-        if (watched === undefined) return;
-        if (entries.length > 0) watched.toldAt = sample.sentAt;
-        watched.expect(value[0] as number, sample);
-      })
+      .send<number[]>({ state, text: `P${entries.length}`, list, doubted })
+      .then((answer) => this.answered(state, entries, answer))
       // The next round asks again.
       .catch(() => undefined)
       .finally(() => {
@@ -209,6 +188,30 @@ export class RedisWaiting {
           this.forgetServed(entry);
         }
       });
+  }
+
+  /** What became of those who were asked for. */
+  private answered(
+    state: string,
+    entries: readonly PendingAcquire[],
+    { value, sample }: Answer<number[]>,
+  ): void {
+    for (const entry of entries) {
+      entry.sample = sample;
+      if (entry.isCancelled) this.on.undead(entry);
+    }
+    for (let i = 1; i < value.length; i += GRANT_FIELDS) {
+      const entry = entries[value[i] as number] as PendingAcquire;
+      const granted = toGranted(value, i + 1);
+      if (entry.isCancelled) continue;
+      const { id } = entry.request;
+      if (granted.token !== 0) this.granted(id, granted, true, sample);
+      else if (this.remove(id) !== undefined) this.on.dropped(entry);
+    }
+    const watched = this.byKey.get(state);
+    if (watched === undefined) return;
+    if (entries.length > 0) watched.toldAt = sample.sentAt;
+    watched.expect(value[0] as number, sample);
   }
 
   private doubt(entry: PendingAcquire, until: number): void {
