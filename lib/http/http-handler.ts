@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { HttpProblem, sendProblem } from './http-problem.js';
+import { turnOf } from './pipelining.js';
 import { type Route, Router } from './router.js';
 
 /** A request that a route was found for. */
@@ -54,61 +54,94 @@ export interface HttpHandler {
 
 type Next = (error?: unknown) => void;
 
+const DEFAULTS = {
+  basePath: () => '',
+  isBaseShared: false,
+  isClosing: () => false,
+  headers: {},
+  toProblem: internalError,
+};
+
 /**
  * One handler for all routes. At the root of an application, and behind a path that it shares, it leaves paths that it does
  * not know to `next`; behind a path of its own it answers all.
  */
-export function createHttpHandler({
-  routes,
-  basePath = () => '',
-  isBaseShared = false,
-  isClosing = () => false,
-  headers = {},
-  toProblem = internalError,
-}: HttpHandlerOptions): HttpHandler {
-  const router = new Router(routes);
-  let base: string | undefined;
+export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
+  const dispatcher = new Dispatcher(options);
+  const handler = (request: IncomingMessage, response: ServerResponse, next?: Next): void =>
+    dispatcher.handle(request, response, next);
+  const refuse: HttpHandler['refuse'] = (request, response, problem, next) =>
+    dispatcher.handle(request, response, next, problem);
+  return Object.assign(handler, { refuse });
+}
 
-  /**
-   * @param problem the answer of whichever route it is
-   * @returns undefined when it is answered, or is somebody else's
-   */
-  function answer(
-    request: RoutedRequest,
+/** Brings each request to its route, and what the route throws to its client. */
+class Dispatcher {
+  private readonly options: Required<HttpHandlerOptions>;
+  private readonly router: Router<HttpRoute>;
+  private base: string | undefined;
+
+  constructor(options: HttpHandlerOptions) {
+    this.options = { ...DEFAULTS, ...options };
+    this.router = new Router(options.routes);
+  }
+
+  /** @param problem the answer of whichever route it is */
+  handle(
+    request: IncomingMessage,
     response: ServerResponse,
     next: Next | undefined,
     problem?: HttpProblem,
+  ): void {
+    response.on('error', ignore);
+    try {
+      const answering = this.answer(request, response, next, problem);
+      answering?.catch((error: unknown) => this.fail(request, response, error));
+    } catch (error) {
+      this.fail(request, response, error);
+    }
+  }
+
+  /** @returns undefined when it is answered, or is somebody else's */
+  private answer(
+    request: RoutedRequest,
+    response: ServerResponse,
+    next: Next | undefined,
+    problem: HttpProblem | undefined,
   ): Promise<void> | undefined {
+    const { basePath, isBaseShared, headers } = this.options;
     // Express and Connect shorten `url` to what is behind the mount path.
     const url = request.originalUrl ?? request.url ?? '/';
     const mark = url.indexOf('?');
     const path = mark === -1 ? url : url.slice(0, mark);
-    base ??= basePath();
+    const base = (this.base ??= basePath());
     const isInside =
       path.startsWith(base) && (path.length === base.length || path[base.length] === '/');
     if (isInside) for (const name in headers) response.setHeader(name, headers[name] as string);
     const match = isInside
-      ? router.find(request.method ?? 'GET', path.slice(base.length) || '/')
+      ? this.router.find(request.method ?? 'GET', path.slice(base.length) || '/')
       : undefined;
-    if (match !== undefined) {
-      if (problem !== undefined) {
-        match.route.admit?.(request);
-        throw problem;
+    if (match === undefined) {
+      const isOurs = isInside && base !== '' && !isBaseShared;
+      if (next === undefined || isOurs) {
+        throw new HttpProblem(404, 'NOT_FOUND', 'There is nothing at this path');
       }
-      const search = mark === -1 ? '' : url.slice(mark + 1);
-      const call = new RoutedCall(request, response, match.params, search);
-      const turn = turnOf(request, response);
-      if (turn !== undefined) return turn.then(() => run(match.route, call));
-      return run(match.route, call) ?? undefined;
+      next();
+      return undefined;
     }
-    if (next === undefined || (isInside && base !== '' && !isBaseShared)) {
-      throw new HttpProblem(404, 'NOT_FOUND', 'There is nothing at this path');
+    if (problem !== undefined) {
+      match.route.admit?.(request);
+      throw problem;
     }
-    next();
-    return undefined;
+    const search = mark === -1 ? '' : url.slice(mark + 1);
+    const call = new RoutedCall(request, response, match.params, search);
+    const turn = turnOf(request, response);
+    if (turn !== undefined) return turn.then(() => run(match.route, call));
+    return run(match.route, call) ?? undefined;
   }
 
-  function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  private fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const { isClosing, toProblem } = this.options;
     if (isClosing()) response.shouldKeepAlive = false;
     try {
       sendProblem(request, response, error instanceof HttpProblem ? error : toProblem(error));
@@ -117,34 +150,6 @@ export function createHttpHandler({
       sendProblem(request, response, toProblem(unsendable));
     }
   }
-
-  function handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    next?: Next,
-    problem?: HttpProblem,
-  ): void {
-    response.on('error', ignore);
-    try {
-      const answering = answer(request, response, next, problem);
-      answering?.catch((error: unknown) => fail(request, response, error));
-    } catch (error) {
-      fail(request, response, error);
-    }
-  }
-
-  return Object.assign(
-    (request: IncomingMessage, response: ServerResponse, next?: Next) =>
-      handle(request, response, next),
-    {
-      refuse: (
-        request: IncomingMessage,
-        response: ServerResponse,
-        problem: HttpProblem,
-        next: Next,
-      ) => handle(request, response, next, problem),
-    },
-  );
 }
 
 /** Its close, if it is closed already, was told before anybody listened for it. */
@@ -189,27 +194,6 @@ function hangUpSignal(response: ServerResponse): AbortSignal {
 /** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */
 export function isSent({ writableEnded, writableFinished }: ServerResponse): boolean {
   return writableEnded && writableFinished;
-}
-
-/** How many responses of one connection may wait for their turn: behind a stream it may never come. */
-const MAX_PIPELINED = 100;
-const pipelined = new WeakMap<Socket, number>();
-
-/**
- * A response that is pipelined behind another one is told nothing of its connection's end before its turn has come: until
- * then nothing may begin that has to end with it. A connection with too many of them is broken.
- */
-function turnOf({ socket }: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
-  if (response.socket !== null || response.destroyed) return undefined;
-  const count = (pipelined.get(socket) ?? 0) + 1;
-  pipelined.set(socket, count);
-  if (count > MAX_PIPELINED) socket.destroy();
-  return new Promise((resolve) => {
-    response.once('socket', () => {
-      pipelined.set(socket, (pipelined.get(socket) ?? 1) - 1);
-      resolve();
-    });
-  });
 }
 
 /** A connection that breaks is no fault of this process. */
