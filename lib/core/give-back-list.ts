@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type { Clock } from '../store/clock.js';
 import type { ReleaseOutcome, StoreSession } from '../store/semaphore-store.js';
 
@@ -74,10 +75,11 @@ export class GiveBackList {
     for (const [id, task] of tasks) void this.attempt(id, task, undefined);
   }
 
-  /** Resolves when nothing is left to give back, after `timeoutMs` at the latest. */
-  flush(timeoutMs: number): Promise<void> {
-    if (this.isEmpty) return Promise.resolve();
-    return new Promise((resolve) => {
+  /** Resolves when nothing is left to give back, also of what is released in this turn, after `timeoutMs` at the latest. */
+  async flush(timeoutMs: number): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (this.isEmpty) return;
+    await new Promise<void>((resolve) => {
       const stopTimer = this.clock.schedule(resolve, timeoutMs);
       this.onEmpty = () => {
         stopTimer();

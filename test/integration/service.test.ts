@@ -469,4 +469,16 @@ describe('close', () => {
       expect(await other.inspect('k')).toMatchObject({ held: 0 });
     }),
   );
+
+  test(
+    'gives back what is released in the turn in which it begins',
+    withServices(async (one, other) => {
+      const permit = await one.acquire('k');
+      const closed = one.close();
+      const released = permit.release();
+      await closed;
+      expect(await released).toBe('released');
+      expect(await other.inspect('k')).toMatchObject({ held: 0 });
+    }),
+  );
 });
