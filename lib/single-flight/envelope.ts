@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { detailOf, ResultNotSharedError } from '../semaphore.errors.js';
 import {
   describeHttpError,
@@ -67,7 +68,7 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
   try {
     switch (payload[0]) {
       case VALUE:
-        return { isError: false, value: serializer.deserialize(text) };
+        return { isError: false, value: valueOf(serializer.deserialize(text)) };
       case ERROR:
         return { isError: true, error: withOwnClass(superjsonSerializer.deserialize(text)) };
       case HTTP_ERROR:
@@ -97,6 +98,13 @@ function textOf(text: unknown): string {
   throw new TypeError(
     `its serializer made ${text === null ? 'null' : typeof text} of it, no string`,
   );
+}
+
+/** @throws for a serializer that is asynchronous: nobody may be there who would hear of its failure */
+function valueOf(value: unknown): unknown {
+  if (!types.isPromise(value)) return value;
+  value.catch(() => undefined);
+  throw new TypeError('its serializer made a promise of it');
 }
 
 function refuse(key: string, detail: string, cause?: unknown): Packed {

@@ -12,7 +12,7 @@ import {
 } from '../option-rules.js';
 import { superjsonSerializer } from './superjson.serializer.js';
 
-/** Turns results into text for the store and for other processes, and back. */
+/** Turns results into text for the store and for other processes, and back, at once: neither may return a promise. */
 export interface SingleFlightSerializer {
   /** @throws when the value cannot be had back as it is */
   serialize(value: unknown): string;

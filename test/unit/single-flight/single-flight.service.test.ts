@@ -150,6 +150,15 @@ describe('run', () => {
     expect(await flights.run('k', () => 0, { serializer })).toEqual({ from: '{"a":1}' });
   });
 
+  it('does the work again when its serializer makes a promise of what is stored', async () => {
+    const serializer = {
+      serialize: JSON.stringify,
+      deserialize: (): Promise<never> => Promise.reject(new Error('nobody hears this')),
+    };
+    await flights.run('k', () => 1, { ttlMs: 60_000, serializer });
+    expect(await flights.run('k', () => 2, { serializer })).toBe(2);
+  });
+
   it('does the work again when its serializer does not understand what is stored', async () => {
     const serializer = { serialize: () => 'half of', deserialize: JSON.parse };
     await flights.run('k', () => 1, { ttlMs: 60_000, serializer });
