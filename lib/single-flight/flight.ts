@@ -270,6 +270,9 @@ export class Flight {
 
   /** The store is away. */
   private async without(error: unknown): Promise<Outcome> {
+    if (this.control.core.isClosed && error instanceof StoreUnavailableError) {
+      return { isError: true, error: new SemaphoreClosedError(this.first.key) };
+    }
     const leader = this.callers.values().next().value;
     const isAllowed = this.options.onStoreFailure === 'allow';
     if (!isAllowed || leader === undefined || !(error instanceof StoreUnavailableError)) {

@@ -214,6 +214,22 @@ describe('single flight in Redis', () => {
     expect(await led).toBe('done');
   });
 
+  it.each([0, 60_000])(
+    'does no work when its process shuts down while it asks the store (ttlMs: %i)',
+    async (ttlMs) => {
+      await using pilots = new Pilots({ redis: server.url });
+      const { flights, semaphores } = pilots.join();
+      await flights.run('warm', () => 0);
+      const job = new Job<string>();
+      const options = { ttlMs, onStoreFailure: 'allow' } as const;
+      const flown = flights.run(pilots.key, job.work, options);
+      const refused = expect(flown).rejects.toMatchObject({ name: 'SemaphoreClosedError' });
+      await semaphores.close();
+      await refused;
+      expect(job.signals).toEqual([]);
+    },
+  );
+
   it('does it on a Cluster', async () => {
     await using servers = await startCluster(3);
     const cluster = new Cluster([...servers.nodes]);
