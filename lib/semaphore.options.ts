@@ -176,7 +176,7 @@ export interface SemaphoreModuleOptions {
    */
   minReplicas?: number | undefined;
   /**
-   * How long to wait for them, in milliseconds, at least 1.
+   * How long to wait for them, in milliseconds, at least 1, and at most a third of `storeTimeoutMs`.
    * @default 1000
    */
   replicaTimeoutMs?: number | undefined;

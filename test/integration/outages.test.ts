@@ -183,6 +183,24 @@ test('without its replicas, acquires fail in time and no permit that was there b
   expect(await held.release()).toBe('released');
 });
 
+test('replicas that are awaited for longer than a call may take are no outage', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({
+    redis: redis.url,
+    storeTimeoutMs: 900,
+    minReplicas: 1,
+    replicaTimeoutMs: 1000.5,
+  });
+  const service = semaphores.open();
+  const told: string[] = [];
+  service.events.subscribe(({ type }) => told.push(type));
+  expect(await rejection(service.acquire(KEY))).toMatchObject({
+    ...UNAVAILABLE,
+    message: expect.stringContaining('0 of 1 replicas confirmed the grant within 300 ms'),
+  });
+  expect(told).toEqual(['rejected']);
+});
+
 test('acquires that fail because their key is something else cause no commands afterwards', async () => {
   await using redis = await startRedis();
   await using semaphores = new Semaphores({ redis: redis.url });

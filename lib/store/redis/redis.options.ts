@@ -19,7 +19,7 @@ export interface RedisSemaphoreStoreOptions {
   storeTimeoutMs?: number;
   /** How many replicas must have confirmed a grant, from 0 to 100. 0 does not wait. @default 0 */
   minReplicas?: number;
-  /** How long to wait for them, in milliseconds, at least 1. @default 1000 */
+  /** How long to wait for them, in milliseconds, at least 1, and at most a third of `storeTimeoutMs`. @default 1000 */
   replicaTimeoutMs?: number;
 }
 

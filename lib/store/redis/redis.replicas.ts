@@ -3,20 +3,28 @@ import type { PendingAcquire } from './pending-acquire.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { RedisCommands } from './redis.commands.js';
 import type { RedisLink } from './redis.link.js';
+import type { RedisSessionOptions } from './redis.options.js';
 import { leaseText } from './script-format.js';
+
+/** Of the time limit of a call. WAIT holds up its connection, and one may follow another: that must not pass for a dead connection. */
+const MOST_OF_TIMEOUT = 1 / 3;
 
 /** The replicas that must have a grant before it counts. */
 export class RedisReplicas {
   readonly areAwaited: boolean;
+  private readonly least: number;
+  private readonly timeoutMs: number;
 
   constructor(
     private readonly link: RedisLink,
     private readonly calls: RedisCalls,
     private readonly commands: RedisCommands,
-    private readonly least: number,
-    private readonly timeoutMs: number,
+    { minReplicas, replicaTimeoutMs, storeTimeoutMs }: RedisSessionOptions,
   ) {
-    this.areAwaited = least > 0;
+    this.areAwaited = minReplicas > 0;
+    this.least = minReplicas;
+    // Redis takes whole milliseconds, and 0 for no limit.
+    this.timeoutMs = Math.ceil(Math.min(replicaTimeoutMs, storeTimeoutMs * MOST_OF_TIMEOUT));
   }
 
   /**

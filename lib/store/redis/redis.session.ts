@@ -46,7 +46,7 @@ export class RedisSession implements StoreSession {
     connector: Connector,
     options: RedisSessionOptions,
   ) {
-    const { keyPrefix, storeTimeoutMs: timeoutMs, minReplicas, replicaTimeoutMs } = options;
+    const { keyPrefix, storeTimeoutMs: timeoutMs } = options;
     this.keys = new RedisKeys(connector.keyPrefix + keyPrefix);
     this.link = new RedisLink(connector, this.keys.channel(clientId), clock, timeoutMs, {
       up: () => this.onUp(),
@@ -69,7 +69,7 @@ export class RedisSession implements StoreSession {
       clientId,
       this.calls,
       this.keys,
-      new RedisReplicas(this.link, this.calls, this.commands, minReplicas, replicaTimeoutMs),
+      new RedisReplicas(this.link, this.calls, this.commands, options),
       clock,
       timeoutMs,
     );
