@@ -130,6 +130,20 @@ test('a release wakes exactly as many as fit, and tells each process once', asyn
   await (await heavy[0])?.release();
 });
 
+test('a release may serve 6,000 of another process', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const options = { permits: 6000, waitMs: 60_000 };
+  const holder = await owner.acquire(KEY, { ...options, weight: options.permits });
+  const waiting = nextEvents(other, 'waiting', options.permits);
+  const waiters = Array.from({ length: options.permits }, () => other.acquire(KEY, options));
+  await Promise.race([waiting, Promise.all(waiters)]);
+  await holder.release();
+  const permits = await Promise.all(waiters);
+  expect((await owner.inspect(KEY)).held).toBe(options.permits);
+  await Promise.all(permits.map((permit) => permit.release()));
+});
+
 test('a release that is not enough for the first in the queue wakes nobody', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];

@@ -55,13 +55,15 @@ local function announce(s, client, id, expiry, token, acquired)
     own[at + 1], own[at + 2], own[at + 3], own[at + 4], own[at + 5] = id, token, expiry, acquired, s.limit
   else
     local text = string.format('%s %.0f %.0f %.0f %.0f', id, token, expiry, acquired, s.limit)
-    theirs[client] = theirs[client] and theirs[client] .. ',' .. text or text
+    local grants = theirs[client] or {}
+    theirs[client] = grants
+    grants[#grants + 1] = text
   end
 end
 
 local function tellTheirs()
-  for client, text in pairs(theirs) do
-    call('PUBLISH', prefix .. ':@' .. client, text)
+  for client, grants in pairs(theirs) do
+    call('PUBLISH', prefix .. ':@' .. client, table.concat(grants, ','))
   end
   theirs = {}
 end
