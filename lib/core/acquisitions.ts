@@ -50,7 +50,10 @@ export class Acquisitions {
   constructor(private readonly parts: AcquisitionsParts) {
     this.local = new LocalPermits(
       (key) => weightHeld(parts.entries, key),
-      (waiter) => this.degrade(waiter, () => this.local.release(waiter.key, waiter.options.weight)),
+      (waiter) => {
+        const freeAt = parts.clock.now() + waiter.options.holdAtLeastMs;
+        this.degrade(waiter, () => this.releaseLocally(waiter, freeAt));
+      },
     );
   }
 
@@ -241,6 +244,14 @@ export class Acquisitions {
     const refusal = this.local.enter(waiter);
     if (refusal) this.refuse(waiter, refusal, waiter.unavailableError(refusal));
     else if (waiter.state !== 'over') this.enqueue(waiter, 'local');
+  }
+
+  private releaseLocally({ key, options }: Waiter, freeAt: number): void {
+    const { clock } = this.parts;
+    const keptMs = freeAt - clock.now();
+    const free = (): void => this.local.release(key, options.weight);
+    if (keptMs > 0) clock.schedule(free, keptMs);
+    else free();
   }
 
   private degrade(waiter: Waiter, onRelease: () => void): void {

@@ -13,7 +13,8 @@ export class LocalPermits {
   private isClosed = false;
 
   /**
-   * @param heldOfStore weights of the key which this process holds by the store: they count too
+   * @param heldOfStore weights of the key which this process holds by the store: they count too. Looks through all that it
+   *   holds and waits for
    */
   constructor(
     private readonly heldOfStore: (key: string) => number,
@@ -31,16 +32,19 @@ export class LocalPermits {
     }
     this.keys.set(key, local);
     local.queue.splice(place + 1, 0, waiter);
-    this.serve(key);
+    if (place === -1) this.serve(key);
     return undefined;
   }
 
   /** A waiter gave up. */
   leave(waiter: Waiter): void {
-    const queue = this.keys.get(waiter.key)?.queue;
-    const place = queue?.indexOf(waiter) ?? -1;
-    if (place >= 0) queue?.splice(place, 1);
-    this.serve(waiter.key);
+    const queue = this.keys.get(waiter.key)?.queue ?? [];
+    const place = queue.indexOf(waiter);
+    if (place >= 0) queue.splice(place, 1);
+    const [next] = queue;
+    // Who needs as much room as the one before it does not fit either, unless that one stayed only because it gives up.
+    const isKeptOut = next && roomFor(next) <= roomFor(waiter) && !waiter.options.signal?.aborted;
+    if (place === 0 && !isKeptOut) this.serve(waiter.key);
   }
 
   /** A local permit was released. */
@@ -74,7 +78,13 @@ export class LocalPermits {
     return !this.isClosed && waiter.options.signal?.aborted !== true && this.fits(local, waiter);
   }
 
-  private fits(local: LocalKey, { key, options }: Waiter): boolean {
-    return local.held + this.heldOfStore(key) + options.weight <= options.permits;
+  private fits(local: LocalKey, waiter: Waiter): boolean {
+    const room = roomFor(waiter) - local.held;
+    return room >= 0 && this.heldOfStore(waiter.key) <= room;
   }
+}
+
+/** How much may be held beside it. */
+function roomFor({ options }: Waiter): number {
+  return options.permits - options.weight;
 }

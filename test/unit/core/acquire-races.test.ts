@@ -248,6 +248,18 @@ describe("onStoreFailure 'local'", () => {
     expect((await second).degraded).toBe(true);
   });
 
+  test('keeps a permit that was released taken for as long as it must be', async () => {
+    const permit = await local({ permits: 1, holdAtLeastMs: 5000 });
+    await store.clock.advance(1000);
+    expect(await permit.release()).toBe('released');
+    await expect(local({ permits: 1, waitMs: 0 })).rejects.toMatchObject({ reason: 'busy' });
+    const next = local({ permits: 1 });
+    await store.clock.advance(3999);
+    expect(await settled(next)).toBe('pending');
+    await store.clock.advance(1);
+    expect((await next).degraded).toBe(true);
+  });
+
   test('serves by priority, then arrival, and lets nobody pass a heavy waiter', async () => {
     const served: string[] = [];
     const holder = await local({ weight: 2 });
