@@ -6,7 +6,7 @@ import type { CoreParts } from './core-parts.js';
 import { HeldPermit, type PermitKeeper } from './held-permit.js';
 import {
   CONFIRM_WITHIN_MS,
-  isConfirmed,
+  confirmedFor,
   nextRenewal,
   retryRenewal,
   safely,
@@ -56,23 +56,23 @@ export class LeaseKeeper implements PermitKeeper {
     else if (now >= permit.renewAt) this.keepAlive(permit);
   }
 
-  /** Renews or claims it for nobody who would hear of a failure, which has been planned for already. */
+  /** Renews or claims it, or asks after it, for nobody who would hear of a failure, which has been planned for already. */
   private keepAlive(permit: HeldPermit): void {
-    this.renew(permit, permit.options.leaseMs, permit.provisional).catch(() => undefined);
+    const { options, provisional } = permit;
+    const leaseMs = confirmedFor(permit, this.now());
+    const isRenewal = !provisional && leaseMs === options.leaseMs && leaseMs !== Infinity;
+    this.renew(permit, leaseMs, !isRenewal).catch(() => undefined);
   }
 
   /** The store was away and may have lost what it knew: its holders shall not learn that at the next renewal only. */
   confirm(): void {
-    const now = this.now();
-    const confirmAt = now + Math.random() * CONFIRM_WITHIN_MS;
+    const confirmAt = this.now() + Math.random() * CONFIRM_WITHIN_MS;
     for (const entry of this.parts.entries.values()) {
-      if (entry instanceof HeldPermit && isConfirmed(entry, now)) {
-        this.plan(entry, Math.min(entry.renewAt, confirmAt));
-      }
+      if (entry instanceof HeldPermit) this.plan(entry, Math.min(entry.renewAt, confirmAt));
     }
   }
 
-  /** @param isSilent a part of the acquisition, and no event */
+  /** @param isSilent it makes the lease no longer than it was to be, and is no event */
   async renew(permit: HeldPermit, leaseMs: number, isSilent = false): Promise<void> {
     validateLease(leaseMs, permit.key);
     if (!permit.isHeld) throw permit.lostError();

@@ -8,6 +8,9 @@ const MAX_RETRY_MS = 1000;
 /** After the store was away, each process asks for its permits at some moment within this time. */
 export const CONFIRM_WITHIN_MS = 500;
 
+/** Of a lease without an end nothing tells a holder that the store has forgotten it: it asks so often, as one of 30 s is renewed. */
+const ASK_AFTER_ENDLESS_MS = 10_000;
+
 /**
  * The time at which a permit counts as lost, so that its holder knows before the store gives it to another, though a timer
  * may fire late: at most a twentieth of what is left before the end.
@@ -30,19 +33,26 @@ export function nextRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, maxHoldMs } = permit.options;
   const remaining = permit.deadline - now;
   // A provisional one is claimed within the turn of the event loop.
-  if (permit.provisional || !isKeptAlive(permit.options)) return Infinity;
+  if (permit.provisional) return Infinity;
+  if (isEndless(permit)) return onGrid(now + ASK_AFTER_ENDLESS_MS, ASK_AFTER_ENDLESS_MS / 4, now);
+  if (!isKeptAlive(permit.options)) return Infinity;
   // After renew(ms) the lease may be longer or shorter than the one it is kept at.
   const due = Math.max(permit.deadline - (leaseMs * 2) / 3, now + remaining / 3);
   const renewAt = onGrid(due, leaseMs / 6, now);
   return renewAt - permit.keptSince <= maxHoldMs ? renewAt : Infinity;
 }
 
-/** Whether to ask, when the store was away, if it still knows the permit: a renewal must not prolong more than it would. */
-export function isConfirmed(permit: HeldPermit, now: number): boolean {
+/** Not when it has been renewed for a while only. */
+function isEndless({ deadline, options }: HeldPermit): boolean {
+  return options.leaseMs === Infinity && deadline === Infinity;
+}
+
+/** For how long to renew a permit that the store may have forgotten, in order to know: never for longer than would have been. */
+export function confirmedFor(permit: HeldPermit, now: number): number {
   const { leaseMs, renew, maxHoldMs } = permit.options;
-  // It may have been renewed for a while only.
-  if (leaseMs === Infinity) return permit.deadline === Infinity;
-  return renew && now - permit.keptSince <= maxHoldMs && permit.deadline - now <= leaseMs;
+  const remaining = permit.deadline - now;
+  const isRenewed = renew && now - permit.keptSince <= maxHoldMs && remaining <= leaseMs;
+  return isRenewed || isEndless(permit) ? leaseMs : Math.max(1, Math.floor(remaining));
 }
 
 /** When to try again after a renewal that failed. */
@@ -50,7 +60,7 @@ export function retryRenewal(permit: HeldPermit, now: number): number {
   const { leaseMs, maxHoldMs } = permit.options;
   const isStillRenewed = isKeptAlive(permit.options)
     ? now - permit.keptSince <= maxHoldMs
-    : permit.deadline === Infinity;
+    : isEndless(permit);
   if (!permit.provisional && !isStillRenewed) return Infinity;
   const delay = Math.min(MAX_RETRY_MS, leaseMs / 10);
   return onGrid(now + delay, delay / 2, now);

@@ -54,9 +54,43 @@ describe('renewal', () => {
     expect(turns).toBeLessThanOrEqual(13);
   });
 
-  test('does not happen with renew: false, with an endless lease, or after maxHoldMs', async () => {
+  test('of an endless lease asks whether the store still knows it, and is no event', async () => {
+    const told: string[] = [];
+    semaphores.events.subscribe(({ type }) => told.push(type));
+    const permit = await store.hold(semaphores, { leaseMs: Infinity });
+    await store.clock.advance(10_000);
+    (await store.take('renew')).answer(store.lease(Infinity));
+    await store.clock.advance(10_000);
+    expect([permit.isHeld, permit.remainingMs]).toEqual([true, Infinity]);
+    (await store.take('renew')).answer(null);
+    await store.clock.advance(0);
+    expect(permit.signal.reason).toMatchObject({ reason: 'expired' });
+    expect(told).toEqual(['acquired', 'lost']);
+  });
+
+  test('of a lease that is not renewed only asks, when the store was away', async () => {
+    const [kept, lost] = [
+      await store.hold(semaphores, { leaseMs: 30_000, renew: false }),
+      await store.hold(semaphores, { leaseMs: 30_000, renew: false }),
+    ];
+    await store.clock.advance(9_000);
+    store.client.down(new Error('away'));
+    store.client.up();
+    await store.clock.advance(1_000);
+    const asked = [await store.take('renew'), await store.take('renew')];
+    for (const { args } of asked) expect(args[1]).toBeLessThanOrEqual(21_000);
+    asked.find(({ id }) => id === kept.id)?.answer(store.lease(20_000));
+    asked.find(({ id }) => id === lost.id)?.answer(null);
+    await store.clock.advance(0);
+    expect([kept.isHeld, lost.isHeld]).toEqual([true, false]);
+    expect(kept.remainingMs).toBeLessThanOrEqual(20_000);
+    await store.clock.advance(20_000);
+    expect(store.count('renew')).toBe(0);
+    expect(kept.isHeld).toBe(false);
+  });
+
+  test('does not happen with renew: false, or after maxHoldMs', async () => {
     const short = await store.hold(semaphores, { leaseMs: 3000, renew: false });
-    const endless = await store.hold(semaphores, { leaseMs: Infinity });
     const bounded = await store.hold(semaphores, { leaseMs: 9000, maxHoldMs: 3500 });
     await store.clock.advance(3000);
     (await store.take('renew')).answer(store.lease(9000));
@@ -64,8 +98,7 @@ describe('renewal', () => {
     expect(bounded.isHeld).toBe(true);
     await store.clock.advance(1000);
     expect(store.count('renew')).toBe(0);
-    expect([short.isHeld, endless.isHeld, bounded.isHeld]).toEqual([false, true, false]);
-    expect(endless.remainingMs).toBe(Infinity);
+    expect([short.isHeld, bounded.isHeld]).toEqual([false, false]);
   });
 
   test('is tried again until the lease ends, and then the permit is lost', async () => {
