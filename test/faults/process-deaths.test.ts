@@ -71,6 +71,34 @@ describe('kill -9', () => {
     expect(await crew.settle({ ports: [redis.port] })).toEqual(ALL_IS_WELL);
   });
 
+  test('of a waiter that none waits beside for long: it keeps out and is seen by nobody after 5 s', async () => {
+    await using crew = await startCrew(3);
+    const [holder, victim, next] = crew.workers as [FaultWorker, FaultWorker, FaultWorker];
+    const options = { permits: 3, waitMs: 20_000 };
+    for (const key of [KEY, 'watched']) {
+      await holder.call('take', key, key, { ...options, weight: 2 });
+      await victim.call('enqueue', key, key, { ...options, weight: 2 });
+    }
+    expect((await next.call('inspect', 'watched')).waiters).toHaveLength(1);
+
+    await victim.kill();
+    const killedAt = performance.now();
+    const attempt = (): Promise<unknown> =>
+      next.call('take', 'short', KEY, { ...options, waitMs: 50 }).catch(() => undefined);
+    while ((await attempt()) === undefined) await delay(200);
+    expect(performance.now() - killedAt).toBeLessThan(BLOCKED_AT_MOST_MS);
+    await pollUntil('it is seen no more', async () => {
+      const { waiters } = await next.call('inspect', 'watched');
+      return waiters.length === 0;
+    });
+    expect(performance.now() - killedAt).toBeLessThan(BLOCKED_AT_MOST_MS + 2500);
+
+    await next.call('give', 'short');
+    for (const key of [KEY, 'watched']) await holder.call('give', key);
+    const expected = { keys: [KEY, 'watched'], refusals: ['SEMAPHORE_TIMEOUT'] };
+    expect(await crew.settle({ ports: [redis.port], ...expected })).toEqual(ALL_IS_WELL);
+  });
+
   test('of the process that is being granted: the grant lapses within 5 s', async () => {
     await using crew = await startCrew(3);
     const [holder, victim, next] = crew.workers as [FaultWorker, FaultWorker, FaultWorker];

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SemaphoreService } from 'nestjs-semaphore';
+import { SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { FlightWorker } from '../support/flight-worker.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -67,6 +67,29 @@ describe('single flight over four processes', () => {
       expect(totalRuns(key)).toBe(1);
       expect(new Set(results.flat().map(({ by }) => by)).size).toBe(1);
     }
+  });
+
+  it('aborts work whose last follower was killed', async () => {
+    const key = 'nobody is left';
+    const victim = await FlightWorker.start(options);
+    let signal: AbortSignal | undefined;
+    const led = new SingleFlightService(observer).run(
+      key,
+      (given) => {
+        signal = given;
+        return new Promise((_, reject) => given.addEventListener('abort', () => reject(given)));
+      },
+      { timeoutMs: 1000 },
+    );
+    led.catch(() => undefined);
+    await pollUntil('the work has begun', async () => signal !== undefined);
+    const doomed = victim.run({ key, workMs: 0 }).catch(() => 'killed');
+    await expect(led).rejects.toMatchObject({ name: 'SingleFlightTimeoutError' });
+    await sleep(1500);
+    expect(signal?.aborted).toBe(false);
+    await victim.kill();
+    expect(await doomed).toBe('killed');
+    await pollUntil('the work is told', async () => signal?.aborted === true, 8000);
   });
 
   it(`takes over once from a leader that was killed, within its lease, ${ROUNDS} of ${ROUNDS} times`, async () => {

@@ -9,6 +9,7 @@ type InspectReply = [
   members: string[],
   cursor: string,
   pinned: number,
+  silent: string[],
 ];
 type Field = string | number;
 
@@ -49,12 +50,13 @@ class Pages {
   private pinned = false;
   private readonly holders = new Map<string, HolderSnapshot>();
   private readonly waiters = new Map<string, WaiterSnapshot>();
+  private readonly silent = new Set<string>();
 
   constructor(private readonly key: string) {}
 
   /** @returns where the next page begins */
   add(page: unknown): { score: string; cursor: string } {
-    const [now, permits, fields, members, cursor, pinned] = page as InspectReply;
+    const [now, permits, fields, members, cursor, pinned, silent] = page as InspectReply;
     this.now = now;
     this.permits = permits;
     this.pinned = pinned === 1;
@@ -62,6 +64,7 @@ class Pages {
       const holder = toHolder(fields.slice(i, i + HOLDER_FIELDS));
       if (holder.expiresAt > now) this.holders.set(holder.id, holder);
     }
+    for (const client of silent) this.silent.add(client);
     const known = this.waiters.size;
     for (let i = 0; i < members.length; i += 2) {
       const waiter = toWaiter(members[i] as string, Number(members[i + 1]));
@@ -80,7 +83,9 @@ class Pages {
     const { key, permits, now, pinned } = this;
     const holders = [...this.holders.values()];
     holders.sort((a, b) => a.fencingToken - b.fencingToken);
-    const waiters = [...this.waiters.values()].filter(({ id }) => !this.holders.has(id));
+    const waiters = [...this.waiters.values()].filter(
+      ({ id, client }) => !this.holders.has(id) && !this.silent.has(client),
+    );
     const held = holders.reduce((sum, { weight }) => sum + weight, 0);
     const available = Math.max(0, permits - held);
     return { key, permits, held, available, holders, waiters, now, pinned };

@@ -50,8 +50,8 @@ operations.A = function(s, text)
   if s.used + weight <= s.limit then
     local stands = s.waiting > 0 and call('ZSCORE', s.Q, member)
     if stands then return { 0, previous, tonumber(stands), s.next } end
-    -- Who does not wait is not kept out by the dead.
-    if room == -2 and s.waiting > 0 and seldom().buryFirst(s) then
+    -- Who could have it is not kept out by the dead: those that wait for a short while never ask after them.
+    if s.waiting > 0 and seldom().buryFirst(s) then
       admit(s)
       standing = answerToHolder(s, id, lease, label, previous)
       if standing then return standing end

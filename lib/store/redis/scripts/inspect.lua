@@ -1,11 +1,14 @@
 -- A page of what there is to know about one semaphore: what it costs does not grow with those who hold and wait.
 -- KEYS  K, H, Q
 -- ARGV  the score of the first waiter, the cursor of the first holders in H, either empty for none of them; how many of each
--- returns { now, limit, holders, members and scores of Q, the next cursor, 1 when the limit is pinned }
+-- returns { now, limit, holders, members and scores of Q, the next cursor, 1 when the limit is pinned, silent }
 --   holders  id, expiry, weight, token, acquired, client, label of each; of those in K with every page
+--   silent   clients of these members that are dead: they leave Q when somebody asks after them, which may be never
 -- K and H are packed as the semaphore script says.
+local SILENT_MS = 5000
 local parse = struct.unpack
 local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local text = redis.call('GET', KEYS[1])
 local limit, flags, holders = 0, 0, {}
 
@@ -49,11 +52,14 @@ end
 for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 1) == '@' then addRecord(string.sub(fields[i], 2), fields[i + 1]) end
 end
-return {
-  time[1] * 1000 + math.floor(time[2] / 1000),
-  limit,
-  holders,
-  members,
-  cursor,
-  flags % 2,
-}
+local asked, names, silent = {}, {}, {}
+for i = 1, #members, 2 do
+  local client = string.match(members[i], ' (%S+)')
+  if not asked[client] then names[#names + 1] = '~' .. client end
+  asked[client] = true
+end
+local signs = #names > 0 and redis.call('HMGET', KEYS[2], unpack(names)) or {}
+for i, at in ipairs(signs) do
+  if at and at + SILENT_MS < now then silent[#silent + 1] = string.sub(names[i], 2) end
+end
+return { now, limit, holders, members, cursor, flags % 2, silent }

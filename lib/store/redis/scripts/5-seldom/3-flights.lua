@@ -20,6 +20,8 @@ end
 
 -- S  seen: returns { isLed, waiting, text of R }, without the payload when it cannot be used and is not after seen
 operations.S = function(s, seen)
+  -- The leader asks whether anybody follows: the dead do not.
+  if s.waiting > 0 then buryFirst(s) end
   return { leader(s) and 1 or 0, s.waiting, resultAfter(s.R, seen) }
 end
 
