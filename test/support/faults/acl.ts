@@ -1,6 +1,6 @@
 /** The commands of an ACL user, as README lists them. */
 const SCRIPTS =
-  'time get set del hget hgetall hset hdel hscan hkeys zadd zrange zrem zscore zmscore zcard zpopmin pexpire pexpireat persist publish';
+  'time get set del hget hmget hgetall hset hdel hscan hkeys zadd zrange zrem zscore zmscore zcard zpopmin pexpire pexpireat persist publish';
 const CONNECTIONS = 'evalsha eval subscribe ping info';
 
 /** On one server, and behind Sentinel. */

@@ -1,6 +1,7 @@
 /** Not ours, or not about single acquisitions. */
 const OTHERS = new Set([
   'clock',
+  'cluster',
   'commands',
   'connector',
   'context',
