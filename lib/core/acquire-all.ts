@@ -1,6 +1,6 @@
 import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
-import { BorrowedPermit } from './borrowed-permit.js';
+import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import { HeldPermit } from './held-permit.js';
 import type { Permit } from './permit.js';
@@ -56,7 +56,7 @@ function acquireOne(
   since?: number,
 ): Promise<Permit> {
   const own = options.reentrant ? context.find(key) : undefined;
-  return own ? Promise.resolve(new BorrowedPermit(own)) : core.acquire(key, options, since);
+  return own ? borrow(own, options) : core.acquire(key, options, since);
 }
 
 /** Options by which a permit lasts until all the others are there. */

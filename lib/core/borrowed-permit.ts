@@ -1,7 +1,14 @@
-import { PermitLostError } from '../semaphore.errors.js';
+import type { ResolvedOptions } from '../resolve-options.js';
+import { AcquireAbortedError, PermitLostError } from '../semaphore.errors.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
+
+/** A permit that is held already, for one who asks for it with these options. @throws {AcquireAbortedError} */
+export async function borrow(permit: Permit, { signal }: ResolvedOptions): Promise<Permit> {
+  if (signal?.aborted === true) throw new AcquireAbortedError(permit.key, signal.reason);
+  return new BorrowedPermit(permit);
+}
 
 /**
  * A permit that the async context holds already: its own holder releases it, the borrower only gives it up. To a borrower

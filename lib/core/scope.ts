@@ -1,7 +1,7 @@
 import { AcquireAbortedError, ScopeError, WaitEnded } from '../semaphore.errors.js';
 import { overlay, type ResolvedOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
-import { BorrowedPermit } from './borrowed-permit.js';
+import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
 import { partsOf } from './permit-set.js';
@@ -55,7 +55,7 @@ export class Scope {
     if (owner.find(key) !== undefined) return owner.join(key, resolved);
     // Who waited for another one would wait for itself.
     const ofTask = this.host.context.findOfTask(key);
-    if (ofTask !== undefined) return Promise.resolve(new BorrowedPermit(ofTask));
+    if (ofTask !== undefined) return borrow(ofTask, resolved);
     return owner.join(key, resolved);
   }
 
@@ -101,10 +101,9 @@ export class Scope {
 
   private join(key: string, options: ResolvedOptions): Promise<Permit> {
     const { signal } = options;
-    const known = this.permits.get(key);
-    const isHeld = known?.held !== undefined;
-    if (known?.isUsable === true && (isHeld || signal?.aborted !== true)) return known.join(signal);
     if (signal?.aborted === true) throw new AcquireAbortedError(key, signal.reason);
+    const known = this.permits.get(key);
+    if (known?.isUsable === true) return known.join(signal);
     const fresh = new SharedPermit(key, (abandoned) =>
       this.host.acquire(key, { ...options, signal: abandoned }),
     );

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Permit } from '../../lib/core/permit.js';
 import { NamedSemaphore } from '../../lib/named-semaphore.js';
 import { PermitLostError } from '../../lib/semaphore.errors.js';
@@ -279,6 +279,19 @@ describe('reentrant', () => {
     expect(await heldOf('k')).toBe(1);
     await permit.release();
     expect(await heldOf('k')).toBe(0);
+  });
+
+  test('takes none for a signal that is aborted already, of several keys either', async () => {
+    await semaphores.withPermit('k', async () => {
+      const task = jest.fn();
+      const givenUp = { ...options, signal: AbortSignal.abort('before') };
+      const refused = { code: 'SEMAPHORE_ABORTED', key: 'k', cause: 'before' };
+      await expect(semaphores.acquire('k', givenUp)).rejects.toMatchObject(refused);
+      await expect(semaphores.tryAcquire('k', givenUp)).rejects.toMatchObject(refused);
+      await expect(semaphores.acquire(['k', 'l'], givenUp)).rejects.toMatchObject(refused);
+      await expect(semaphores.withPermit('k', task, givenUp)).rejects.toMatchObject(refused);
+      expect(task).not.toHaveBeenCalled();
+    });
   });
 
   test('leaves no listener on the outer permit, of several keys either', async () => {

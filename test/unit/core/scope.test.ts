@@ -355,6 +355,19 @@ describe('the signal of a use', () => {
     expect(count('acquired')).toBe(0);
   });
 
+  test.each<[string, (task: () => Promise<void>) => Promise<void>]>([
+    ['the scope', (task) => semaphores.use('k').then(task)],
+    ['its task', (task) => semaphores.withPermit('k', task)],
+  ])('that is aborted already gets nothing, also when %s holds the key', async (_who, hold) => {
+    await semaphores.scope(() =>
+      hold(async () => {
+        const error = await rejection(semaphores.use('k', { signal: AbortSignal.abort('before') }));
+        expect(error).toMatchObject({ code: 'SEMAPHORE_ABORTED', key: 'k', cause: 'before' });
+        expect((await semaphores.use('k')).isHeld).toBe(true);
+      }),
+    );
+  });
+
   test('does nothing to a permit that is held', async () => {
     const client = new AbortController();
     await semaphores.scope(async () => {
