@@ -9,7 +9,7 @@ import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
 import { requireFunction } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
-import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';
+import { InvalidOptionsError, PermitUnavailableError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
   resolveLog,
@@ -161,20 +161,18 @@ export class SemaphoreService {
    * The permit of the key that the running scope holds, taken now if it holds none; released when the scope ends. There is a
    * scope in the task of {@link scope}, in handlers with `@Semaphore()`, and behind `semaphoreMiddleware`: a decorated handler's
    * scope has the handler's permit, and what a middleware's scope around it holds. Under {@link withPermit} of the key, or a
-   * decorated method of it, this gives the permit that is held there: whoever holds it releases it.
+   * decorated method of it, this gives the permit that is held there, also without a scope: whoever holds it releases it.
    *
    * Who asks while the key is being acquired waits for the same permit: the options of the first count, except `signal`,
    * which is of each caller.
-   * @throws {ScopeError} there is no scope, or it has ended
+   * @throws {ScopeError} there is no scope, or it has ended, and no permit of the key that the task runs under
    * @throws {AcquireAbortedError} the scope ended first, or the `signal` was aborted
    * @throws as {@link acquire}
    */
   use(key: string, options?: AcquireOptions): Promise<Permit> {
     try {
       validateKey(key);
-      const { scope } = this.internals.context;
-      if (scope === undefined) throw new ScopeError('none', key);
-      return scope.use(key, options);
+      return this.internals.use(key, options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -1,4 +1,5 @@
 import { acquireAll } from './core/acquire-all.js';
+import { borrow } from './core/borrowed-permit.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import type { PermitsById } from './core/permits-by-id.js';
@@ -6,7 +7,7 @@ import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import type { SemaphoreCore } from './core/semaphore-core.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
-import { InvalidOptionsError, SemaphoreClosedError } from './semaphore.errors.js';
+import { InvalidOptionsError, ScopeError, SemaphoreClosedError } from './semaphore.errors.js';
 import type { AcquireOptions, CancelSignal } from './semaphore.options.js';
 import type { SemaphoreService } from './semaphore.service.js';
 import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
@@ -70,6 +71,19 @@ export class ServiceInternals implements ScopeHost {
         throw: (error) => context.run(permit, () => steps.throw(error)),
       }),
     };
+  }
+
+  /**
+   * See `SemaphoreService.use`.
+   * @throws {ScopeError} at once; so are {InvalidOptionsError}
+   */
+  use(key: string, options: AcquireOptions | undefined): Promise<Permit> {
+    const { scope } = this.context;
+    if (scope?.isOver === false) return scope.use(key, options);
+    const resolved = this.resolve(options, key);
+    const ofTask = this.context.findOfTask(key);
+    if (ofTask === undefined) throw new ScopeError(scope === undefined ? 'none' : 'ended', key);
+    return borrow(ofTask, resolved);
   }
 
   /** A scope that lasts until its opener ends it, and is a part of the scope around it. */

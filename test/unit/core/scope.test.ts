@@ -281,6 +281,38 @@ describe('use', () => {
     expect(await heldOf('k')).toBe(0);
   });
 
+  test('under a permit of the key needs no scope', async () => {
+    const task = async (permit: Permit): Promise<void> => {
+      const used = await semaphores.use('k', { waitMs: 0 });
+      expect(used.id).toBe(permit.id);
+      expect(await used.release()).toBe('released');
+      expect(permit.isHeld).toBe(true);
+      const givenUp = semaphores.use('k', { signal: AbortSignal.abort() });
+      expect(await rejection(givenUp)).toBeInstanceOf(AcquireAbortedError);
+      expect(await rejection(semaphores.use('k', { waitMs: -1 }))).toMatchObject({
+        option: 'waitMs',
+      });
+      expect(await rejection(semaphores.use('other'))).toMatchObject({ reason: 'none' });
+      await permit.release();
+      expect(await rejection(semaphores.use('k'))).toMatchObject({ reason: 'none' });
+    };
+    await semaphores.withPermit('k', task);
+    await semaphores.bind('k', async () => (await semaphores.use('k')).release())();
+    expect(count('acquired')).toBe(2);
+  });
+
+  test('under a permit of the key needs no scope that is still open', async () => {
+    const { left } = await semaphores.scope(() => ({
+      left: clock.advance(0).then(() =>
+        semaphores.withPermit('k', async (permit) => {
+          expect((await semaphores.use('k')).id).toBe(permit.id);
+          expect(await rejection(semaphores.use('other'))).toMatchObject({ reason: 'ended' });
+        }),
+      ),
+    }));
+    await left;
+  });
+
   test('under a permit of the key does not wait for what the scope waits for', async () => {
     await semaphores.scope(async () => {
       const task = semaphores.withPermit('k', async (permit) => {
