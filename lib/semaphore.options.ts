@@ -66,7 +66,9 @@ export interface SemaphoreOptions {
   /**
    * How often a released permit may pass to a waiter of the same process before it goes back to the global queue: throughput
    * against global FIFO. For 100 ms at most from the store's grant on, and only where the permit is the only one (`weight` =
-   * `permits`, as in a mutex), so that fencing tokens go on growing. A whole number from 0 to 999.
+   * `permits`, as in a mutex), so that fencing tokens go on growing. What other processes do is not known meanwhile: it goes
+   * before a higher priority there too, and until it is back `inspect()` shows the token of the store's grant. A whole number
+   * from 0 to 999.
    * @default 0
    */
   localPasses?: number | undefined;

@@ -93,7 +93,8 @@ export class SemaphoreService {
   }
 
   /**
-   * Takes a permit that is free now. Never waits, and never takes one before somebody who does.
+   * Takes a permit that is free now. Never waits, and never takes one before somebody who does: with a `priority` above
+   * that of all who wait it comes before them, as an acquisition would.
    * @returns null when none is free
    * @throws as {@link acquire}
    */

@@ -9,7 +9,11 @@ export interface Permit extends AsyncDisposable {
   readonly key: string;
   /** All keys, in the order in which they were asked for. */
   readonly keys: readonly string[];
-  /** Its own, as snapshots, events and `forceRelease` know it. */
+  /**
+   * Its own, as snapshots, events and `forceRelease` know it. Of several keys it is that of the first one's permit; each
+   * other key's has an id of its own: that of the holder with this `label`, or with the key's token of {@link fencingTokens},
+   * in `inspect(key)`.
+   */
   readonly id: string;
   /** How many units it takes; of several keys, of each. */
   readonly weight: number;

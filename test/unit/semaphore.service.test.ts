@@ -111,6 +111,21 @@ describe('several keys', () => {
     expect([await heldOf('a'), await heldOf('b'), permit.isHeld]).toEqual([0, 0, false]);
   });
 
+  test('have holders with ids of their own, found by label and token', async () => {
+    const permit = await semaphores.acquire(['b', 'a'], { label: 'mine' });
+    const ids: string[] = [];
+    for (const key of permit.keys) {
+      const { holders } = await semaphores.inspect(key);
+      const fencingToken = permit.fencingTokens.get(key);
+      expect(holders).toMatchObject([{ label: 'mine', fencingToken }]);
+      ids.push(...holders.map(({ id }) => id));
+    }
+    expect(ids).toEqual([permit.id, expect.not.stringContaining(permit.id)]);
+    expect(await semaphores.forceRelease('a', ids[1] as string)).toBe(true);
+    expect(permit.isHeld).toBe(false);
+    await permit.release();
+  });
+
   test('cannot block each other', async () => {
     let done = 0;
     const work = (keys: string[]) =>
