@@ -53,6 +53,7 @@ export type {
   RedisConnection,
   RedisConnectionOptions,
   RedisInstance,
+  SemaphoreDefaults,
   SemaphoreModuleOptions,
   SemaphoreOptions,
   StatusCodes,

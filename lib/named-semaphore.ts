@@ -3,7 +3,7 @@ import { filter } from 'rxjs';
 import type { Permit } from './core/permit.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import { overlay, validateName, validateOptions } from './resolve-options.js';
-import type { AcquireOptions, SemaphoreOptions } from './semaphore.options.js';
+import type { SemaphoreDefaults, SemaphoreOptions } from './semaphore.options.js';
 import type { Bound, SemaphoreService } from './semaphore.service.js';
 import type { SemaphoreSnapshot } from './store/semaphore-store.js';
 
@@ -12,13 +12,13 @@ import type { SemaphoreSnapshot } from './store/semaphore-store.js';
  * @example constructor(@InjectSemaphore('reports') private readonly reports: NamedSemaphore) {}
  */
 export class NamedSemaphore {
-  private readonly options: Readonly<SemaphoreOptions>;
+  private readonly options: Readonly<SemaphoreDefaults>;
 
   /** @throws {InvalidOptionsError} */
   constructor(
     private readonly semaphores: SemaphoreService,
     readonly name: string,
-    options: SemaphoreOptions = {},
+    options: SemaphoreDefaults = {},
   ) {
     validateName(name);
     validateOptions(options);
@@ -31,30 +31,30 @@ export class NamedSemaphore {
   }
 
   /** See {@link SemaphoreService.acquire}. */
-  acquire(options?: AcquireOptions): Promise<Permit> {
+  acquire(options?: SemaphoreOptions): Promise<Permit> {
     return this.semaphores.acquire(this.name, this.with(options));
   }
 
   /** See {@link SemaphoreService.tryAcquire}. */
-  tryAcquire(options?: AcquireOptions): Promise<Permit | null> {
+  tryAcquire(options?: SemaphoreOptions): Promise<Permit | null> {
     return this.semaphores.tryAcquire(this.name, this.with(options));
   }
 
   /** See {@link SemaphoreService.withPermit}. */
-  withPermit<T>(task: (permit: Permit) => T | Promise<T>, options?: AcquireOptions): Promise<T> {
+  withPermit<T>(task: (permit: Permit) => T | Promise<T>, options?: SemaphoreOptions): Promise<T> {
     return this.semaphores.withPermit(this.name, task, this.with(options));
   }
 
   /** See {@link SemaphoreService.bind}. */
   bind<This, Args extends unknown[], Result>(
     fn: (this: This, ...args: Args) => Result,
-    options?: AcquireOptions,
+    options?: SemaphoreOptions,
   ): Bound<This, Args, Result> {
     return this.semaphores.bind(this.name, fn, this.with(options));
   }
 
   /** See {@link SemaphoreService.use}. */
-  use(options?: AcquireOptions): Promise<Permit> {
+  use(options?: SemaphoreOptions): Promise<Permit> {
     return this.semaphores.use(this.name, this.with(options));
   }
 
@@ -73,7 +73,7 @@ export class NamedSemaphore {
     return this.semaphores.forceRelease(this.name, permitId);
   }
 
-  private with(call: AcquireOptions | undefined): AcquireOptions | undefined {
+  private with(call: SemaphoreOptions | undefined): SemaphoreOptions | undefined {
     return overlay(this.options, call);
   }
 }

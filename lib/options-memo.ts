@@ -1,7 +1,7 @@
 import { isObject } from './option-rules.js';
 import { resolveOptions, type ResolvedOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
-import type { AcquireOptions } from './semaphore.options.js';
+import type { SemaphoreDefaults, SemaphoreOptions } from './semaphore.options.js';
 
 /**
  * Options on top of defaults. What was checked before is not checked again: options that cannot change, as those of
@@ -9,15 +9,18 @@ import type { AcquireOptions } from './semaphore.options.js';
  */
 export class OptionsMemo {
   private resolvedDefaults: ResolvedOptions | undefined;
-  private readonly frozen = new WeakMap<AcquireOptions, ResolvedOptions>();
+  private readonly frozen = new WeakMap<SemaphoreOptions, ResolvedOptions>();
   /** What the last ones said. Whoever passed them may change them. */
   private last: Entries = [];
   private lastResolved: ResolvedOptions | undefined;
 
-  constructor(private readonly defaults: AcquireOptions) {}
+  constructor(private readonly defaults: SemaphoreDefaults) {}
 
   /** @param key what they are for, to be named by the error. @throws {InvalidOptionsError} */
-  resolve(options: AcquireOptions | undefined, key?: string | readonly string[]): ResolvedOptions {
+  resolve(
+    options: SemaphoreOptions | undefined,
+    key?: string | readonly string[],
+  ): ResolvedOptions {
     try {
       return this.check(options);
     } catch (error) {
@@ -25,7 +28,7 @@ export class OptionsMemo {
     }
   }
 
-  private check(options: AcquireOptions | undefined): ResolvedOptions {
+  private check(options: SemaphoreOptions | undefined): ResolvedOptions {
     if (options === undefined) return (this.resolvedDefaults ??= resolveOptions(this.defaults));
     // It is refused there.
     if (!isObject(options) || Array.isArray(options)) return resolveOptions(this.defaults, options);
@@ -47,18 +50,18 @@ export class OptionsMemo {
 type Entries = readonly [name: string, value: unknown][];
 
 /** With what an object inherits: that counts too. */
-function entriesOf(options: AcquireOptions): Entries {
+function entriesOf(options: SemaphoreOptions): Entries {
   const entries: [string, unknown][] = [];
-  for (const name in options) entries.push([name, options[name as keyof AcquireOptions]]);
+  for (const name in options) entries.push([name, options[name as keyof SemaphoreOptions]]);
   return entries;
 }
 
 /** In the same order, as where it is the same place in the code. */
-function isSame(options: AcquireOptions, entries: Entries): boolean {
+function isSame(options: SemaphoreOptions, entries: Entries): boolean {
   let at = 0;
   for (const name in options) {
     const entry = entries[at++];
-    if (entry?.[0] !== name || entry[1] !== options[name as keyof AcquireOptions]) return false;
+    if (entry?.[0] !== name || entry[1] !== options[name as keyof SemaphoreOptions]) return false;
   }
   return at > 0 && at === entries.length;
 }

@@ -17,11 +17,11 @@ import {
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEventType } from './semaphore.events.js';
 import type {
-  AcquireOptions,
   CancelSignal,
   LogLevel,
   LogOptions,
   RedisConnection,
+  SemaphoreDefaults,
   SemaphoreModuleOptions,
   SemaphoreOptions,
   StatusCodes,
@@ -30,7 +30,7 @@ import { REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
 import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
 
 /** Every option with its value. */
-export type ResolvedOptions = Required<Omit<SemaphoreOptions, 'label'>> & {
+export type ResolvedOptions = Required<Omit<SemaphoreDefaults, 'label'>> & {
   label: string | undefined;
   signal: CancelSignal | undefined;
 };
@@ -80,7 +80,7 @@ const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
 
 const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
 const MAX_NAME_LENGTH = 512;
-const OPTION_RULES: Record<keyof SemaphoreOptions, Rule> = {
+const OPTION_RULES: Record<keyof SemaphoreDefaults, Rule> = {
   permits: wholeNumber(1),
   weight: wholeNumber(1),
   waitMs: orInfinity(duration(0)),
@@ -104,7 +104,7 @@ const OPTION_RULES: Record<keyof SemaphoreOptions, Rule> = {
   },
 };
 
-const CALL_RULES: Record<keyof AcquireOptions, Rule> = { ...OPTION_RULES, signal: ABORT_SIGNAL };
+const CALL_RULES: Record<keyof SemaphoreOptions, Rule> = { ...OPTION_RULES, signal: ABORT_SIGNAL };
 
 const LOG_LEVEL = oneOf('none', 'problems', 'all');
 
@@ -156,7 +156,7 @@ const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
  * @throws {InvalidOptionsError} naming the option, the value and the rule
  */
 export function resolveOptions(
-  ...levels: readonly (AcquireOptions | undefined)[]
+  ...levels: readonly (SemaphoreOptions | undefined)[]
 ): ResolvedOptions {
   const resolved = merge(DEFAULTS, CALL_RULES, levels);
   validateWeight(resolved);
@@ -165,9 +165,9 @@ export function resolveOptions(
 
 /** The options of a call on top of those of its semaphore. Undefined says nothing; nothing is checked. */
 export function overlay(
-  base: AcquireOptions | undefined,
-  call: AcquireOptions | undefined,
-): AcquireOptions | undefined {
+  base: SemaphoreOptions | undefined,
+  call: SemaphoreOptions | undefined,
+): SemaphoreOptions | undefined {
   if (call === undefined) return base;
   // What is not even an object is for resolveOptions to refuse.
   if (base === undefined || typeof call !== 'object' || call === null) return call;
@@ -181,7 +181,7 @@ export function overlay(
  * @throws {InvalidOptionsError}
  */
 export function validateOptions(
-  options: SemaphoreOptions,
+  options: SemaphoreDefaults,
   beside: Readonly<Record<string, Rule>> = {},
 ): void {
   requireObject(options);

@@ -28,8 +28,8 @@ import { resolveModuleOptions, validateName, validateOptions } from './resolve-o
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,
+  SemaphoreDefaults,
   SemaphoreModuleOptions,
-  SemaphoreOptions,
 } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
 import { SingleFlightService } from './single-flight/single-flight.service.js';
@@ -38,7 +38,7 @@ import { describeRedis } from './store/redis/redis.description.js';
 import { SemaphoreStore } from './store/semaphore-store.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
-export interface SemaphoreFeature extends SemaphoreOptions {
+export interface SemaphoreFeature extends SemaphoreDefaults {
   /** For `@InjectSemaphore(name)`; 512 bytes at most, as every key. */
   name: string;
 }

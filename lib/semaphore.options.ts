@@ -5,10 +5,10 @@ import type { SemaphoreStore } from './store/semaphore-store.js';
 export type OnStoreFailure = 'reject' | 'allow' | 'local';
 
 /**
- * How one semaphore behaves. Each level overrides the one before:
- * module `defaults`, then `forFeature` or the decorator, then the single call.
+ * How one semaphore behaves where a call says nothing else. Each level overrides the one before: module `defaults`, then
+ * `forFeature`, the decorator or the middleware, then the {@link SemaphoreOptions} of the single call.
  */
-export interface SemaphoreOptions {
+export interface SemaphoreDefaults {
   /**
    * How many units there are in all; 1 is a mutex. A whole number >= 1.
    * When processes pass different numbers, the one that the store saw last holds.
@@ -90,10 +90,13 @@ export interface SemaphoreOptions {
 }
 
 /** Options of one call. */
-export interface AcquireOptions extends SemaphoreOptions {
+export interface SemaphoreOptions extends SemaphoreDefaults {
   /** Gives up waiting: the call rejects with AcquireAbortedError. */
   signal?: AbortSignal | undefined;
 }
+
+/** Another name of {@link SemaphoreOptions}. */
+export type AcquireOptions = SemaphoreOptions;
 
 /** What somebody who waits needs of an AbortSignal. */
 export interface CancelSignal {
@@ -166,7 +169,7 @@ export interface SemaphoreModuleOptions {
    */
   keyPrefix?: string | undefined;
   /** Options of every semaphore that says nothing else. @default {} */
-  defaults?: SemaphoreOptions | undefined;
+  defaults?: SemaphoreDefaults | undefined;
   /**
    * How long one call to the store may take before StoreUnavailableError, in milliseconds, at least 1.
    * @default 5000

@@ -20,9 +20,9 @@ import {
   validateTimeout,
 } from './resolve-options.js';
 import type {
-  AcquireOptions,
   LogLevel,
   LogOptions,
+  SemaphoreDefaults,
   SemaphoreModuleOptions,
   SemaphoreOptions,
   StatusCodes,
@@ -48,7 +48,7 @@ export type Bound<This, Args extends unknown[], Result> = AsyncTwin<This, Args, 
  */
 export class SemaphoreService {
   /** What every semaphore does that says nothing else. */
-  readonly defaults: SemaphoreOptions;
+  readonly defaults: SemaphoreDefaults;
 
   /** HTTP status codes of the errors. */
   readonly statusCodes: Readonly<Required<StatusCodes>>;
@@ -88,7 +88,7 @@ export class SemaphoreService {
    * @throws {InvalidOptionsError}
    * @example await using permit = await semaphores.acquire('reports');
    */
-  acquire(key: string | readonly string[], options?: AcquireOptions): Promise<Permit> {
+  acquire(key: string | readonly string[], options?: SemaphoreOptions): Promise<Permit> {
     return this.internals.acquireUntil(key, options);
   }
 
@@ -100,7 +100,7 @@ export class SemaphoreService {
    */
   async tryAcquire(
     key: string | readonly string[],
-    options?: AcquireOptions,
+    options?: SemaphoreOptions,
   ): Promise<Permit | null> {
     const now = { ...this.internals.resolve(options, key), waitMs: 0 };
     try {
@@ -118,7 +118,7 @@ export class SemaphoreService {
   async withPermit<T>(
     key: string | readonly string[],
     task: (permit: Permit) => T | Promise<T>,
-    options?: AcquireOptions,
+    options?: SemaphoreOptions,
   ): Promise<T> {
     requireFunction('task', task, key);
     return this.internals.runUnder(await this.acquire(key, options), task);
@@ -131,7 +131,7 @@ export class SemaphoreService {
   bind<This, Args extends unknown[], Result>(
     key: string | readonly string[],
     fn: (this: This, ...args: Args) => Result,
-    options?: AcquireOptions,
+    options?: SemaphoreOptions,
   ): Bound<This, Args, Result> {
     requireFunction('fn', fn, key);
     return asyncTwin(fn, (work) => this.withPermit(key, work, options));
@@ -170,7 +170,7 @@ export class SemaphoreService {
    * @throws {AcquireAbortedError} the scope ended first, or the `signal` was aborted
    * @throws as {@link acquire}
    */
-  use(key: string, options?: AcquireOptions): Promise<Permit> {
+  use(key: string, options?: SemaphoreOptions): Promise<Permit> {
     try {
       validateKey(key);
       return this.internals.use(key, options);

@@ -8,7 +8,7 @@ import type { SemaphoreCore } from './core/semaphore-core.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
 import { InvalidOptionsError, ScopeError, SemaphoreClosedError } from './semaphore.errors.js';
-import type { AcquireOptions, CancelSignal } from './semaphore.options.js';
+import type { CancelSignal, SemaphoreOptions } from './semaphore.options.js';
 import type { SemaphoreService } from './semaphore.service.js';
 import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 
@@ -26,7 +26,7 @@ export class ServiceInternals implements ScopeHost {
   }
 
   /** @throws {InvalidOptionsError} */
-  resolve(options: AcquireOptions | undefined, key: string | readonly string[]): ResolvedOptions {
+  resolve(options: SemaphoreOptions | undefined, key: string | readonly string[]): ResolvedOptions {
     return this.memo.resolve(options, key);
   }
 
@@ -38,7 +38,7 @@ export class ServiceInternals implements ScopeHost {
   /** As `SemaphoreService.acquire`, for callers with a signal that is none of the platform's. */
   acquireUntil(
     key: string | readonly string[],
-    options: AcquireOptions | undefined,
+    options: SemaphoreOptions | undefined,
     signal?: CancelSignal,
   ): Promise<Permit> {
     try {
@@ -77,7 +77,7 @@ export class ServiceInternals implements ScopeHost {
    * See `SemaphoreService.use`.
    * @throws {ScopeError} at once; so are {InvalidOptionsError}
    */
-  use(key: string, options: AcquireOptions | undefined): Promise<Permit> {
+  use(key: string, options: SemaphoreOptions | undefined): Promise<Permit> {
     const { scope } = this.context;
     if (scope?.isOver === false) return scope.use(key, options);
     const resolved = this.resolve(options, key);

@@ -6,7 +6,7 @@ import {
   SemaphoreClosedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
-import type { AcquireOptions } from '../semaphore.options.js';
+import type { SemaphoreOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
@@ -40,7 +40,7 @@ export class PermitsById {
   constructor(private readonly parts: PermitsByIdParts) {}
 
   /** What an acquisition wants, checked and complete. @throws {InvalidOptionsError} */
-  resolve(options: AcquireOptions): ResolvedOptions {
+  resolve(options: SemaphoreOptions): ResolvedOptions {
     return asUnkept(this.parts.memo.resolve(options));
   }
 

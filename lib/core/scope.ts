@@ -1,6 +1,6 @@
 import { AcquireAbortedError, ScopeError, WaitEnded } from '../semaphore.errors.js';
 import { overlay, type ResolvedOptions } from '../resolve-options.js';
-import type { AcquireOptions } from '../semaphore.options.js';
+import type { SemaphoreDefaults, SemaphoreOptions } from '../semaphore.options.js';
 import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
@@ -10,14 +10,14 @@ import { SharedPermit } from './shared-permit.js';
 /** What a scope acquires with. */
 export interface ScopeHost {
   readonly context: HeldContext;
-  resolve(options: AcquireOptions | undefined, key: string): ResolvedOptions;
+  resolve(options: SemaphoreOptions | undefined, key: string): ResolvedOptions;
   acquire(key: string, options: ResolvedOptions): Promise<Permit>;
 }
 
 /** The semaphore that a scope was opened for: `use` of its key needs no options. */
 export interface ScopeSemaphore {
   readonly key: string;
-  readonly options: AcquireOptions;
+  readonly options: SemaphoreDefaults;
   /** false: a permit of it outlives the scope. */
   readonly release: boolean;
 }
@@ -48,7 +48,7 @@ export class Scope {
   }
 
   /** See `SemaphoreService.use`. */
-  use(key: string, options?: AcquireOptions): Promise<Permit> {
+  use(key: string, options?: SemaphoreOptions): Promise<Permit> {
     if (this.isOver) throw new ScopeError('ended', key);
     const resolved = this.host.resolve(overlay(this.optionsOf(key), options), key);
     const owner = this.ownerOf(key);
@@ -122,7 +122,7 @@ export class Scope {
     return !this.isOver && matches(this) ? this : this.outer?.closest(matches);
   }
 
-  private optionsOf(key: string): AcquireOptions | undefined {
+  private optionsOf(key: string): SemaphoreOptions | undefined {
     return this.semaphore?.key === key ? this.semaphore.options : this.outer?.optionsOf(key);
   }
 }

@@ -3,12 +3,12 @@ import 'reflect-metadata';
 import { oneOf, type Rule } from '../option-rules.js';
 import { validateKey, validateOptions } from '../resolve-options.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
-import type { SemaphoreOptions } from '../semaphore.options.js';
+import type { SemaphoreDefaults } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
 import type { Method } from './decorated-method.js';
 
 /** Options of `@Semaphore()`. */
-export interface SemaphoreDecoratorOptions extends SemaphoreOptions {
+export interface SemaphoreDecoratorOptions extends SemaphoreDefaults {
   /**
    * The semaphore's key, or how to get it from the request. Provider methods take it from their arguments: `byArgs()`.
    * @default 'ClassName.methodName', of the class that was decorated
@@ -32,7 +32,7 @@ export interface SemaphoreDefinition {
   readonly guarded: Method;
   readonly given: SemaphoreDecoratorOptions;
   readonly key: NonNullable<SemaphoreDecoratorOptions['key']>;
-  readonly options: SemaphoreOptions;
+  readonly options: SemaphoreDefaults;
   readonly skip: boolean;
 }
 
@@ -51,7 +51,7 @@ export function setDefinition(method: object, definition: SemaphoreDefinition): 
   Reflect.defineMetadata(DEFINITION, definition, method);
 }
 
-const OWN_RULES: Record<Exclude<keyof SemaphoreDecoratorOptions, keyof SemaphoreOptions>, Rule> = {
+const OWN_RULES: Record<Exclude<keyof SemaphoreDecoratorOptions, keyof SemaphoreDefaults>, Rule> = {
   key: {
     text: 'a string, a function of the context, or byArgs(…)',
     holds: (value) =>

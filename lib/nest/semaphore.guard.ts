@@ -1,7 +1,7 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
 import type { Permit } from '../core/permit.js';
 import { InvalidOptionsError, PermitUnavailableError } from '../semaphore.errors.js';
-import type { AcquireOptions, SemaphoreOptions } from '../semaphore.options.js';
+import type { SemaphoreDefaults, SemaphoreOptions } from '../semaphore.options.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { isSkipped } from './admit.js';
 import { KeyByArgs } from './by-args.js';
@@ -64,12 +64,12 @@ export class SemaphoreGuard implements CanActivate {
   }
 
   /** The options to acquire with. */
-  protected getOptions(context: ExecutionContext): SemaphoreOptions | Promise<SemaphoreOptions> {
+  protected getOptions(context: ExecutionContext): SemaphoreDefaults | Promise<SemaphoreDefaults> {
     return this.getDefinition(context).options;
   }
 
   /** Takes the permit. `options.signal` is aborted when the client disconnects. */
-  protected acquire(key: string | string[], options: AcquireOptions): Promise<Permit> {
+  protected acquire(key: string | string[], options: SemaphoreOptions): Promise<Permit> {
     return requireService(this[SEMAPHORE_SERVICE], this.constructor).acquire(key, options);
   }
 

@@ -3,14 +3,14 @@ import type { ScopeSemaphore } from '../core/scope.js';
 import { checkedAt, flag, type Rule } from '../option-rules.js';
 import { resolveOptions, validateKey, validateOptions } from '../resolve-options.js';
 import { isRetriable } from '../semaphore.errors.js';
-import type { SemaphoreOptions, StatusCodes } from '../semaphore.options.js';
+import type { SemaphoreDefaults, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { httpAnswerOf } from './error-payload.js';
 import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 
 /** Options of {@link semaphoreMiddleware}: its own, and those of the semaphore. */
-export interface SemaphoreMiddlewareOptions<Request = IncomingMessage> extends SemaphoreOptions {
+export interface SemaphoreMiddlewareOptions<Request = IncomingMessage> extends SemaphoreDefaults {
   /**
    * The semaphore's key, or how to get it from the request.
    * @default 'http'
@@ -91,7 +91,10 @@ function toRefusal(
   return Object.assign(error, { status: statusCode, statusCode });
 }
 
-const OWN_RULES: Record<Exclude<keyof SemaphoreMiddlewareOptions, keyof SemaphoreOptions>, Rule> = {
+const OWN_RULES: Record<
+  Exclude<keyof SemaphoreMiddlewareOptions, keyof SemaphoreDefaults>,
+  Rule
+> = {
   key: {
     text: 'a string, or a function of the request',
     holds: (value) => typeof value === 'string' || typeof value === 'function',

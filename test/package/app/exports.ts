@@ -1,10 +1,13 @@
 import {
+  type AcquireOptions,
   byArgs,
   type MemorySemaphoreStoreOptions,
   NamedSemaphore,
   type RedisSemaphoreStoreOptions,
+  type SemaphoreDefaults,
   type SemaphoreEvent,
   semaphoreMiddleware,
+  type SemaphoreOptions,
   SemaphoreService,
   SingleFlightService,
   TOKENS_A_GRANT,
@@ -25,3 +28,7 @@ export const subject = (event: SemaphoreEvent) => event.permitId ?? event.key;
 export const memory: MemorySemaphoreStoreOptions = {};
 export const redis: RedisSemaphoreStoreOptions = { redis: 'redis://localhost' };
 export const mostPasses = TOKENS_A_GRANT - 1;
+export const ofCall: SemaphoreOptions = { permits: 2, signal: new AbortController().signal };
+export const sameOfCall: AcquireOptions = ofCall;
+// @ts-expect-error a signal belongs to one call
+export const ofEveryCall: SemaphoreDefaults = { permits: 2, signal: new AbortController().signal };
