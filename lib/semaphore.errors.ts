@@ -156,7 +156,7 @@ export class SemaphoreClosedError extends SemaphoreError {
 }
 
 const NO_SCOPE = {
-  none: 'was called outside of a scope. Call it within the task of `scope`, in a handler with @Semaphore(), or behind semaphoreMiddleware.',
+  none: 'was called outside of a scope. Call it within the task of `scope`, in a handler with @Semaphore(), or behind SemaphoreInterceptor or semaphoreMiddleware.',
   ended:
     'was called after its scope had ended: the task, or the request, was over. Await what calls it before that.',
 };

@@ -160,9 +160,10 @@ export class SemaphoreService {
 
   /**
    * The permit of the key that the running scope holds, taken now if it holds none; released when the scope ends. There is a
-   * scope in the task of {@link scope}, in handlers with `@Semaphore()`, and behind `semaphoreMiddleware`: a decorated handler's
-   * scope has the handler's permit, and what a middleware's scope around it holds. Under {@link withPermit} of the key, or a
-   * decorated method of it, this gives the permit that is held there, also without a scope: whoever holds it releases it.
+   * scope in the task of {@link scope}, in handlers with `@Semaphore()` or behind `SemaphoreInterceptor`, and behind
+   * `semaphoreMiddleware`: a decorated handler's scope has the handler's permit, and what a middleware's scope around it
+   * holds. Under {@link withPermit} of the key, or a decorated method of it, this gives the permit that is held there, also
+   * without a scope: whoever holds it releases it.
    *
    * Who asks while the key is being acquired waits for the same permit: the options of the first count, except `signal`,
    * which is of each caller.

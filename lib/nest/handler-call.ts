@@ -6,6 +6,7 @@ import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
 import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
+import { CallParts } from './call-parts.js';
 import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { unlessSoonOver } from './unless-soon-over.js';
@@ -32,8 +33,11 @@ export class HandlerCall {
 
   private readonly abandoned = new Abandonment();
   private stopWatching: () => void;
-  private parts = 0;
-  private isOver = false;
+  private readonly parts = new CallParts(() => {
+    this.settle();
+    // What the last part has just begun may still ask the scope for what it holds.
+    queueMicrotask(() => void this.scope.end());
+  });
   private isRunning = false;
   private ended: Promise<void> | undefined;
   private settle: () => void = () => undefined;
@@ -64,7 +68,7 @@ export class HandlerCall {
 
   /** Resolves when the call is over, and its scope has ended. */
   over(): Promise<void> {
-    if (this.isOver) return this.scope.end();
+    if (this.parts.isOver) return this.scope.end();
     return (this.ended ??= new Promise<void>((resolve) => {
       this.settle = resolve;
     }).then(() => this.scope.end()));
@@ -80,7 +84,7 @@ export class HandlerCall {
   /** Lets Nest run the rest of the handler's chain, and passes on what comes of it. */
   proceed(next: CallHandler): void {
     const { subscriber } = this;
-    const done = this.begin();
+    const done = this.parts.begin();
     // Whoever asked was gone when the permit came.
     if (subscriber.closed) return done();
     try {
@@ -109,12 +113,12 @@ export class HandlerCall {
    * after it was over (something that the handler left behind calls it).
    */
   isFor(definition: SemaphoreDefinition): boolean {
-    return !this.isOver && !this.isRunning && this.definition === definition;
+    return !this.parts.isOver && !this.isRunning && this.definition === definition;
   }
 
   /** Runs the method as a part of this call. */
   run(work: () => unknown, args: readonly unknown[]): unknown {
-    const done = this.begin();
+    const done = this.parts.begin();
     this.isRunning = true;
     const over = (): void => {
       this.isRunning = false;
@@ -163,20 +167,6 @@ export class HandlerCall {
 
   private awaitResponse(): void {
     const response = responseOf(this.context);
-    if (response !== undefined) onceSentOrClosed(response, this.begin());
-  }
-
-  private begin(): () => void {
-    let isOpen = true;
-    this.parts++;
-    return () => {
-      if (!isOpen) return;
-      isOpen = false;
-      if (--this.parts > 0) return;
-      this.isOver = true;
-      this.settle();
-      // What the last part has just begun may still ask the scope for what it holds.
-      queueMicrotask(() => void this.scope.end());
-    };
+    if (response !== undefined) onceSentOrClosed(response, this.parts.begin());
   }
 }

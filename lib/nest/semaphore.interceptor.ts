@@ -8,11 +8,12 @@ import {
 import { catchError, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
 import type { Permit } from '../core/permit.js';
 import { SemaphoreService } from '../semaphore.service.js';
-import { internalsOf } from '../service-internals.js';
+import { findInternals, internalsOf } from '../service-internals.js';
 import { acquireFor } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { takeGuardPermit } from './guard-permits.js';
 import { currentCall, HandlerCall } from './handler-call.js';
+import { handleInScope } from './handler-scope.js';
 import { requireService } from './injected-service.js';
 import {
   definitionOf,
@@ -23,8 +24,8 @@ import {
 import { hasOwnErrorClass, toTransportError } from './transport-error.js';
 
 /**
- * Runs decorated handlers under their permit. `@Semaphore()` binds it; bound globally as well it changes nothing for
- * other handlers, and acquires no second time.
+ * Runs decorated handlers under their permit. `@Semaphore()` binds it; bound globally as well it acquires no second time.
+ * Every handler that it is bound to runs in a scope, for `SemaphoreService.use`: until its work and its response are over.
  */
 @Injectable()
 export class SemaphoreInterceptor implements NestInterceptor {
@@ -42,7 +43,8 @@ export class SemaphoreInterceptor implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const definition = definitionOf(context.getHandler());
-    if (definition === undefined || currentCall()?.context === context) return next.handle();
+    if (definition === undefined) return this.handleUndecorated(context, next);
+    if (currentCall()?.context === context) return next.handle();
     // Everything begins with the subscription: without one nobody would ever give the permit back.
     const guarded = new Observable<unknown>((subscriber) => {
       this.run(context, definition, next, subscriber);
@@ -53,6 +55,13 @@ export class SemaphoreInterceptor implements NestInterceptor {
         from(toTransportError(error, context)).pipe(mergeMap((own) => throwError(() => own))),
       ),
     );
+  }
+
+  /** The scope is opened here, unless `semaphoreMiddleware` has, or this interceptor, bound a second time. */
+  private handleUndecorated(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const internals = findInternals(this[SEMAPHORE_SERVICE]);
+    if (internals === undefined || internals.context.scope?.isOver === false) return next.handle();
+    return handleInScope(() => internals.openScope(), context, next);
   }
 
   /** What it throws is the subscriber's error. */

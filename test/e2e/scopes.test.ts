@@ -1,18 +1,30 @@
 import {
+  type CallHandler,
   Controller,
+  type ExecutionContext,
   Get,
+  Inject,
   Injectable,
   type MiddlewareConsumer,
   Module,
+  type NestInterceptor,
   type NestModule,
+  RequestTimeoutException,
+  Res,
+  StreamableFile,
+  UseInterceptors,
 } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { interval, map, type Observable, take } from 'rxjs';
+import { Readable } from 'node:stream';
+import { interval, map, type Observable, race, retry, take } from 'rxjs';
 import {
   byArgs,
   CurrentPermit,
   type Permit,
   Semaphore,
+  SemaphoreInterceptor,
   semaphoreMiddleware,
   SemaphoreService,
 } from 'nestjs-semaphore';
@@ -115,6 +127,190 @@ class Behind implements NestModule {
     consumer.apply(semaphoreMiddleware(this.semaphores, options)).forRoutes('behind/*path');
   }
 }
+
+const mutex = { waitMs: 0 };
+
+class Undecorated {
+  @Inject(SemaphoreService)
+  private readonly semaphores!: SemaphoreService;
+
+  @Get('works')
+  async works(): Promise<boolean> {
+    const permit = await this.semaphores.use('k', mutex);
+    await gate.stop();
+    return (await this.semaphores.use('k', mutex)) === permit;
+  }
+
+  @Get('fails')
+  async fails(): Promise<never> {
+    await this.semaphores.use('k', mutex);
+    throw new Error('of the handler');
+  }
+
+  @Get('answers')
+  answers(@Res() response: { send(body: string): unknown }): void {
+    void (async () => {
+      await gate.stop();
+      const permit = await this.semaphores.use('k', mutex);
+      response.send(String(permit.isHeld));
+    })();
+  }
+
+  @Get('file')
+  async file(): Promise<StreamableFile> {
+    await this.semaphores.use('k', mutex);
+    const chunks = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from('true');
+      await gate.stop();
+    };
+    return new StreamableFile(Readable.from(chunks()));
+  }
+
+  @Get('behind/undecorated')
+  async behind(): Promise<boolean> {
+    return (await this.semaphores.use('behind')).isHeld;
+  }
+}
+
+@UseInterceptors(SemaphoreInterceptor)
+@Controller()
+class Bound extends Undecorated {}
+
+@Controller()
+class Unbound extends Undecorated {}
+
+const everywhere = [{ provide: APP_INTERCEPTOR, useClass: SemaphoreInterceptor }];
+
+describe.each(
+  adapters.flatMap((adapter) => [
+    { ...adapter, how: 'for the application', controllers: [Unbound], providers: everywhere },
+    { ...adapter, how: 'at its controller', controllers: [Bound], providers: [] },
+    { ...adapter, how: 'twice', controllers: [Bound], providers: everywhere },
+  ]),
+)(
+  'the scope of an undecorated handler whose interceptor is bound $how on $platform',
+  ({ createAdapter, controllers, providers }) => {
+    let app: TestApp;
+
+    beforeEach(async () => {
+      gate = new Gate();
+      app = await TestApp.start(createAdapter, { imports: [Behind], controllers, providers });
+    });
+
+    afterEach(async () => {
+      gate.pass();
+      await app.close();
+    });
+
+    it('holds what is used until the work and the response are over', async () => {
+      const response = app.fetch('/works');
+      await gate.reached;
+      await app.expectHeld('k');
+      gate.pass();
+      expect(await (await response).text()).toBe('true');
+      await app.expectFreed('k');
+    });
+
+    it('holds it as long as the handler works, also when the client has left', async () => {
+      const client = new AbortController();
+      const response = app.fetch('/works', { signal: client.signal });
+      await gate.reached;
+      client.abort();
+      await expect(response).rejects.toThrow('abort');
+      await app.expectHeld('k');
+      gate.pass();
+      await app.expectFreed('k');
+    });
+
+    it('frees it when the handler fails', async () => {
+      expect((await app.fetch('/fails')).status).toBe(500);
+      await app.expectFreed('k');
+    });
+
+    it('is still open in a handler with @Res() that has returned', async () => {
+      const response = app.fetch('/answers');
+      await gate.reached;
+      gate.pass();
+      expect(await (await response).text()).toBe('true');
+      await app.expectFreed('k');
+    });
+
+    it('holds it until a file was sent', async () => {
+      const response = await app.fetch('/file');
+      await gate.reached;
+      await app.expectHeld('k');
+      gate.pass();
+      expect(await response.text()).toBe('true');
+      await app.expectFreed('k');
+    });
+
+    it("has the middleware's permit", async () => {
+      expect(await (await app.fetch('/behind/undecorated')).text()).toBe('true');
+      await app.expectFreed('behind');
+    });
+  },
+);
+
+/** Comes before SemaphoreInterceptor: gives up, or tries again. */
+class Impatient implements NestInterceptor {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const late = gate.reached.then(() => Promise.reject(new RequestTimeoutException()));
+    late.catch(() => undefined);
+    return context.getHandler().name === 'late'
+      ? race(next.handle(), late)
+      : next.handle().pipe(retry(1));
+  }
+}
+
+@Controller()
+class Outlived {
+  used: Permit | undefined;
+
+  constructor(private readonly semaphores: SemaphoreService) {}
+
+  @Get('late')
+  async late(): Promise<void> {
+    this.used = await this.semaphores.use('k', mutex);
+    await gate.stop();
+  }
+
+  @Get('retried')
+  async retried(): Promise<boolean> {
+    const before = this.used;
+    this.used = await this.semaphores.use('k', mutex);
+    if (before === undefined) throw new Error('of the first attempt');
+    return this.used.isHeld && !before.isHeld;
+  }
+}
+
+describe('the scope of an undecorated handler', () => {
+  let app: TestApp;
+
+  beforeEach(async () => {
+    gate = new Gate();
+    app = await TestApp.start(() => new ExpressAdapter(), {
+      controllers: [Outlived],
+      providers: [{ provide: APP_INTERCEPTOR, useClass: Impatient }, ...everywhere],
+    });
+  });
+
+  afterEach(async () => {
+    gate.pass();
+    await app.close();
+  });
+
+  it('is broken off when nobody waits for the handler any more', async () => {
+    expect((await app.fetch('/late')).status).toBe(408);
+    await app.expectFreed('k');
+    const { used } = app.app.get(Outlived);
+    expect(used?.signal.reason).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
+  });
+
+  it('ends with an error: another attempt finds free what the one before used', async () => {
+    expect(await (await app.fetch('/retried')).text()).toBe('true');
+    await app.expectFreed('k', 2);
+  });
+});
 
 describe.each(adapters)('the scope of a request on $platform', ({ createAdapter }) => {
   let app: TestApp;

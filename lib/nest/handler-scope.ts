@@ -1,0 +1,45 @@
+import type { CallHandler, ExecutionContext } from '@nestjs/common';
+import { Observable } from 'rxjs';
+import type { Scope } from '../core/scope.js';
+import { CallParts } from './call-parts.js';
+import { onceSentOrClosed, responseOf } from './http-response.js';
+import { whenOver } from './when-over.js';
+
+/**
+ * Lets Nest run a handler without `@Semaphore()` in a scope. It ends with the handler's error, or when its result was
+ * read; over HTTP with the response, which the handler may write itself. A handler that nobody waits for any more may go
+ * on unseen: its scope is broken off.
+ */
+export function handleInScope(
+  openScope: () => Scope,
+  context: ExecutionContext,
+  next: CallHandler,
+): Observable<unknown> {
+  return new Observable((subscriber) => {
+    const scope = openScope();
+    let isFinished = false;
+    const parts = new CallParts(() => {
+      // What the last part has just begun may still ask the scope for what it holds.
+      queueMicrotask(() => void (isFinished ? scope.end() : scope.breakOff()));
+    });
+    subscriber.add(parts.begin());
+    const isHttp = context.getType() === 'http';
+    const handled = scope.run(() =>
+      next.handle().subscribe({
+        // Over HTTP the response lasts as long as what is read for it.
+        next: (value) => subscriber.next(isHttp ? value : whenOver(value, parts.begin())),
+        error: (error: unknown) => {
+          isFinished = true;
+          subscriber.error(error);
+        },
+        complete: () => {
+          isFinished = true;
+          const response = isHttp ? responseOf(context) : undefined;
+          if (response !== undefined) onceSentOrClosed(response, parts.begin());
+          subscriber.complete();
+        },
+      }),
+    );
+    subscriber.add(handled);
+  });
+}
