@@ -141,14 +141,23 @@ export function permitRoutes({
       const wanted = resolveOptions(semaphores.defaults, { leaseMs: orInfinity(body.leaseMs) });
       // Its stream alone says how long a session's permit lives.
       const leaseMs = sessions.leaseOf(key, id) ?? wanted.leaseMs;
-      const lease = await permits.renew(key, id, leaseMs);
+      const lease = await (leaseMs === 'as it is'
+        ? leaseLeft(key, id)
+        : permits.renew(key, id, leaseMs).then((renewed) => renewed && { leaseMs, ...renewed }));
       if (lease === null) {
         sessions.drop(key, id);
         throw new PermitLostError(key, id, 'expired');
       }
-      return { status: 200, body: { id, key, leaseMs, expiresAt: lease.expiresAt } };
+      return { status: 200, body: { id, key, leaseMs: lease.leaseMs, expiresAt: lease.expiresAt } };
     },
   });
+
+  /** @returns null when it is not held */
+  async function leaseLeft(key: string, id: string) {
+    const { holders, now } = await internalsOf(semaphores).look(key);
+    const held = holders.find((holder) => holder.id === id);
+    return held === undefined ? null : { leaseMs: held.expiresAt - now, expiresAt: held.expiresAt };
+  }
 
   const release = serverRoute({
     method: 'DELETE',

@@ -30,6 +30,8 @@ export class Session {
   private renewal: NodeJS.Timeout | undefined;
   private renewalMs = Infinity;
   private stream: EventStream | undefined;
+  /** When the grace time of a client that is away is over. */
+  private awayUntil = 0;
   isOver = false;
 
   constructor(
@@ -75,7 +77,7 @@ export class Session {
     this.adopt(permit);
     if (isNew && this.parts.graceMs > 0) {
       try {
-        await this.note(permit);
+        await this.begin(permit);
       } catch (error) {
         this.drop(permit.id);
         throw error;
@@ -99,10 +101,13 @@ export class Session {
     return this.permits.get(id)?.key === key;
   }
 
-  /** The lease that the permit has now; undefined when it is not the session's. */
-  leaseOf(key: string, id: string): number | undefined {
+  /**
+   * The lease that a renewal gives the permit: 'as it is' while the client is away, as another server may have gone on with
+   * the session; undefined when it is not the session's.
+   */
+  leaseOf(key: string, id: string): number | 'as it is' | undefined {
     if (!this.holds(key, id)) return undefined;
-    return this.stream === undefined ? this.parts.graceMs : this.permits.get(id)?.leaseMs;
+    return this.stream === undefined ? 'as it is' : this.permits.get(id)?.leaseMs;
   }
 
   /** The permit is not to be kept any longer. */
@@ -121,9 +126,11 @@ export class Session {
 
   /** The stream is gone: from now on nothing is renewed. */
   pause(): void {
+    const { graceMs } = this.parts;
     this.stopRenewals();
     this.stream = undefined;
-    for (const { key, id } of this.permits.values()) this.renew(key, id, this.parts.graceMs);
+    this.awayUntil = performance.now() + graceMs;
+    for (const { key, id } of this.permits.values()) this.renew(key, id, graceMs);
   }
 
   /** The client is gone for good. */
@@ -139,6 +146,11 @@ export class Session {
     if (this.parts.graceMs === 0) await Promise.all(permits.map((permit) => this.giveBack(permit)));
   }
 
+  /** What is left of the grace time. */
+  private get awayMs(): number {
+    return Math.max(1, Math.ceil(this.awayUntil - performance.now()));
+  }
+
   private disown(id: string): void {
     const { owners } = this.parts;
     if (owners.get(id) === this) owners.delete(id);
@@ -149,13 +161,14 @@ export class Session {
     await permits.release(key, id, holdAtLeastOf(id)).catch(() => permits.takeBack(key, id));
   }
 
-  private async note(permit: SessionPermit): Promise<void> {
-    await this.parts.permits.note(
-      noteKey(this.id),
-      noteId(permit.id),
-      noteText(permit),
-      permit.leaseMs,
-    );
+  /** Notes the permit, which ends with the grace time, as the others do, when the client is away. */
+  private async begin(permit: SessionPermit): Promise<void> {
+    const { permits } = this.parts;
+    const { key, id } = permit;
+    // Before it is noted: whoever finds the note makes the lease longer.
+    if (this.stream === undefined) await permits.renew(key, id, this.awayMs);
+    const leaseMs = this.stream === undefined ? this.awayMs : permit.leaseMs;
+    await permits.note(noteKey(this.id), noteId(id), noteText(permit), leaseMs);
   }
 
   private planRenewal(leaseMs: number): void {

@@ -52,8 +52,8 @@ export class Sessions {
     else opened.closed.addEventListener('abort', () => this.lose(session, opened), { once: true });
   }
 
-  /** The lease that the permit's session gives it; undefined when no session at this server holds it. */
-  leaseOf(key: string, id: string): number | undefined {
+  /** As {@link Session.leaseOf}; undefined when no session at this server holds it. */
+  leaseOf(key: string, id: string): number | 'as it is' | undefined {
     return this.owners.get(id)?.leaseOf(key, id);
   }
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { nextEvent, nextEvents, Semaphores } from '../support/semaphores.js';
+import { nextEvent, nextEvents, queued, Semaphores } from '../support/semaphores.js';
 
 let redis: RedisServer;
 
@@ -142,6 +142,43 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       return (await server.acquire('other', {}, { headers })).status === 404;
     });
     expect((await server.openSession(id)).id).not.toBe(id);
+  });
+
+  test('end with all that they got while the client was away, or go on with it', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 3000 });
+    const endOf = async (key: string): Promise<number> =>
+      (await semaphores.inspect(key)).holders[0]?.expiresAt ?? -Infinity;
+    const wish = { waitMs: null, leaseMs: 60_000 };
+    for (const comesBack of [true, false]) {
+      const [before, waited, asked] = ['before', 'waited', 'asked'].map((k) => `${k}-${comesBack}`);
+      const keys = [before, waited, asked] as [string, string, string];
+      const held = await semaphores.acquire(keys[1]);
+      const { stream, id, headers } = await server.openSession();
+      const { body } = await server.acquire(keys[0], {}, { headers });
+      const { outcome } = await queued(semaphores, () =>
+        server.acquire(keys[1], wish, { headers }),
+      );
+      const endWithStream = await endOf(keys[0]);
+      stream.close();
+      await pollUntil('the server saw that the stream was closed', async () => {
+        return (await endOf(keys[0])) < endWithStream;
+      });
+      const end = await endOf(keys[0]);
+      await held.release();
+      expect((await outcome).status).toBe(201);
+      expect((await server.acquire(keys[2], wish, { headers })).status).toBe(201);
+      expect((await server.renew(keys[0], body['id'], 60_000)).status).toBe(200);
+      const ends = await Promise.all(keys.map(endOf));
+      expect(Math.max(...ends)).toBeLessThan(end + 1000);
+      if (!comesBack) continue;
+      const resumed = await server.openSession(id);
+      await pollUntil('all are renewed', async () => {
+        return Math.min(...(await Promise.all(keys.map(endOf)))) > end + 1000;
+      });
+      resumed.stream.close();
+    }
   });
 
   test('wait for their clients in a bounded number: the one that waits longest ends', async () => {
