@@ -17,7 +17,8 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
     method: 'POST',
     path: '/lock',
     operationId: 'lock',
-    summary: 'Locks all keys or none; the same uid again extends its locks',
+    summary:
+      'Locks all keys or none; the same uid again extends its locks, and never shortens them',
     role: 'use',
     body: schemas.lockBody,
     answers: { 200: { description: 'All are locked', schema: schemas.locked } },

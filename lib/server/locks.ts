@@ -3,7 +3,7 @@ import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js'
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
-import type { HolderSnapshot } from '../store/semaphore-store.js';
+import type { StoreSnapshot } from '../store/semaphore-store.js';
 import { lockPrefixOf, newLockId } from './permit-ids.js';
 
 export interface LockToken {
@@ -24,6 +24,8 @@ interface HeldLock extends LockToken {
   id: string;
   /** Not one that the uid held before. */
   isNew: boolean;
+  /** What is left of its lease when the uid held it before, in milliseconds. */
+  leftMs: number;
 }
 
 /** Why nothing was locked: somebody else has locked a key, or what was locked ended before all of it was. */
@@ -88,9 +90,7 @@ export class Locks {
   /** Whether somebody holds any of them. */
   async areLocked(keys: readonly string[]): Promise<boolean> {
     const distinct = new Set(keys);
-    const snapshots = await Promise.all(
-      Array.from(distinct, (key) => this.semaphores.inspect(key)),
-    );
+    const snapshots = await Promise.all(Array.from(distinct, (key) => this.look(key)));
     return snapshots.some(({ held }) => held > 0);
   }
 
@@ -115,6 +115,9 @@ export class Locks {
     leaseMs: number,
   ): Promise<Locked | LockRefusal> {
     const { permitsById } = internalsOf(this.semaphores);
+    const inOrder = [...new Set(keys)].toSorted();
+    // What is refused takes nothing, not even for a moment, unless somebody else is just as fast.
+    if (inOrder.length > 1 && (await this.isTaken(name, uid, inOrder))) return 'locked';
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
     const isAtOnce = keys.length === 1 && leaseMs >= SHORT_MS;
     const takingMs = isAtOnce ? leaseMs : Math.max(TAKING_MS, keys.length * TAKING_MS_A_KEY);
@@ -124,7 +127,7 @@ export class Locks {
       for (const { key, id, isNew } of held) if (isNew) permitsById.takeBack(key, id);
     };
     try {
-      for (const key of [...new Set(keys)].toSorted()) {
+      for (const key of inOrder) {
         held.push(await this.takeOne(key, lockPrefixOf(name, key, uid), options));
       }
       const isLeased = isAtOnce && held[0]?.isNew === true;
@@ -143,19 +146,29 @@ export class Locks {
     return { tokens, undo };
   }
 
+  /** Whether another uid holds any of them. */
+  private async isTaken(name: string, uid: string, keys: readonly string[]): Promise<boolean> {
+    const snapshots = await Promise.all(keys.map((key) => this.look(key)));
+    return snapshots.some((snapshot) => {
+      const { key, held, permits, pinned } = snapshot;
+      const isFull = held >= (pinned ? permits : 1);
+      return isFull && ownOf(snapshot, lockPrefixOf(name, key, uid)) === undefined;
+    });
+  }
+
   /** @throws {PermitUnavailableError} another uid holds it */
   private async takeOne(key: string, prefix: string, options: ResolvedOptions): Promise<HeldLock> {
     const { permitsById } = internalsOf(this.semaphores);
     const id = newLockId(prefix);
     try {
       const { fencingToken } = await permitsById.acquire(key, id, options);
-      return { key, id, version: fencingToken, isNew: true };
+      return { key, id, version: fencingToken, isNew: true, leftMs: 0 };
     } catch (error) {
       if (!(error instanceof PermitUnavailableError)) throw error;
-      const holders = await this.holdersOf(key);
-      const own = ownOf(holders, key, prefix);
+      const snapshot = await this.look(key);
+      const own = ownOf(snapshot, prefix);
       // It is free again.
-      if (holders.length === 0) throw new PermitLostError(key, id, 'expired');
+      if (snapshot.holders.length === 0) throw new PermitLostError(key, id, 'expired');
       if (own === undefined) throw error;
       // Asked for again, so that no server takes it back whose answer reached nobody.
       const { fencingToken } = await permitsById.acquire(key, own.id, options);
@@ -168,18 +181,18 @@ export class Locks {
 
   /** What the uid holds of the key already. */
   private async find(key: string, prefix: string): Promise<HeldLock | undefined> {
-    return ownOf(await this.holdersOf(key), key, prefix);
+    return ownOf(await this.look(key), prefix);
   }
 
-  private async holdersOf(key: string): Promise<readonly HolderSnapshot[]> {
-    return (await this.semaphores.inspect(key)).holders;
+  private look(key: string): Promise<StoreSnapshot> {
+    return internalsOf(this.semaphores).look(key);
   }
 
-  /** All leases begin with the last lock. @returns false when one was lost meanwhile */
+  /** All leases begin with the last lock; none becomes shorter than it was. @returns false when one was lost meanwhile */
   private async setLeases(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
     const { permitsById } = internalsOf(this.semaphores);
     const leases = await Promise.all(
-      held.map(({ key, id }) => permitsById.renew(key, id, leaseMs)),
+      held.map(({ key, id, leftMs }) => permitsById.renew(key, id, Math.max(leaseMs, leftMs))),
     );
     return !leases.includes(null);
   }
@@ -195,11 +208,9 @@ export class Locks {
   }
 }
 
-function ownOf(
-  holders: readonly HolderSnapshot[],
-  key: string,
-  prefix: string,
-): HeldLock | undefined {
+function ownOf({ key, holders, now }: StoreSnapshot, prefix: string): HeldLock | undefined {
   const own = holders.find(({ id }) => id.startsWith(prefix));
-  return own && { key, id: own.id, version: own.fencingToken, isNew: false };
+  if (own === undefined) return undefined;
+  const { id, fencingToken, expiresAt } = own;
+  return { key, id, version: fencingToken, isNew: false, leftMs: expiresAt - now };
 }

@@ -246,6 +246,54 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     expect((await lock('u2', ['a', 'b', 'c'])).status).toBe(200);
   });
 
+  test('takes nothing for a request of several keys of which one is locked', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const lock = (uid: string, keys: string[]) =>
+      server.call('POST', '/lock', { uid, keys, exp: 60_000 });
+    expect((await lock('u1', ['m', 'z'])).status).toBe(200);
+    await semaphores.setPermits('shared', 2);
+    expect((await lock('u1', ['shared', 'shared 2'])).status).toBe(200);
+    const acquired: unknown[] = [];
+    semaphores.events.subscribe((event) => event.type === 'acquired' && acquired.push(event.key));
+    for (const keys of [
+      ['a', 'z'],
+      ['a', 'b', 'm', 'n'],
+    ]) {
+      const { status, body } = await lock('u2', keys);
+      expect([status, body['code']]).toEqual([423, 'LOCKED']);
+    }
+    expect(acquired).toEqual([]);
+    // A limit that an operator has set holds for locks too.
+    expect((await lock('u2', ['shared', 'a'])).status).toBe(200);
+    expect(acquired).toEqual(['a', 'shared']);
+  });
+
+  test('never shortens a lock of the same uid', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores);
+    const lock = (keys: string | string[], exp?: number) =>
+      server.call('POST', '/lock', { uid: 'u', keys, exp });
+    const ends = async () => {
+      const snapshots = await Promise.all(['a', 'b'].map((key) => semaphores.inspect(key)));
+      return snapshots.map(({ holders }) => Number(holders[0]?.expiresAt));
+    };
+    const { body } = await lock(['a', 'b'], 60_000);
+    for (const keys of ['a', ['a', 'b'], ['a', 'c']]) {
+      for (const exp of [undefined, 2000]) {
+        const before = await ends();
+        const again = await lock(keys, exp);
+        expect(again.status).toBe(200);
+        expect(again.body['tokens']).toContainEqual((body['tokens'] as unknown[])[0]);
+        const after = await ends();
+        // The store's times are rounded.
+        expect(after.map((end, i) => end < Number(before[i]) - 1)).toEqual([false, false]);
+      }
+    }
+  });
+
   test('ends locks by their expiry, which begins anew when the same uid locks again', async () => {
     await using services = new Semaphores(options());
     await using server = await LockServer.start(services.open(), { defaultExpiryMs: 300 });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { expect, jest, test } from '@jest/globals';
+import { internalsOf } from '../../lib/service-internals.js';
 import { LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { Semaphores } from '../support/semaphores.js';
@@ -68,7 +69,7 @@ test('a key that is named often is looked at once', async () => {
   await using server = await LockServer.start(semaphores);
   const keys = Array.from({ length: 100 }, () => 'k');
   const { body } = await server.call('POST', '/lock', { uid: 'u', keys });
-  const looks = jest.spyOn(semaphores, 'inspect');
+  const looks = jest.spyOn(internalsOf(semaphores), 'look');
   expect((await server.call('POST', '/check', { keys })).body).toEqual({ locked: true });
   expect(looks).toHaveBeenCalledTimes(1);
   const [token] = body['tokens'] as { key: string; version: number }[];
