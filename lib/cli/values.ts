@@ -49,7 +49,11 @@ export function readAs<T>(
   parse: (text: string) => T,
 ): T | undefined {
   const text = env.get(name);
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : parseAs(name, text, parse);
+}
+
+/** @throws {UsageError} naming the variable of the environment */
+export function parseAs<T>(name: string, text: string, parse: (text: string) => T): T {
   try {
     return parse(text);
   } catch (error) {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { networkInterfaces, tmpdir } from 'node:os';
@@ -146,6 +146,42 @@ describe('nestjs-semaphore serve', () => {
     await using _ = server;
     const other = await Cli.run(['serve', '-N', '-p', new URL(url).port]);
     expect(other).toMatchObject({ code: 1, stderr: expect.stringContaining('EADDRINUSE') });
+  });
+
+  it('finds Redis by flags, then by the environment, then by .env', async () => {
+    await using redis = await startRedis();
+    const { hostname: host, port } = new URL(redis.url);
+    const nowhere = { REDIS_URL: 'redis://127.0.0.1:1' };
+    const parts = { REDIS_HOST: host, REDIS_PORT: port };
+    const wrongParts = { REDIS_HOST: '127.0.0.1', REDIS_PORT: 'none' };
+    const flags = ['-R', host, '-P', port];
+    const folder = await mkdtemp(join(tmpdir(), 'semaphore-env-'));
+    const start = async (
+      args: string[],
+      env: Record<string, string>,
+      file: Record<string, string>,
+    ): Promise<number> => {
+      const cwd = await mkdtemp(join(folder, 'place-'));
+      const lines = Object.entries(file).map(([name, value]) => `${name}=${value}`);
+      await writeFile(join(cwd, '.env'), lines.join('\n'));
+      const { server, url } = await Cli.serve(['-p', '0', ...args], { cwd, env });
+      await using _ = server;
+      return (await fetch(`${url}/health`)).status;
+    };
+    try {
+      const found = await Promise.all([
+        start([], {}, parts),
+        start([], parts, nowhere),
+        start([], { REDIS_URL: redis.url }, wrongParts),
+        start(flags, nowhere, nowhere),
+      ]);
+      expect(found).toEqual([200, 200, 200, 200]);
+      expect(await start([], nowhere, parts)).toBe(503);
+      const { code, stderr } = await Cli.run(['serve', '-p', '0'], { env: wrongParts });
+      expect([code, stderr]).toEqual([2, expect.stringContaining('REDIS_PORT is "none"')]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   describe('with TLS', () => {
