@@ -49,11 +49,7 @@ export function readAs<T>(
   parse: (text: string) => T,
 ): T | undefined {
   const text = env.get(name);
-  return text === undefined ? undefined : parseAs(name, text, parse);
-}
-
-/** @throws {UsageError} naming the variable of the environment */
-export function parseAs<T>(name: string, text: string, parse: (text: string) => T): T {
+  if (text === undefined) return undefined;
   try {
     return parse(text);
   } catch (error) {

@@ -174,8 +174,9 @@ describe('nestjs-semaphore serve', () => {
         start([], parts, nowhere),
         start([], { REDIS_URL: redis.url }, wrongParts),
         start(flags, nowhere, nowhere),
+        start(['-R', host], { REDIS_PORT: port }, nowhere),
       ]);
-      expect(found).toEqual([200, 200, 200, 200]);
+      expect(found).toEqual([200, 200, 200, 200, 200]);
       expect(await start([], nowhere, parts)).toBe(503);
       const { code, stderr } = await Cli.run(['serve', '-p', '0'], { env: wrongParts });
       expect([code, stderr]).toEqual([2, expect.stringContaining('REDIS_PORT is "none"')]);

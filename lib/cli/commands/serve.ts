@@ -9,7 +9,7 @@ import { parseApiKeys } from '../../server/api-keys.js';
 import { redisOptions } from '../connection.js';
 import type { Environment } from '../environment.js';
 import type { Output } from '../output.js';
-import { milliseconds, parseAs, port, readAs, repeatable } from '../values.js';
+import { milliseconds, port, readAs, repeatable } from '../values.js';
 
 export interface ServeFlags {
   port?: number;
@@ -116,22 +116,17 @@ function withoutBrackets(host: string): string {
   return inner !== undefined && isIP(inner) === 6 ? inner : host;
 }
 
-/** Of flags, environment and `.env` the first decides that names Redis, in whichever way. */
+/** Of flags, environment and `.env` the first that names Redis decides whether by a URL, or by a host and a port. */
 function redisOf(flags: ServeFlags, env: Environment): string | object {
   const { redisUrl, redisHost, redisPort } = flags;
   if (redisUrl !== undefined) return redisUrl;
-  if (redisHost !== undefined || redisPort !== undefined) return place(redisHost, redisPort);
-  for (const { REDIS_URL, REDIS_HOST, REDIS_PORT } of env.levels) {
-    if (REDIS_URL) return REDIS_URL;
-    if (REDIS_HOST || REDIS_PORT) {
-      return place(REDIS_HOST, REDIS_PORT ? parseAs('REDIS_PORT', REDIS_PORT, port) : undefined);
-    }
-  }
-  return place();
-}
-
-function place(host?: string, redisPort?: number): object {
-  return { host: host || 'localhost', port: redisPort ?? 6379 };
+  const isSaid = redisHost !== undefined || redisPort !== undefined;
+  const first = env.levels.find((level) => level.REDIS_URL || level.REDIS_HOST || level.REDIS_PORT);
+  if (!isSaid && first?.REDIS_URL) return first.REDIS_URL;
+  return {
+    host: redisHost ?? env.get('REDIS_HOST') ?? 'localhost',
+    port: redisPort ?? readAs(env, 'REDIS_PORT', port) ?? 6379,
+  };
 }
 
 function createHttpServer(
