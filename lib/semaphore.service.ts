@@ -7,6 +7,7 @@ import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
 import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
+import { runUntilOver } from './core/until-over.js';
 import { requireFunction } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
 import { InvalidOptionsError, PermitUnavailableError } from './semaphore.errors.js';
@@ -112,7 +113,9 @@ export class SemaphoreService {
   }
 
   /**
-   * Runs the task under a permit, and releases it when the task is over. The task's result or error passes through.
+   * Runs the task under a permit, and releases it when its work is over: its promise settled, and the Observable, async
+   * iterator or stream that it gave, if it is one, was read to its end, or left (`unsubscribe`, `return`, `destroy`). Until
+   * then, and also when nobody ever reads it, the permit is held. The task's result or error passes through.
    * @throws as {@link acquire}, before the task runs
    */
   async withPermit<T>(
@@ -125,7 +128,8 @@ export class SemaphoreService {
   }
 
   /**
-   * A function that does what `fn` does, each call under a permit of its own. Keeps name, length and `this`.
+   * A function that does what `fn` does, each call under a permit of its own, as {@link withPermit} holds it: that of an
+   * async generator until it was read. Keeps name, length and `this`.
    * @throws {InvalidOptionsError} `fn` is no function; each call of the result rejects as {@link acquire}
    */
   bind<This, Args extends unknown[], Result>(
@@ -139,7 +143,8 @@ export class SemaphoreService {
 
   /**
    * Runs a task in a scope: {@link use} in it takes each key once, and when the task is over everything is released,
-   * waits that are still going on are given up. The task's result or error passes through.
+   * waits that are still going on are given up. The task's result or error passes through; it is over as one of
+   * {@link withPermit} is.
    *
    * A scope within another one is a scope of its own, with permits of its own.
    * @throws {InvalidOptionsError} the task is no function
@@ -151,11 +156,11 @@ export class SemaphoreService {
   async scope<T>(task: () => T | Promise<T>): Promise<T> {
     requireFunction('task', task);
     const scope = new Scope(this.internals);
-    try {
-      return await scope.run(task);
-    } finally {
-      await scope.end();
-    }
+    return runUntilOver(
+      (part) => scope.run(part),
+      task,
+      () => scope.end(),
+    );
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Permit } from './core/permit.js';
 import type { PermitsById } from './core/permits-by-id.js';
 import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import type { SemaphoreCore } from './core/semaphore-core.js';
+import { runUntilOver } from './core/until-over.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
 import { InvalidOptionsError, ScopeError, SemaphoreClosedError } from './semaphore.errors.js';
@@ -49,28 +50,13 @@ export class ServiceInternals implements ScopeHost {
     }
   }
 
-  /** Runs the task under a permit that was acquired for it, and releases it when the task is over. */
-  async runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
-    try {
-      return await this.context.run(permit, () => task(permit));
-    } finally {
-      await permit.release();
-    }
-  }
-
-  /** The same generator, each of whose steps runs under the permit. */
-  generateUnder<T, Result, Next>(
-    permit: Permit,
-    steps: AsyncGenerator<T, Result, Next>,
-  ): AsyncIterable<T, Result, Next> {
-    const { context } = this;
-    return {
-      [Symbol.asyncIterator]: () => ({
-        next: (...values) => context.run(permit, () => steps.next(...values)),
-        return: (value) => context.run(permit, () => steps.return(value as Result)),
-        throw: (error) => context.run(permit, () => steps.throw(error)),
-      }),
-    };
+  /** Runs the task under a permit that was acquired for it, and releases it when its work is over. */
+  runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
+    return runUntilOver(
+      (part) => this.context.run(permit, part),
+      () => task(permit),
+      () => permit.release(),
+    );
   }
 
   /**

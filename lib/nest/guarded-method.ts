@@ -4,13 +4,11 @@ import type { Permit } from '../core/permit.js';
 import { WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { internalsOf } from '../service-internals.js';
-import { acquireFor, admit } from './admit.js';
+import { admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { injectedInto } from './decorated-method.js';
 import { currentCall, type HandlerCall } from './handler-call.js';
 import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
-import { isOngoing, whenOver } from './when-over.js';
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
 const UNSUBSCRIBED = new WaitEnded('Nobody reads the result any more.');
@@ -40,45 +38,28 @@ export function invoke(invocation: Invocation, kind: ReturnKind): unknown {
   }
   if (kind === 'observable') return observe(invocation);
   if (kind === 'async-generator') return generate(invocation);
-  return run(invocation);
+  return admitFor(invocation, () => original(invocation));
 }
 
-/** A handler whose key comes from its arguments: they are known only now. */
+/** A handler whose key comes from its arguments: they are known only now. Its result may come before the call is over. */
 function runInCall(invocation: Invocation, call: HandlerCall): Promise<unknown> {
-  return admitFor(
-    invocation,
-    async (permit, result) => {
-      call.admitted(permit);
-      result(call.run(() => original(invocation), invocation.args));
-      await call.over();
-    },
-    call.signal,
-  );
-}
-
-/** The result may need its permit for longer than until it is there. */
-function run(invocation: Invocation): Promise<unknown> {
-  return admitFor(invocation, async (_permit, result) => {
-    const value = await original(invocation);
-    if (!isOngoing(value)) return value;
-    return new Promise<void>((over) => result(whenOver(value, over)));
-  });
-}
-
-/** `task` may give the result early, and hold the permit until it settles. */
-async function admitFor(
-  invocation: Invocation,
-  task: (permit: Permit, result: (value: unknown) => void) => Promise<unknown>,
-  signal?: CancelSignal,
-): Promise<unknown> {
-  const service = serviceOf(invocation);
-  const key = currentKey(invocation);
   return new Promise((resolve, reject) => {
-    admit(service, invocation.definition, key, (permit) => task(permit, resolve), signal).then(
-      resolve,
-      reject,
-    );
+    const task = async (permit: Permit): Promise<void> => {
+      call.admitted(permit);
+      resolve(call.run(() => original(invocation), invocation.args));
+      await call.over();
+    };
+    admitFor(invocation, task, call.signal).then(resolve, reject);
   });
+}
+
+async function admitFor<T>(
+  invocation: Invocation,
+  task: (permit: Permit) => T | Promise<T>,
+  signal?: CancelSignal,
+): Promise<T | undefined> {
+  const service = serviceOf(invocation);
+  return admit(service, invocation.definition, currentKey(invocation), task, signal);
 }
 
 function observe(invocation: Invocation): Observable<unknown> {
@@ -101,16 +82,9 @@ function observe(invocation: Invocation): Observable<unknown> {
 }
 
 async function* generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
-  const key = currentKey(invocation);
-  const service = serviceOf(invocation);
-  const permit = await acquireFor(service, invocation.definition, key);
-  if (permit === undefined) return undefined;
-  try {
-    const steps = original(invocation) as AsyncGenerator<unknown, unknown, unknown>;
-    return yield* internalsOf(service).generateUnder(permit, steps);
-  } finally {
-    await permit.release();
-  }
+  const work = (): AsyncGenerator => original(invocation) as AsyncGenerator;
+  const steps = await admitFor(invocation, work);
+  return steps === undefined ? undefined : yield* steps;
 }
 
 function original({ definition, instance, args }: Invocation): unknown {

@@ -10,7 +10,7 @@ import { CallParts } from './call-parts.js';
 import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { unlessSoonOver } from './unless-soon-over.js';
-import { isBody, isThenable, whenOver } from './when-over.js';
+import { isBody, isThenable, whenOver } from '../core/when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
 
@@ -147,7 +147,7 @@ export class HandlerCall {
       over();
       return value;
     }
-    return whenOver(value, over, this.signal);
+    return whenOver(value, over, { unread: this.signal });
   }
 
   /** A handler that was given `@Res()` or `@Next()` may go on writing after it has returned. */

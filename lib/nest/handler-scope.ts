@@ -3,7 +3,7 @@ import { Observable } from 'rxjs';
 import type { Scope } from '../core/scope.js';
 import { CallParts } from './call-parts.js';
 import { onceSentOrClosed, responseOf } from './http-response.js';
-import { whenOver } from './when-over.js';
+import { whenOver } from '../core/when-over.js';
 
 /**
  * Lets Nest run a handler without `@Semaphore()` in a scope. It ends with the handler's error, or when its result was

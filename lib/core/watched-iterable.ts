@@ -1,6 +1,9 @@
 import type { EventEmitter } from 'node:events';
 import { isPromise } from 'node:util/types';
 
+/** Runs a part of the work in the async context of the rest. */
+export type Enter = <T>(task: () => T) => T;
+
 type Name = string | symbol;
 type Call = (...args: unknown[]) => unknown;
 
@@ -22,15 +25,16 @@ const ENDINGS: ReadonlySet<Name> = new Set<Name>([
  */
 export function watchIterable(
   source: AsyncIterable<unknown>,
-  over: () => void,
+  over: () => unknown,
+  enter: Enter,
 ): AsyncIterable<unknown> {
-  if (isEmitter(source)) source.once('close', over);
+  if (isEmitter(source)) source.once('close', () => void over());
   const watched = new Proxy(changeable(source), {
     get(_target, name) {
       const member: unknown = Reflect.get(source, name, source);
       if (typeof member !== 'function') return member;
-      const call: Call = (...args) => Reflect.apply(member, source, args);
-      if (name === Symbol.asyncIterator) return () => watchSteps(call(), over);
+      const call: Call = (...args) => enter(() => Reflect.apply(member, source, args) as unknown);
+      if (name === Symbol.asyncIterator) return () => watchSteps(call(), over, enter);
       if (STEPS.has(name)) return (value: unknown) => watchStep(call(value), over);
       return (...args: unknown[]) => {
         const result = call(...args);
@@ -52,31 +56,37 @@ function changeable(source: AsyncIterable<unknown>): AsyncIterable<unknown> {
 }
 
 /** `return` must reach the source while a `next` is pending, so this cannot be an async generator. */
-function watchSteps(iterated: unknown, over: () => void): AsyncIterator<unknown> {
+function watchSteps(iterated: unknown, over: () => unknown, enter: Enter): AsyncIterator<unknown> {
   const iterator = iterated as AsyncIterator<unknown>;
   const watched = {
-    next: (value?: unknown) => watchStep(iterator.next(value), over),
-    return: (value?: unknown) => watchStep(iterator.return?.(value) ?? { done: true, value }, over),
-    throw: (error?: unknown) => watchStep(iterator.throw?.(error) ?? Promise.reject(error), over),
+    next: (value?: unknown) =>
+      watchStep(
+        enter(() => iterator.next(value)),
+        over,
+      ),
+    return: (value?: unknown) =>
+      watchStep(enter(() => iterator.return?.(value)) ?? { done: true, value }, over),
+    throw: (error?: unknown) =>
+      watchStep(enter(() => iterator.throw?.(error)) ?? Promise.reject(error), over),
     [Symbol.asyncIterator]: () => watched,
   };
   return watched;
 }
 
-async function watchStep(step: unknown, over: () => void): Promise<IteratorResult<unknown>> {
+async function watchStep(step: unknown, over: () => unknown): Promise<IteratorResult<unknown>> {
   try {
     const result = (await step) as IteratorResult<unknown>;
     // The `next` of some cursors gives what it read, or null.
-    if (result?.done === true) over();
+    if (result?.done === true) await over();
     return result;
   } catch (error) {
-    over();
+    await over();
     throw error;
   }
 }
 
 /** Not when it gives no promise: then nobody knows how long it goes on. */
-function callWhenSettled(result: unknown, over: () => void): void {
+function callWhenSettled(result: unknown, over: () => unknown): void {
   if (isPromise(result)) result.then(over, over);
 }
 

@@ -1,21 +1,41 @@
 import type { CancelSignal } from '../semaphore.options.js';
-import { StreamableFile } from '@nestjs/common';
 import { finished, type Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
-import { defer, finalize, isObservable, type Observable } from 'rxjs';
-import { watchIterable } from './watched-iterable.js';
+import { finalize, isObservable, Observable } from 'rxjs';
+import { type Enter, watchIterable } from './watched-iterable.js';
 import { watchWebStream } from './watched-web-stream.js';
 
-/** Work that goes on after the method has returned: it ends when somebody has read it all, or stops reading. */
+export interface WhenOverOptions {
+  /** Fires when nobody is going to subscribe to an Observable any more. */
+  unread?: CancelSignal;
+  /** For work that goes on only while it is read. */
+  enter?: Enter;
+}
+
+/** Nest's StreamableFile, of any copy of Nest. */
+interface StreamCarrier {
+  getStream(): Readable;
+}
+
+const asItIs: Enter = (task) => task();
+
+/** Work that goes on after its call has returned: it ends when somebody has read it all, or stops reading. */
 export function isOngoing(value: unknown): boolean {
-  return isObservable(value) || isBody(value);
+  return (
+    isObject(value) &&
+    (isObservable(value) ||
+      isUnreadWebStream(value) ||
+      isStreamCarrier(value) ||
+      isStream(value) ||
+      isAsyncIterable(value))
+  );
 }
 
 /** A body that the adapter sends bit by bit. */
 export function isBody(value: unknown): boolean {
   if (!isObject(value) || isThenable(value)) return false;
   return (
-    value instanceof StreamableFile ||
+    isStreamCarrier(value) ||
     isStream(value) ||
     'getReader' in value ||
     Symbol.asyncIterator in value ||
@@ -34,30 +54,44 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 /**
  * Calls `over` when the work behind a value is over: stream closed, iterator returned, Observable finished; at once for
  * any other value.
- * @param unread fires when nobody is going to subscribe to an Observable any more
+ * @param over idempotent; whoever reads an iterable waits for the promise that it may give
  * @returns the value to hand on in its place
  */
-export function whenOver(value: unknown, over: () => void, unread?: CancelSignal): unknown {
-  if (isObservable(value)) return whenUnsubscribed(value, over, unread);
-  if (value instanceof StreamableFile) finished(value.getStream(), over);
-  else if (isStream(value)) finished(value, over);
-  else if (isUnreadWebStream(value)) return watchWebStream(value, over);
-  else if (isAsyncIterable(value)) return watchIterable(value, over);
+export function whenOver(
+  value: unknown,
+  over: () => unknown,
+  { unread, enter = asItIs }: WhenOverOptions = {},
+): unknown {
+  if (isObservable(value)) return whenUnsubscribed(value, over, enter, unread);
+  if (isUnreadWebStream(value)) return watchWebStream(value, over);
+  if (isStreamCarrier(value)) finished(value.getStream(), () => void over());
+  else if (isStream(value)) finished(value, () => void over());
+  else if (isAsyncIterable(value)) return watchIterable(value, over, enter);
   else over();
   return value;
 }
 
 function whenUnsubscribed(
   source: Observable<unknown>,
-  over: () => void,
+  over: () => unknown,
+  enter: Enter,
   unread?: CancelSignal,
 ): Observable<unknown> {
-  unread?.addEventListener('abort', over);
+  const unheard = (): void => void over();
+  unread?.addEventListener('abort', unheard);
   if (unread?.aborted === true) over();
-  return defer(() => {
-    unread?.removeEventListener('abort', over);
-    return source;
-  }).pipe(finalize(over));
+  return new Observable((subscriber) => {
+    unread?.removeEventListener('abort', unheard);
+    return enter(() => source.subscribe(subscriber));
+  }).pipe(finalize(unheard));
+}
+
+function isStreamCarrier(value: unknown): value is StreamCarrier {
+  return (
+    isObject(value) &&
+    typeof (value as { getStream?: unknown }).getStream === 'function' &&
+    typeof (value as { getHeaders?: unknown }).getHeaders === 'function'
+  );
 }
 
 function isWebStream(value: object): value is ReadableStream<unknown> {

@@ -5,7 +5,7 @@ import { opendir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
-import { isOngoing, whenOver } from '../../../lib/nest/when-over.js';
+import { isOngoing, whenOver } from '../../../lib/core/when-over.js';
 
 class Paged {
   readonly #pages = [1, 2];
@@ -72,7 +72,7 @@ describe('whenOver()', () => {
 
   function watch<T>(value: T, unread?: AbortSignal): T {
     over.mockClear();
-    return whenOver(value, over, unread) as T;
+    return whenOver(value, over, unread && { unread }) as T;
   }
 
   it.each([undefined, null, 0, '', 'text', [1], { a: 1 }, Promise.resolve()])(

@@ -1,0 +1,25 @@
+import type { Enter } from './watched-iterable.js';
+import { isOngoing, whenOver } from './when-over.js';
+
+/**
+ * Runs the task, and calls `end` when its work is over: when its promise has settled, or what it resolved with (an
+ * Observable, an iterator, a stream) was read to its end. That is handed on at once.
+ * @param enter leads into the async context of the work
+ * @param end never rejects; idempotent
+ */
+export async function runUntilOver<T>(
+  enter: Enter,
+  task: () => T | Promise<T>,
+  end: () => Promise<unknown>,
+): Promise<T> {
+  let isOver = true;
+  try {
+    const result = await enter(task);
+    if (!isOngoing(result)) return result;
+    const watched = whenOver(result, end, { enter }) as T;
+    isOver = false;
+    return watched;
+  } finally {
+    if (isOver) await end();
+  }
+}
