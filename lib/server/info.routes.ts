@@ -51,9 +51,8 @@ export function infoRoutes(
     role: 'open',
     answers: { 200: { description: 'An OpenAPI 3.1 document', schema: z.looseObject({}) } },
     async handle() {
-      const url = basePath();
-      // Without servers the paths are those of the address that the document came from.
-      return { status: 200, body: url === '' ? document : { ...document, servers: [{ url }] } };
+      // Behind the address that the document came from.
+      return { status: 200, body: { ...document, servers: [{ url: basePath() || '/' }] } };
     },
   });
 

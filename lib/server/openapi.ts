@@ -19,6 +19,26 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   503: 'The queue is full, the store cannot be reached, or the server shuts down; see Retry-After',
 };
 
+const SCHEMAS = {
+  Problem: schemas.problem,
+  RetriableProblem: schemas.retriableProblem,
+  LockedProblem: schemas.lockedProblem,
+};
+
+const SCHEMA_OF: Readonly<Record<number, keyof typeof SCHEMAS>> = {
+  423: 'LockedProblem',
+  429: 'RetriableProblem',
+  503: 'RetriableProblem',
+};
+
+const RETRY_AFTER = {
+  'Retry-After': {
+    description: 'Seconds after which to ask again',
+    required: true,
+    schema: { type: 'integer', minimum: 1 },
+  },
+};
+
 /** An OpenAPI 3.1 document of the routes, from the schemas that requests are checked with. */
 export function openApiDocument(routes: readonly DocumentedCall[]): Json {
   const paths: Record<string, Json> = {};
@@ -35,7 +55,9 @@ export function openApiDocument(routes: readonly DocumentedCall[]): Json {
     },
     paths,
     components: {
-      schemas: { Problem: toJsonSchema(schemas.problem) },
+      schemas: Object.fromEntries(
+        Object.entries(SCHEMAS).map(([name, schema]) => [name, toJsonSchema(schema, 'output')]),
+      ),
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key' },
         bearer: { type: 'http', scheme: 'bearer' },
@@ -81,7 +103,8 @@ function answersOf({ answers }: DocumentedCall): Json {
   return Object.fromEntries(
     Object.entries(answers).map(([status, answer]) => {
       const content = contentOf(answer);
-      return [status, { description: answer.description, ...(content && { content }) }];
+      const { description } = answer;
+      return [status, { description, ...headersOf(status), ...(content && { content }) }];
     }),
   );
 }
@@ -97,13 +120,18 @@ function problemsOf({ role, body, problems = [], answers }: DocumentedCall): Jso
   const statuses = [...common, ...ofBody, ...problems].filter(
     (status) => answers[status] === undefined,
   );
-  const schema = { $ref: '#/components/schemas/Problem' };
   return Object.fromEntries(
-    statuses.map((status) => [
-      status,
-      { description: PROBLEMS[status] ?? 'A problem', content: { 'application/json': { schema } } },
-    ]),
+    statuses.map((status) => {
+      const description = PROBLEMS[status] ?? 'A problem';
+      const schema = { $ref: `#/components/schemas/${SCHEMA_OF[status] ?? 'Problem'}` };
+      const content = { 'application/json': { schema } };
+      return [status, { description, ...headersOf(status), content }];
+    }),
   );
+}
+
+function headersOf(status: number | string): Json {
+  return SCHEMA_OF[Number(status)] === 'RetriableProblem' ? { headers: RETRY_AFTER } : {};
 }
 
 function toJsonSchema(schema: z.ZodType, io: 'input' | 'output' = 'input'): Json {

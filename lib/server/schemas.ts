@@ -162,4 +162,14 @@ export const problem = z.looseObject({
   details: z.array(z.object({ field: z.string(), rule: z.string() })).optional(),
 });
 
-export const unhealthy = problem.extend({ status: z.literal('unavailable') });
+export const retriableProblem = problem.extend({
+  reason: z
+    .enum(['busy', 'timeout', 'queue-full'])
+    .optional()
+    .meta({ description: 'Why there was no permit' }),
+  retryAfterMs: wholeNumber(0).meta({ description: 'When a new try may succeed: an estimate' }),
+});
+
+export const lockedProblem = problem.extend({ error: z.string() });
+
+export const unhealthy = retriableProblem.extend({ status: z.literal('unavailable') });

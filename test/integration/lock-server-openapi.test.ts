@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { type EventReader, type HttpAnswer, LockServer } from '../support/lock-server.js';
-import { Semaphores } from '../support/semaphores.js';
+import { queued, Semaphores } from '../support/semaphores.js';
 
 interface Schema {
   type?: string;
@@ -24,13 +24,22 @@ interface Operation {
   security: unknown[];
   parameters?: { name: string; in: string; required: boolean; schema: Schema }[];
   requestBody?: { required: boolean; content: { 'application/json': { schema: Schema } } };
-  responses: Record<string, { content?: Record<string, { schema: Schema }> }>;
+  responses: Record<
+    string,
+    { headers?: Record<string, unknown>; content?: Record<string, { schema: Schema }> }
+  >;
 }
 
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Schema> };
+}
+
+/** The schema itself, where it is one of the document's components. */
+function resolved({ components }: Document, schema: Schema): Schema | undefined {
+  const name = schema.$ref?.replace('#/components/schemas/', '');
+  return name === undefined ? schema : components.schemas[name];
 }
 
 /** Something that a schema allows: with all that may be there, or only with what must be. */
@@ -85,7 +94,7 @@ test('every documented call does what the document says', async () => {
     expect([operationId, Object.keys(content)]).toEqual([operationId, type ?? []]);
     const documented = content['application/json']?.schema;
     if (documented === undefined) return;
-    const schema = documented.$ref ? document.components.schemas['Problem'] : documented;
+    const schema = resolved(document, documented);
     z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).parse(body);
   };
 
@@ -178,6 +187,41 @@ test('every documented call does what the document says', async () => {
   ]);
 });
 
+test('what a refusal says is in the document', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores, { maxOpenWaits: 1 });
+  const document = (await server.call('GET', '/openapi.json')).body as unknown as Document;
+  await server.acquire('k');
+  await server.call('POST', '/lock', { uid: 'u1', keys: 'l', exp: 60_000 });
+  const busy = await server.acquire('k', { waitMs: 0 });
+  const full = await server.acquire('k', { maxWaiting: 0 });
+  const { outcome } = await queued(semaphores, () => server.acquire('k', { waitMs: 60_000 }));
+  const tooMany = await server.acquire('k');
+  const locked = await server.call('POST', '/lock', { uid: 'u2', keys: 'l' });
+  await server.shutDown();
+  const closed = await outcome;
+  const permits = '/v1/semaphores/{key}/permits';
+  for (const [path, { status, headers, body }, says] of [
+    [permits, busy, ['reason', 'retryAfterMs']],
+    [permits, full, ['reason', 'retryAfterMs']],
+    [permits, tooMany, ['retryAfterMs']],
+    [permits, closed, ['retryAfterMs']],
+    ['/lock', locked, ['error']],
+  ] as const) {
+    const response = document.paths[path]?.['post']?.responses[status];
+    const schema = resolved(document, response?.content?.['application/json']?.schema ?? {});
+    expect(Object.keys(body)).toEqual(expect.arrayContaining([...says]));
+    expect(Object.keys(schema?.properties ?? {})).toEqual(
+      expect.arrayContaining(Object.keys(body)),
+    );
+    z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).parse(body);
+    const isRetriable = headers.has('retry-after');
+    expect(Object.keys(response?.headers ?? {})).toEqual(isRetriable ? ['Retry-After'] : []);
+    expect(isRetriable).toBe(status !== 423);
+  }
+});
+
 test('a mistake is answered with the field and the rule', async () => {
   await using services = new Semaphores({});
   await using server = await LockServer.start(services.open());
@@ -223,7 +267,8 @@ test('the document says where the server stands', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
   await using root = await LockServer.start(semaphores);
-  expect((await root.call('GET', '/openapi.json')).body).not.toHaveProperty('servers');
+  const document = (await root.call('GET', '/openapi.json')).body;
+  expect(document['servers']).toEqual([{ url: '/' }]);
   await using mounted = await LockServer.start(semaphores, { basePath: () => '/api/locks' });
   const { body } = await mounted.call('GET', '/api/locks/openapi.json');
   expect(body['servers']).toEqual([{ url: '/api/locks' }]);
