@@ -1,0 +1,55 @@
+import type { CallHandler, ExecutionContext } from '@nestjs/common';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { defer, lastValueFrom, Observable } from 'rxjs';
+import { type Permit, SemaphoreInterceptor, SemaphoreService } from 'nestjs-semaphore';
+import { nextEvent } from '../../support/semaphores.js';
+
+let semaphores: SemaphoreService;
+
+beforeEach(() => {
+  semaphores = new SemaphoreService({ log: 'none' });
+});
+
+afterEach(() => semaphores.close());
+
+const held = async (): Promise<number> => (await semaphores.inspect('k')).held;
+
+function handle(handler: () => Observable<unknown>): Observable<unknown> {
+  const context = { getHandler: () => handler, getType: () => 'ws' } as unknown as ExecutionContext;
+  const next: CallHandler = { handle: handler };
+  return new SemaphoreInterceptor(semaphores).intercept(context, next);
+}
+
+test('what a handler of a message gives is read in its scope', async () => {
+  const handler = async (): Promise<AsyncIterable<number>> => {
+    await semaphores.use('k');
+    return (async function* () {
+      yield await held();
+    })();
+  };
+  const result = (await lastValueFrom(handle(() => defer(handler)))) as AsyncIterable<number>;
+  const released = nextEvent(semaphores, 'released');
+  const read: number[] = [];
+  for await (const value of result) read.push(value);
+  expect(read).toEqual([1]);
+  await released;
+  expect(await held()).toBe(0);
+});
+
+test('a handler that throws at once leaves nothing behind', async () => {
+  let using: Promise<Permit> | undefined;
+  const handled = handle(() => {
+    using = semaphores.use('k');
+    throw new Error('of the handler');
+  });
+  await expect(lastValueFrom(handled)).rejects.toThrow('of the handler');
+  const permit = await using;
+  expect(permit?.isHeld).toBe(false);
+  expect(await held()).toBe(0);
+});
+
+test('a service that is not ours changes nothing', () => {
+  semaphores = Object.create(null, { close: { value: () => undefined } }) as SemaphoreService;
+  const source = new Observable();
+  expect(handle(() => source)).toBe(source);
+});
