@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HttpProblem, sendProblem } from './http-problem.js';
 import { turnOf } from './pipelining.js';
+import { hasBody, tooSlow } from './read-json-body.js';
 import { type Route, Router } from './router.js';
 
 /** A request that a route was found for. */
@@ -19,6 +20,8 @@ export interface HttpCall {
 export interface HttpRoute extends Route {
   /** Throws when the caller may not ask. For what is answered without {@link handle}, which sees to that itself. */
   admit?(request: IncomingMessage): void;
+  /** How long its body may take to arrive, for {@link HttpHandler.limitBody}. */
+  bodyTimeoutMs?: number;
   /** Answers, or throws: an HttpProblem is sent as it is. */
   handle(call: HttpCall): void | Promise<void>;
 }
@@ -50,6 +53,11 @@ export interface HttpHandler {
     problem: HttpProblem,
     next: Next,
   ): void;
+  /**
+   * Answers 408 when the body comes more slowly than its route allows: for where somebody else reads bodies before the
+   * handler is called.
+   */
+  limitBody(request: IncomingMessage, response: ServerResponse): void;
 }
 
 type Next = (error?: unknown) => void;
@@ -72,7 +80,9 @@ export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
     dispatcher.handle(request, response, next);
   const refuse: HttpHandler['refuse'] = (request, response, problem, next) =>
     dispatcher.handle(request, response, next, problem);
-  return Object.assign(handler, { refuse });
+  const limitBody: HttpHandler['limitBody'] = (request, response) =>
+    dispatcher.limitBody(request, response);
+  return Object.assign(handler, { refuse, limitBody });
 }
 
 /** Brings each request to its route, and what the route throws to its client. */
@@ -102,6 +112,44 @@ class Dispatcher {
     }
   }
 
+  limitBody(request: IncomingMessage, response: ServerResponse): void {
+    if (!hasBody(request)) return;
+    const timeoutMs = this.routeOf(request)?.bodyTimeoutMs;
+    if (timeoutMs === undefined) return;
+    const timer = setTimeout(() => {
+      if (!request.complete) this.handle(request, response, undefined, tooSlow(timeoutMs));
+    }, timeoutMs);
+    timer.unref();
+    request.once('close', () => clearTimeout(timer));
+  }
+
+  /** @returns undefined also for a path or method that is wrong: that is told when it is answered */
+  private routeOf(request: IncomingMessage): HttpRoute | undefined {
+    const inner = this.place(request).inner;
+    if (inner === undefined) return undefined;
+    try {
+      return this.router.find(request.method ?? 'GET', inner)?.route;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** `inner` is the path behind the base; undefined when it is not behind it. */
+  private place({ originalUrl, url: rest = '/' }: RoutedRequest): Place {
+    // Express and Connect shorten `url` to what is behind the mount path.
+    const url = originalUrl ?? rest;
+    const mark = url.indexOf('?');
+    const path = mark === -1 ? url : url.slice(0, mark);
+    const base = (this.base ??= this.options.basePath());
+    const isInside =
+      path.startsWith(base) && (path.length === base.length || path[base.length] === '/');
+    return {
+      base,
+      inner: isInside ? path.slice(base.length) || '/' : undefined,
+      search: mark === -1 ? '' : url.slice(mark + 1),
+    };
+  }
+
   /** @returns undefined when it is answered, or is somebody else's */
   private answer(
     request: RoutedRequest,
@@ -109,18 +157,11 @@ class Dispatcher {
     next: Next | undefined,
     problem: HttpProblem | undefined,
   ): Promise<void> | undefined {
-    const { basePath, isBaseShared, headers } = this.options;
-    // Express and Connect shorten `url` to what is behind the mount path.
-    const url = request.originalUrl ?? request.url ?? '/';
-    const mark = url.indexOf('?');
-    const path = mark === -1 ? url : url.slice(0, mark);
-    const base = (this.base ??= basePath());
-    const isInside =
-      path.startsWith(base) && (path.length === base.length || path[base.length] === '/');
+    const { isBaseShared, headers } = this.options;
+    const { base, inner, search } = this.place(request);
+    const isInside = inner !== undefined;
     if (isInside) for (const name in headers) response.setHeader(name, headers[name] as string);
-    const match = isInside
-      ? this.router.find(request.method ?? 'GET', path.slice(base.length) || '/')
-      : undefined;
+    const match = isInside ? this.router.find(request.method ?? 'GET', inner) : undefined;
     if (match === undefined) {
       const isOurs = isInside && base !== '' && !isBaseShared;
       if (next === undefined || isOurs) {
@@ -133,7 +174,6 @@ class Dispatcher {
       match.route.admit?.(request);
       throw problem;
     }
-    const search = mark === -1 ? '' : url.slice(mark + 1);
     const call = new RoutedCall(request, response, match.params, search);
     const turn = turnOf(request, response);
     if (turn !== undefined) return turn.then(() => run(match.route, call));
@@ -152,12 +192,21 @@ class Dispatcher {
   }
 }
 
-/** Its close, if it is closed already, was told before anybody listened for it. */
+/**
+ * Its close, if it is closed already, was told before anybody listened for it; and what was answered while somebody else read
+ * its body is not to be done.
+ */
 function run(route: HttpRoute, call: HttpCall): void | Promise<void> {
-  if (!call.response.destroyed) return route.handle(call);
+  if (!call.response.destroyed && !call.response.headersSent) return route.handle(call);
 }
 
 type RoutedRequest = IncomingMessage & { originalUrl?: string };
+
+interface Place {
+  base: string;
+  inner: string | undefined;
+  search: string;
+}
 
 /** Makes of a request what its route asks for, and not before it does. */
 class RoutedCall implements HttpCall {

@@ -1,6 +1,6 @@
 import { type MiddlewareConsumer, RequestMethod } from '@nestjs/common';
 import type { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { HttpHandler } from './http-handler.js';
 import { HttpProblem, unreadable } from './http-problem.js';
 import { badBody } from './read-json-body.js';
@@ -55,7 +55,10 @@ export function mountHandler(
     )
     .forRoutes(...routesOf(path));
   if (httpAdapter?.getType() !== 'express') return;
-  // Express parses bodies before any module's middleware runs: what fails there comes here.
+  // Express parses bodies before any module's middleware runs, and does not mind how long they take.
+  const server = httpAdapter.getHttpServer() as Server | undefined;
+  server?.prependListener('request', (request, response) => handler.limitBody(request, response));
+  // What fails there comes here.
   httpAdapter.use(
     (error: unknown, request: Raw<IncomingMessage>, response: ServerResponse, next: Next) => {
       const problem = problemOfParser(error);

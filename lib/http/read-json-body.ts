@@ -40,7 +40,7 @@ function sizeOfParsed({ headers, body }: ParsedRequest): number {
   return length === undefined ? Buffer.byteLength(JSON.stringify(body)) : Number(length);
 }
 
-function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {
+export function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {
   // HTTP/2 needs no header to announce a body.
   if (httpVersionMajor >= 2) return !readableEnded;
   const length = headers['content-length'];
@@ -156,7 +156,7 @@ function incomplete(): HttpProblem {
   return badBody('The body ended before it was complete', 'complete');
 }
 
-function tooSlow(timeoutMs: number): HttpProblem {
+export function tooSlow(timeoutMs: number): HttpProblem {
   return new HttpProblem(408, 'REQUEST_TIMEOUT', `The body did not arrive within ${timeoutMs} ms`);
 }
 

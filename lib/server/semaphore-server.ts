@@ -145,6 +145,7 @@ function toHttpRoute(
     // What has no schema is a stream.
     noHead: Object.values(route.answers).every(({ schema }) => schema === undefined),
     admit,
+    ...(route.body && { bodyTimeoutMs }),
     async handle({ request, response, params, search }) {
       const access = admit(request);
       const parts = {

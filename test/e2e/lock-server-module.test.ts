@@ -1,4 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { Test } from '@nestjs/testing';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import {
@@ -112,6 +114,33 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
     await expect(waiting).rejects.toThrow();
     await app.happened('rejected', 'k');
     expect((await client.inspect('k')).body['waiters']).toEqual([]);
+  });
+
+  test('answers a body that comes too slowly, and does not do what it says', async () => {
+    app = await TestApp.start(createAdapter, {
+      imports: [
+        SemaphoreServerModule.forRoot({ apiKeys: [ADMIN_KEY], path: 'locks', bodyTimeoutMs: 200 }),
+      ],
+      controllers: [ReportsController],
+    });
+    const { port } = new URL(app.url);
+    const ask = async (path: string, apiKey: string): Promise<string> => {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nhost: x\r\nx-api-key: ${apiKey}\r\n` +
+          'content-type: application/json\r\ncontent-length: 12\r\n\r\n{"weight',
+      );
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      if (socket.writable) socket.write('":1}');
+      if (!socket.readableEnded) await once(socket, 'end');
+      socket.destroy();
+      return String(answer);
+    };
+    const permits = '/locks/v1/semaphores/k/permits';
+    expect(await ask(permits, ADMIN_KEY)).toMatch(/^HTTP\/1.1 408 [^]*connection: close/i);
+    expect(await ask(permits, 'no-key-0123456789')).toMatch(/^HTTP\/1.1 401 /);
+    expect((await app.semaphores.inspect('k')).held).toBe(0);
+    expect((await new LockClient(`${app.url}/locks`).acquire('k')).status).toBe(201);
   });
 
   test.each([undefined, 'api'])(
