@@ -4,7 +4,7 @@ import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../suppo
 import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
 import type { TestApp } from '../support/nest-app.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { aborted, nextEvent, rejection } from '../support/semaphores.js';
+import { aborted, nextEvent, queued, rejection } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
@@ -68,6 +68,41 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await keyboard.press('Enter');
       await aborted(permit.signal);
       await dashboard.page.getByText('Nobody holds a permit.').waitFor();
+      await focused(/^Holders/);
+      expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'leaves the focus beside a waiter that was dropped',
+    async () => {
+      await app.semaphores.acquire(key);
+      const waits: Promise<unknown>[] = [];
+      for (const label of ['first', 'second', 'third']) {
+        const { outcome } = await queued(app.semaphores, () =>
+          app.semaphores.acquire(key, { label, waitMs: Infinity }),
+        );
+        waits.push(rejection(outcome));
+      }
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.untilTexts('.queue .label', ['first', 'second', 'third']);
+      for (const [label, next] of [
+        ['second', 'Drop the waiter third…'],
+        ['third', 'Drop the waiter first…'],
+        ['first', 'Queue (0)'],
+      ] as const) {
+        await dashboard.page.getByRole('button', { name: `Drop the waiter ${label}…` }).focus();
+        await dashboard.page.keyboard.press('Enter');
+        const confirm = dashboard.page.getByRole('button', { name: 'Drop from the queue' });
+        await confirm.focus();
+        await dashboard.page.keyboard.press('Enter');
+        await dashboard.until(
+          `(document.activeElement.ariaLabel ?? document.activeElement.textContent) === '${next}'`,
+        );
+      }
+      await Promise.all(waits);
       expect(dashboard.problems).toEqual([]);
     },
     TIMEOUT_MS,

@@ -1,4 +1,4 @@
-import { h, setText } from './dom.js';
+import { giveFocusBack, h, setText } from './dom.js';
 
 const TOAST_MS = 6_000;
 let toastTimer;
@@ -51,7 +51,12 @@ export function confirm(question, onDone) {
     event.preventDefault();
     void run(question);
   });
-  dialog.addEventListener('close', () => dialog.remove());
+  const opener = document.activeElement;
+  dialog.addEventListener('close', () => {
+    dialog.remove();
+    // What it was opened from may be gone by now.
+    if (!opener.isConnected) giveFocusBack(opener);
+  });
   document.body.append(dialog);
   dialog.showModal();
   if (isDangerous) cancel.focus();

@@ -30,11 +30,12 @@ export function setShare(element, name, share) {
 
 /**
  * Makes the children of `container` show `items`, one each, in order. An item that stays keeps its element, and with it
- * the focus.
+ * the focus; one that goes leaves it to its neighbour's button, or to the heading.
  * @param {(item: unknown) => string} idOf
  * @param {(item: unknown) => { element: Element, update(item: unknown): void }} create
  */
-export function keyedList(container, idOf, create) {
+export function keyedList(container, heading, idOf, create) {
+  heading.setAttribute('tabindex', '-1');
   let shown = new Map();
   return (items) => {
     const next = new Map();
@@ -47,8 +48,26 @@ export function keyedList(container, idOf, create) {
       if (part.element === before) before = before.nextElementSibling;
       else container.insertBefore(part.element, before);
     }
-    for (const [id, { element }] of shown) if (!next.has(id)) element.remove();
+    for (const [id, { element }] of shown) if (!next.has(id)) remove(element, heading);
     shown = next;
     return [...next.values()];
   };
+}
+
+/** What stands where a removed element stood. */
+const heirs = new WeakMap();
+
+function remove(element, heading) {
+  const hasFocus = element.contains(document.activeElement);
+  heirs.set(element, element.nextElementSibling ?? element.previousElementSibling ?? heading);
+  element.remove();
+  if (hasFocus) giveFocusBack(element);
+}
+
+/** Focuses the element, or what stands where it stood. */
+export function giveFocusBack(element) {
+  let place = element;
+  while (place && !place.isConnected) place = heirs.get(place.getRootNode());
+  if (place !== element) place = place?.querySelector('button') ?? place;
+  place?.focus();
 }

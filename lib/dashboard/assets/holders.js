@@ -31,6 +31,7 @@ export class HoldersPanel {
   constructor(onRelease) {
     this.#sync = keyedList(
       this.#list,
+      this.#heading,
       ({ id }) => id,
       () => new HolderView(onRelease),
     );

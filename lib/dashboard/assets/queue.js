@@ -35,6 +35,7 @@ export class QueuePanel {
   constructor(onDrop) {
     this.#sync = keyedList(
       this.#body,
+      this.#heading,
       ({ id }) => id,
       () => new WaiterView(onDrop),
     );
