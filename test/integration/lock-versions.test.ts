@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
 import { type Locked, type LockRefusal, Locks } from '../../lib/server/locks.js';
+import { internalsOf } from '../../lib/service-internals.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 
@@ -36,11 +37,12 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     const [here, there] = [services.open(), services.open()];
     const [locks, others] = [new Locks(here), new Locks(there)];
     const first = await mustLock(locks, ['k']);
-    const inspect = here.inspect.bind(here);
+    const internals = internalsOf(here);
+    const look = internals.look.bind(internals);
     let second: Locked | undefined;
-    here.inspect = async (key) => {
-      const seen = await inspect(key);
-      here.inspect = inspect;
+    internals.look = async (key) => {
+      const seen = await look(key);
+      internals.look = look;
       await here.forceRelease(key, seen.holders[0]?.id ?? '');
       second = await mustLock(others, ['k']);
       return seen;
