@@ -47,22 +47,24 @@ function isEndless({ deadline, options }: HeldPermit): boolean {
   return options.leaseMs === Infinity && deadline === Infinity;
 }
 
+/** Whether it is to stay held until it is released. */
+function isToStay(permit: HeldPermit, now: number): boolean {
+  const { keptSince, options } = permit;
+  return isKeptAlive(options) ? now - keptSince <= options.maxHoldMs : isEndless(permit);
+}
+
 /** For how long to renew a permit that the store may have forgotten, in order to know: never for longer than would have been. */
 export function confirmedFor(permit: HeldPermit, now: number): number {
-  const { leaseMs, renew, maxHoldMs } = permit.options;
+  const { leaseMs } = permit.options;
   const remaining = permit.deadline - now;
-  const isRenewed = renew && now - permit.keptSince <= maxHoldMs && remaining <= leaseMs;
-  return isRenewed || isEndless(permit) ? leaseMs : Math.max(1, Math.floor(remaining));
+  const isRenewed = remaining <= leaseMs && isToStay(permit, now);
+  return isRenewed ? leaseMs : Math.max(1, Math.floor(remaining));
 }
 
 /** When to try again after a renewal that failed. */
 export function retryRenewal(permit: HeldPermit, now: number): number {
-  const { leaseMs, maxHoldMs } = permit.options;
-  const isStillRenewed = isKeptAlive(permit.options)
-    ? now - permit.keptSince <= maxHoldMs
-    : isEndless(permit);
-  if (!permit.provisional && !isStillRenewed) return Infinity;
-  const delay = Math.min(MAX_RETRY_MS, leaseMs / 10);
+  if (!permit.provisional && !isToStay(permit, now)) return Infinity;
+  const delay = Math.min(MAX_RETRY_MS, permit.options.leaseMs / 10);
   return onGrid(now + delay, delay / 2, now);
 }
 

@@ -334,6 +334,22 @@ describe('renew(ms)', () => {
     expect(permit.remainingMs).toBeGreaterThan(19_000);
   });
 
+  test('that ends an endless lease stays when the store, which was away, is asked after it', async () => {
+    const permit = await store.hold(semaphores, { leaseMs: Infinity });
+    const renewed = permit.renew(4000);
+    (await store.take('renew')).answer(store.lease(4000));
+    await renewed;
+    store.client.down(new Error('away'));
+    store.client.up();
+    await store.clock.advance(1000);
+    const asked = await store.take('renew');
+    expect(asked.args[1]).toBeLessThanOrEqual(4000);
+    asked.answer(store.lease(3000));
+    await store.clock.advance(3000);
+    expect(store.count('renew')).toBe(0);
+    expect(permit.isHeld).toBe(false);
+  });
+
   test('that ends an endless lease stays, also when the store was away or did not answer', async () => {
     const permit = await store.hold(semaphores, { leaseMs: Infinity });
     const renewed = permit.renew(4000);
