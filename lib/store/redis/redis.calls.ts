@@ -16,7 +16,14 @@ import {
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import { LinkDownError, type RedisLink } from './redis.link.js';
-import { codeOf, isReply, isTransient, RETRY_AFTER_MS, unavailable } from './reply-errors.js';
+import {
+  codeOf,
+  isReadOnly,
+  isReply,
+  isTransient,
+  RETRY_AFTER_MS,
+  unavailable,
+} from './reply-errors.js';
 import { semaphoreScript } from './scripts/embedded.js';
 import { ServerClocks } from './server-clocks.js';
 import { TimeLimits } from './time-limits.js';
@@ -199,7 +206,7 @@ export class RedisCalls {
       for (const operation of batch.operations) operation.doubted?.(batch.end);
       this.repeat(batch, error);
     } else if (isTransient(error)) {
-      if (error.message.startsWith('READONLY')) this.link.suspect(error);
+      if (isReadOnly(error)) this.link.suspect(error);
       this.repeat(batch, error);
     } else {
       this.refused(batch, error);

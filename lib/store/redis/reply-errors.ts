@@ -29,3 +29,8 @@ export function isReply(error: unknown): error is Error {
 export function isTransient({ message }: Error): boolean {
   return TRANSIENT.test(message);
 }
+
+/** The server is a replica, and takes no writes. */
+export function isReadOnly(error: unknown): boolean {
+  return isReply(error) && codeOf(error) === 'READONLY';
+}

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js';
 import { within } from '../within.js';
 import type { Connection } from './redis.connection.js';
-import { codeOf, isReply, silence } from './reply-errors.js';
+import { isReadOnly, isReply, silence } from './reply-errors.js';
 
 /** Then a new connection is opened: the address may mean the new master by now, or the replica may have become it. */
 const ASK_AGAIN_MS = 100;
@@ -52,8 +52,4 @@ export class WriteCheck {
     this.isDue = false;
     done();
   }
-}
-
-function isReadOnly(error: unknown): boolean {
-  return isReply(error) && codeOf(error) === 'READONLY';
 }
