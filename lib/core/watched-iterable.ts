@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { isPromise } from 'node:util/types';
+import { hasMethods } from './has-methods.js';
 
 /** Runs a part of the work in the async context of the rest. */
 export type Enter = <T>(task: () => T) => T;
@@ -91,6 +92,5 @@ function callWhenSettled(result: unknown, over: () => unknown): void {
 }
 
 function isEmitter(value: object): value is EventEmitter {
-  const { emit, once } = value as { emit?: unknown; once?: unknown };
-  return typeof emit === 'function' && typeof once === 'function';
+  return hasMethods(value, 'emit', 'once');
 }

@@ -1,7 +1,9 @@
+import { isObject } from '../option-rules.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import { finished, type Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { finalize, isObservable, Observable } from 'rxjs';
+import { hasMethods } from './has-methods.js';
 import { type Enter, watchIterable } from './watched-iterable.js';
 import { watchWebStream } from './watched-web-stream.js';
 
@@ -87,11 +89,7 @@ function whenUnsubscribed(
 }
 
 function isStreamCarrier(value: unknown): value is StreamCarrier {
-  return (
-    isObject(value) &&
-    typeof (value as { getStream?: unknown }).getStream === 'function' &&
-    typeof (value as { getHeaders?: unknown }).getHeaders === 'function'
-  );
+  return hasMethods(value, 'getStream', 'getHeaders');
 }
 
 function isWebStream(value: object): value is ReadableStream<unknown> {
@@ -99,11 +97,7 @@ function isWebStream(value: object): value is ReadableStream<unknown> {
 }
 
 function isStream(value: unknown): value is Readable {
-  return (
-    isObject(value) &&
-    typeof (value as { pipe?: unknown }).pipe === 'function' &&
-    typeof (value as { on?: unknown }).on === 'function'
-  );
+  return hasMethods(value, 'pipe', 'on');
 }
 
 /** Of one that somebody reads already, nobody else can tell when it ends. */
@@ -113,8 +107,4 @@ function isUnreadWebStream(value: unknown): value is ReadableStream<unknown> {
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return isObject(value) && Symbol.asyncIterator in value && !('getReader' in value);
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
 }
