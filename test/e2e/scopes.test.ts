@@ -212,11 +212,7 @@ describe.each(
     });
 
     it('holds it as long as the handler works, also when the client has left', async () => {
-      const client = new AbortController();
-      const response = app.fetch('/works', { signal: client.signal });
-      await gate.reached;
-      client.abort();
-      await expect(response).rejects.toThrow('abort');
+      await app.leave('/works', gate.reached);
       await app.expectHeld('k');
       gate.pass();
       await app.expectFreed('k');
@@ -341,11 +337,7 @@ describe.each(adapters)('the scope of a request on $platform', ({ createAdapter 
   });
 
   it('is open as long as the handler works, also when the client has left', async () => {
-    const client = new AbortController();
-    const response = app.fetch('/prints', { signal: client.signal });
-    await gate.reached;
-    client.abort();
-    await expect(response).rejects.toThrow('abort');
+    await app.leave('/prints', gate.reached);
     await app.expectHeld('printer');
     gate.pass();
     await app.expectFreed('printer');

@@ -67,6 +67,15 @@ export class TestApp {
     return fetch(this.url + path, init);
   }
 
+  /** A client that leaves without its answer, at the time that the promise says. */
+  async leave(path: string, when: Promise<unknown>): Promise<void> {
+    const client = new AbortController();
+    const response = this.fetch(path, { signal: client.signal });
+    await when;
+    client.abort();
+    await expect(response).rejects.toThrow('abort');
+  }
+
   count(type: SemaphoreEventType, key: string): number {
     return this.known(type, key).length;
   }

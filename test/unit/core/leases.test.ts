@@ -334,13 +334,19 @@ describe('renew(ms)', () => {
     expect(permit.remainingMs).toBeGreaterThan(19_000);
   });
 
-  test('that ends an endless lease stays when the store, which was away, is asked after it', async () => {
+  /** A permit whose endless lease was given an end, before the store was away for a moment. */
+  const endlessUntilNow = async () => {
     const permit = await store.hold(semaphores, { leaseMs: Infinity });
     const renewed = permit.renew(4000);
     (await store.take('renew')).answer(store.lease(4000));
     await renewed;
     store.client.down(new Error('away'));
     store.client.up();
+    return permit;
+  };
+
+  test('that ends an endless lease stays when the store, which was away, is asked after it', async () => {
+    const permit = await endlessUntilNow();
     await store.clock.advance(1000);
     const asked = await store.take('renew');
     expect(asked.args[1]).toBeLessThanOrEqual(4000);
@@ -351,12 +357,7 @@ describe('renew(ms)', () => {
   });
 
   test('that ends an endless lease stays, also when the store was away or did not answer', async () => {
-    const permit = await store.hold(semaphores, { leaseMs: Infinity });
-    const renewed = permit.renew(4000);
-    (await store.take('renew')).answer(store.lease(4000));
-    await renewed;
-    store.client.down(new Error('away'));
-    store.client.up();
+    const permit = await endlessUntilNow();
     const again = permit.renew(3000);
     (await store.take('renew')).fail(new StoreUnavailableError('no reply'));
     await expect(again).rejects.toBeInstanceOf(StoreUnavailableError);
