@@ -138,9 +138,13 @@ test('a release may serve 6,000 of another process', async () => {
   const waiting = nextEvents(other, 'waiting', options.permits);
   const waiters = Array.from({ length: options.permits }, () => other.acquire(KEY, options));
   await Promise.race([waiting, Promise.all(waiters)]);
+  const before = await readCounts(redis);
   await holder.release();
   const permits = await Promise.all(waiters);
-  expect((await owner.inspect(KEY)).held).toBe(options.permits);
+  const after = await readCounts(redis);
+  // On a slow machine some may have been lost again by now: the process has two seconds to claim all of them.
+  expect(after.of('publish') - before.of('publish')).toBe(1);
+  expect(new Set(permits.map(({ fencingToken }) => fencingToken)).size).toBe(options.permits);
   await Promise.all(permits.map((permit) => permit.release()));
 });
 

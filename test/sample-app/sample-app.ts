@@ -61,7 +61,7 @@ export class SampleApp implements AsyncDisposable {
     }
   }
 
-  static async start(env: { REDIS_URL?: string } = {}): Promise<SampleApp> {
+  static async start(env: { REDIS_URL?: string; REPORT_MS?: string } = {}): Promise<SampleApp> {
     const folder = await mkdtemp(join(tmpdir(), 'nestjs-semaphore-sample-'));
     const child = spawn(process.execPath, [join(appFolder, 'dist', 'main.js')], {
       cwd: folder,
