@@ -113,6 +113,21 @@ export function requireFunction(
   throw new InvalidOptionsError(name, value, aFunction.text).of(key);
 }
 
+/**
+ * As {@link requireFunction}, of one that is run under a permit: the body of a generator would run later, without it, and its
+ * reader cannot wait.
+ */
+export function requireTask(name: string, value: unknown, key?: string | readonly string[]): void {
+  requireFunction(name, value, key);
+  if (!isGenerator(value)) return;
+  throw new InvalidOptionsError(name, value, 'an async generator, instead of a generator').of(key);
+}
+
+/** A generator function that is not async. */
+export function isGenerator(fn: unknown): boolean {
+  return Object.prototype.toString.call(fn) === '[object GeneratorFunction]';
+}
+
 /** Makes errors of a check say where the checked options stand. */
 export function checkedAt<T>(where: string, check: () => T): T {
   try {

@@ -8,7 +8,7 @@ import { Reporter } from './core/reporter.js';
 import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
 import { runUntilOver } from './core/until-over.js';
-import { requireFunction } from './option-rules.js';
+import { requireTask } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
 import { InvalidOptionsError, PermitUnavailableError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
@@ -123,21 +123,21 @@ export class SemaphoreService {
     task: (permit: Permit) => T | Promise<T>,
     options?: SemaphoreOptions,
   ): Promise<T> {
-    requireFunction('task', task, key);
+    requireTask('task', task, key);
     return this.internals.runUnder(await this.acquire(key, options), task);
   }
 
   /**
    * A function that does what `fn` does, each call under a permit of its own, as {@link withPermit} holds it: that of an
    * async generator until it was read. Keeps name, length and `this`.
-   * @throws {InvalidOptionsError} `fn` is no function; each call of the result rejects as {@link acquire}
+   * @throws {InvalidOptionsError} `fn` is no function, or a generator that is not async; each call of the result rejects as {@link acquire}
    */
   bind<This, Args extends unknown[], Result>(
     key: string | readonly string[],
     fn: (this: This, ...args: Args) => Result,
     options?: SemaphoreOptions,
   ): Bound<This, Args, Result> {
-    requireFunction('fn', fn, key);
+    requireTask('fn', fn, key);
     return asyncTwin(fn, (work) => this.withPermit(key, work, options));
   }
 
@@ -147,14 +147,14 @@ export class SemaphoreService {
    * {@link withPermit} is.
    *
    * A scope within another one is a scope of its own, with permits of its own.
-   * @throws {InvalidOptionsError} the task is no function
+   * @throws {InvalidOptionsError} the task is no function, or a generator that is not async
    * @example
    * await semaphores.scope(async () => {
    *   await semaphores.use('printer'); // anywhere in what the task calls, and as often as it likes
    * });
    */
   async scope<T>(task: () => T | Promise<T>): Promise<T> {
-    requireFunction('task', task);
+    requireTask('task', task);
     const scope = new Scope(this.internals);
     return runUntilOver(
       (part) => scope.run(part),

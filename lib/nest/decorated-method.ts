@@ -38,11 +38,6 @@ export function isAsyncGenerator(method: Method): boolean {
   return Object.prototype.toString.call(method) === '[object AsyncGeneratorFunction]';
 }
 
-/** One that is no async generator. */
-export function isGenerator(method: Method): boolean {
-  return Object.prototype.toString.call(method) === '[object GeneratorFunction]';
-}
-
 /** Whether the method says that it returns an Observable. */
 export function declaresObservable(prototype: object, property: string | symbol): boolean {
   return Reflect.getMetadata('design:returntype', prototype, property) === Observable;

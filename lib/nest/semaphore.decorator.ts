@@ -1,13 +1,12 @@
 import { Inject, UseInterceptors } from '@nestjs/common';
 import 'reflect-metadata';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { checkedAt, isGenerator, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import {
   copyMetadata,
   declaresObservable,
   isAsyncGenerator,
-  isGenerator,
   isMethod,
   type Method,
   methodName,

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import 'reflect-metadata';
 import { isObservable } from 'rxjs';
-import { checkedAt, isObject, type Rule } from '../option-rules.js';
+import { checkedAt, isGenerator, isObject, type Rule } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import {
   type SingleFlightOptions,
@@ -14,7 +14,6 @@ import {
   declaresObservable,
   injectedInto,
   isAsyncGenerator,
-  isGenerator,
   isMethod,
   type Method,
   methodName,

@@ -1,5 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
+import { duration } from '../option-rules.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { Clock, StopTimer } from '../store/clock.js';
+
+const STEP = duration(0);
 
 interface Timer {
   at: number;
@@ -46,8 +50,12 @@ export class VirtualClock implements Clock {
     };
   }
 
-  /** Lets time pass: fires the timers that become due, in order, and lets promises settle before each and at the end. */
+  /**
+   * Lets time pass: fires the timers that become due, in order, and lets promises settle before each and at the end.
+   * @throws {InvalidOptionsError} `ms` is no time: it goes on only
+   */
   async advance(ms: number): Promise<void> {
+    if (!STEP.holds(ms)) throw new InvalidOptionsError('ms', ms, STEP.text);
     const end = this.time + ms;
     await setImmediate();
     for (let next = this.timers[0]; next && next.at <= end; next = this.timers[0]) {

@@ -68,6 +68,8 @@ describe('acquire', () => {
     ['options that are none', () => semaphores.acquire('k', null as never), 'options'],
     ['too large a weight', () => semaphores.acquire('k', { weight: 2 }), 'weight'],
     ['no task', () => semaphores.withPermit('k', undefined as never), 'task'],
+    ['a generator as task', () => semaphores.withPermit('k', function* () {}), 'task'],
+    ['a generator as scope', () => semaphores.scope(function* () {}), 'task'],
     ['a bad limit', () => semaphores.setPermits('k', 0), 'permits'],
     ['a bad permit id', () => semaphores.forceRelease('k', 'a b'), 'permitId'],
     ['a bad pattern', () => semaphores.list('').next(), 'pattern'],
@@ -230,6 +232,7 @@ describe('withPermit', () => {
     });
     expect(named.name).toBe('greet');
     await expect(named()).rejects.toThrow('mine');
+    expect(() => semaphores.bind('k', function* () {})).toThrow('an async generator, instead of');
   });
 });
 

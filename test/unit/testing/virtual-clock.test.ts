@@ -11,6 +11,12 @@ describe('VirtualClock', () => {
     assert.deepEqual([clock.now(), clock.wallTime()], [250, 1_250]);
   });
 
+  it.each([-1, Number.NaN, Infinity, '5' as never])('does not advance by %s', async (ms) => {
+    const clock = new VirtualClock();
+    await assert.rejects(clock.advance(ms), { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'ms' });
+    assert.equal(clock.now(), 0);
+  });
+
   it('fires timers in the order of their times, at their times', async () => {
     const clock = new VirtualClock();
     const fired: [string, number][] = [];
