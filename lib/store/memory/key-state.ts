@@ -12,6 +12,9 @@ import { type Held, Holders } from './holders.js';
 import type { Host, Owner } from './host.js';
 import { WaitingLine } from './waiting-line.js';
 
+/** How long the limit of a key is known after its last permit. */
+const IDLE_MS = 5_000;
+
 interface Waiter {
   id: string;
   priority: number;
@@ -41,6 +44,7 @@ export class KeyState {
   private arrivalCount = 0;
   private stopTimer: StopTimer | undefined;
   private timerAt = Infinity;
+  private idleSince = -Infinity;
 
   constructor(
     private readonly key: string,
@@ -54,6 +58,17 @@ export class KeyState {
   /** Nothing is left that would have to be remembered. */
   get isIdle(): boolean {
     return !this.isUsed && !this.isPinned;
+  }
+
+  /** It was idle. */
+  begin(now: number): void {
+    if (now - this.idleSince >= IDLE_MS) this.limit = undefined;
+  }
+
+  /** It is idle. */
+  rest(now: number): void {
+    this.stop();
+    this.idleSince = now;
   }
 
   /** Ends the leases that are over by now, and hands their permits on. */

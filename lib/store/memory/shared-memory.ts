@@ -1,4 +1,5 @@
 import { ChurningMap } from '../../churning-map.js';
+import { RecentMap } from '../../recent-map.js';
 import type { Clock, StopTimer } from '../clock.js';
 import { globMatcher } from '../glob.js';
 import type { Host, Owner } from './host.js';
@@ -7,12 +8,16 @@ import { MemoryResults } from './memory.results.js';
 
 /** How often keys are looked for whose leases ended without anybody asking for them again. */
 const SWEEP_MS = 30_000;
+/** Of so many keys at least the limit is known for a while after the last permit. */
+const MOST_IDLE = 1_000;
 
 /** The semaphores of one store, which its sessions share. */
 export class SharedMemory implements Host {
   /** What flights have published. */
   readonly results: MemoryResults;
   private readonly keys = new ChurningMap<string, KeyState>();
+  /** Those that were idle lately among them. */
+  private readonly recent = new RecentMap((key) => new KeyState(key, this), MOST_IDLE);
   private readonly epochStart: number;
   /** One for all keys, so that a key can be forgotten and its tokens still grow. */
   private lastToken = 0;
@@ -26,11 +31,15 @@ export class SharedMemory implements Host {
   /** Runs an operation on the key's settled state. */
   run<T>(key: string, operation: (state: KeyState, now: number) => T): T {
     const now = this.clock.now();
-    const state = this.keys.get(key) ?? this.create(key);
+    const state = this.keys.get(key) ?? this.begin(key, now);
     state.settle(now);
     const result = operation(state, now);
-    if (state.isIdle) this.forget(key, state);
-    else state.watch(now);
+    if (state.isIdle) {
+      state.rest(now);
+      this.keys.delete(key);
+    } else {
+      state.watch(now);
+    }
     return result;
   }
 
@@ -62,19 +71,15 @@ export class SharedMemory implements Host {
     return this.clock.schedule(() => this.run(key, (state) => state.stop()), delayMs);
   }
 
-  private create(key: string): KeyState {
-    const state = new KeyState(key, this);
+  private begin(key: string, now: number): KeyState {
+    const state = this.recent.get(key);
+    state.begin(now);
     this.keys.set(key, state);
     if (!this.isSweepDue) {
       this.isSweepDue = true;
       this.clock.schedule(() => this.sweep(), SWEEP_MS);
     }
     return state;
-  }
-
-  private forget(key: string, state: KeyState): void {
-    state.stop();
-    this.keys.delete(key);
   }
 
   private sweep(): void {

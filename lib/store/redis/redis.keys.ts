@@ -1,4 +1,4 @@
-import { RecentMap } from './recent-map.js';
+import { RecentMap } from '../../recent-map.js';
 
 /** What Redis keeps of one semaphore, by name. */
 export interface KeyNames {

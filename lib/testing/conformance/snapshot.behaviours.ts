@@ -101,6 +101,14 @@ export const snapshotBehaviours: Behaviours = {
     assert.equal(await pinned(), false);
   },
 
+  'tells the limit of a key whose last permit was just released': async ({ key, join }) => {
+    const peer = join();
+    const { id } = await peer.hold(key, { permits: 3 });
+    await peer.session.release(key, id, 0);
+    const { permits, held, available } = await peer.session.inspect(key);
+    assert.deepEqual({ permits, held, available }, { permits: 3, held: 0, available: 3 });
+  },
+
   'tells that the limit of an idle key is pinned': async ({ key, join }) => {
     const peer = join();
     await peer.session.setPermits(key, 7);

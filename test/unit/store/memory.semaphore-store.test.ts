@@ -39,6 +39,7 @@ describe('MemorySemaphoreStore', () => {
   it('forgets a key when it is idle, and then sets no timer at all', async () => {
     const { id } = await peer.hold('key', { permits: 3 });
     await peer.session.release('key', id, 0);
+    await clock.advance(5_000);
     assert.equal((await peer.session.inspect('key')).permits, 0);
     await clock.advance(SWEEP_MS);
     assert.equal(clock.pendingTimers, 0);

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { RecentMap } from '../../../lib/store/redis/recent-map.js';
+import { RecentMap } from '../../lib/recent-map.js';
 
 test('what was asked for lately is made once', () => {
   let made = 0;
@@ -7,6 +7,13 @@ test('what was asked for lately is made once', () => {
   expect([map.get('a'), map.get('b'), map.get('a')]).toEqual(['a 1', 'b 2', 'a 1']);
   for (let i = 0; i < 1500; i++) map.get(`other ${i}`);
   expect(map.get('a')).toBe('a 1');
+});
+
+test('it may remember fewer', () => {
+  let made = 0;
+  const map = new RecentMap(() => ++made, 2);
+  for (const from of ['a', 'b', 'c', 'd', 'e']) map.get(from);
+  expect([map.get('e'), map.get('a')]).toEqual([5, 6]);
 });
 
 test('what was not asked for in a long time is forgotten', () => {
