@@ -68,7 +68,7 @@ export interface StoreSession {
    */
   renew(key: string, id: string, leaseMs: number): Promise<Lease | null>;
 
-  /** What holds and waits now. */
+  /** What holds and waits now. The limit of a key is known for some seconds after its last permit. */
   inspect(key: string): Promise<StoreSnapshot>;
 
   /** Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`. */

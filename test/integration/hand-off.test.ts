@@ -12,6 +12,8 @@ type Two = readonly [SemaphoreService, SemaphoreService];
 const HAND_OFFS = 21;
 const IDLE_MS = 4_000;
 const CLAIMED_WITHIN_MS = 30;
+/** Longer than a grant waits for its process to claim it. */
+const STANDSTILL_MS = 2_200;
 
 let server: RedisServer;
 let redis: Redis;
@@ -180,4 +182,23 @@ test('who waits for the greatest weight there is, and gives up, leaves the queue
   await holder.release();
   await (await first)?.release();
   expect((await service.inspect(KEY)).held).toBe(0);
+});
+
+test('grants that lapsed while the process stood still are asked for again, each once', async () => {
+  await using semaphores = new Semaphores({ redis: server.url });
+  const [owner, other] = [semaphores.open(), semaphores.open()];
+  const options = { permits: 1000, waitMs: 60_000 };
+  const holder = await owner.acquire(KEY, { ...options, weight: options.permits });
+  const waiting = nextEvents(other, 'waiting', options.permits);
+  const waiters = Array.from({ length: options.permits }, () => other.acquire(KEY, options));
+  await Promise.race([waiting, Promise.all(waiters)]);
+  const before = await readCounts(redis);
+  await holder.release();
+  const end = performance.now() + STANDSTILL_MS;
+  while (performance.now() < end);
+  const permits = await Promise.all(waiters);
+  const after = await readCounts(redis);
+  // Two rounds of polls, the claims, and what is under way beside.
+  expect(after.scripts - before.scripts).toBeLessThanOrEqual(40);
+  await Promise.all(permits.map((permit) => permit.release()));
 });

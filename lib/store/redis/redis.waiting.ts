@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { ChurningMap } from '../../churning-map.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { Grant } from '../semaphore-store.js';
@@ -21,6 +22,8 @@ export class RedisWaiting {
   private readonly byId = new ChurningMap<string, PendingAcquire>();
   private readonly byKey = new ChurningMap<string, WatchedKey>();
   private stopPolling: StopTimer | undefined;
+  /** Of this turn of the event loop: after a pause of the process it may be every grant of a long message. */
+  private readonly lapsed: PendingAcquire[] = [];
   /** Local time: messages that were sent before it may have been missed. */
   private deafUntil = -Infinity;
 
@@ -101,7 +104,7 @@ export class RedisWaiting {
     if (sample === undefined) this.limit(grant, granted);
     if (grant.deadline <= this.clock.now()) {
       // It was on its way for too long, and has lapsed: back into the queue, at the old place.
-      this.poll(pending.state);
+      if (this.lapsed.push(pending) === 1) setImmediate(this.askForLapsed);
       return;
     }
     pending.isGranted = true;
@@ -143,11 +146,7 @@ export class RedisWaiting {
   /** Asks what became of those who wait for a key. */
   poll(state: string): void {
     const watched = this.byKey.get(state);
-    if (watched === undefined) return;
-    const entries = [...watched.entries.values()];
-    for (let i = 0; i < entries.length; i += POLL_AT_MOST) {
-      this.ask(state, entries.slice(i, i + POLL_AT_MOST));
-    }
+    if (watched !== undefined) this.askForAll(state, [...watched.entries.values()]);
   }
 
   close(): void {
@@ -165,6 +164,24 @@ export class RedisWaiting {
     if (grant.deadline === Infinity) return;
     const end = this.clock.now() + (expiry - acquired) * CERTAIN_PART;
     grant.deadline = Math.min(grant.deadline, end);
+  }
+
+  private readonly askForLapsed = (): void => {
+    const byState = new Map<string, PendingAcquire[]>();
+    for (const pending of this.lapsed.splice(0)) {
+      const watched = this.byKey.get(pending.state);
+      if (watched?.entries.get(pending.request.id) !== pending) continue;
+      const entries = byState.get(pending.state);
+      if (entries === undefined) byState.set(pending.state, [pending]);
+      else entries.push(pending);
+    }
+    for (const [state, entries] of byState) this.askForAll(state, entries);
+  };
+
+  private askForAll(state: string, entries: readonly PendingAcquire[]): void {
+    for (let i = 0; i < entries.length; i += POLL_AT_MOST) {
+      this.ask(state, entries.slice(i, i + POLL_AT_MOST));
+    }
   }
 
   private ask(state: string, entries: readonly PendingAcquire[]): void {
