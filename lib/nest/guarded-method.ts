@@ -68,11 +68,13 @@ function observe(invocation: Invocation): Observable<unknown> {
   return new Observable((subscriber) => {
     const abandoned = new Abandonment();
     subscriber.add(() => abandoned.abort(UNSUBSCRIBED));
+    // Its end is told when the permit is given back.
     const task = (): Promise<void> =>
-      new Promise((over) => {
-        subscriber.add(over);
+      new Promise((complete, error) => {
+        subscriber.add(complete);
         const source = original(invocation) as Observable<unknown>;
-        subscriber.add(source.subscribe(subscriber));
+        const next = (value: unknown): void => subscriber.next(value);
+        subscriber.add(source.subscribe({ next, error, complete }));
       });
     admit(service, invocation.definition, key, task, abandoned).then(
       () => subscriber.complete(),

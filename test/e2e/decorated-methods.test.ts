@@ -470,6 +470,8 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       expect(numbers).toBeInstanceOf(Observable);
       expect(app.count('acquired', 'Orders.observe')).toBe(0);
       expect(await lastValueFrom(numbers.pipe(toArray()))).toEqual([1, 2, 3]);
+      // Before its end is told, as with a promise.
+      expect((await app.semaphores.inspect('Orders.observe')).held).toBe(0);
       await app.expectFreed('Orders.observe');
       expect(await firstValueFrom(numbers)).toBe(1);
       await app.expectFreed('Orders.observe', 2);
