@@ -11,6 +11,7 @@ import {
 } from '../semaphore.errors.js';
 import { resolveOptions } from '../resolve-options.js';
 import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
+import { within } from '../store/within.js';
 import { type Outcome, pack, TOO_LONG_FOR_THE_WAY, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';
 import { release, whenLost } from './leading-permit.js';
@@ -30,8 +31,12 @@ const ASK_FOR_FOLLOWERS_MS = 1000;
 /** Of all flights: their keys are too many. */
 const TELEMETRY_NAME = 'single-flight';
 
-// Made once: nobody gets to see it.
+/** The result of a leader's callers is not kept from them for longer than this, because the store is slow, or away. */
+const PUBLISHED_WITHIN_MS = 100;
+
+// Made once: nobody gets to see them.
 const LEFT = new Error('Nobody waits for the permit any more.');
+const LATE = new Error('The store has not answered yet.');
 
 /**
  * The callers of one key in this process, until they have a result: one that is stored, the one of another process that
@@ -46,6 +51,7 @@ export class Flight {
   private isRefresh = false;
   private isGranted = false;
   private isWorking = false;
+  private isAskingForFollowers = false;
   /** Whose work it was, and why nobody else gets its result. */
   private leader: FlightCaller | undefined;
   private refusal: ResultNotSharedError | undefined;
@@ -76,7 +82,7 @@ export class Flight {
     this.callers.delete(caller);
     if (this.callers.size > 0) return;
     if (this.isWorking) {
-      void this.stopUnlessFollowed();
+      if (!this.isAskingForFollowers) void this.stopUnlessFollowed();
     } else {
       this.control.leave(this);
       this.queueing.abort(LEFT);
@@ -223,15 +229,16 @@ export class Flight {
     const outcome = await leader.do(this.working.signal);
     stopWatching();
     this.isWorking = false;
-    this.publish(permit, outcome);
-    // On its way before callers here go on: others wait for it too.
-    await new Promise<void>((resolve) => process.nextTick(resolve));
+    await this.publish(permit, outcome);
     return outcome;
   }
 
-  /** A permit that was lost is checked by the store too: here the news may not have come yet. */
-  private publish(permit: Permit, outcome: Outcome): void {
-    const { store } = this.control;
+  /**
+   * Resolves when the flight is over for the store too: who calls after a caller here has its result, in whatever process, shall
+   * not get the same one. A permit that was lost is checked by the store: here the news may not have come yet.
+   */
+  private async publish(permit: Permit, outcome: Outcome): Promise<void> {
+    const { core, store } = this.control;
     const { payload, refusal } = pack(this.first.key, outcome, this.options, store.maxResultBytes);
     this.refusal = refusal;
     // Whoever stands in the queue by now wants work that is not given up half-way.
@@ -240,9 +247,10 @@ export class Flight {
     const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
     const substitute = TOO_LONG_FOR_THE_WAY;
     const publication = { permitId: permit.id, payload, substitute, ...times };
-    // When that fails, somebody in the queue gets the permit and does the work again.
-    store.publish(this.permitKey, publication).catch(() => undefined);
+    const published = store.publish(this.permitKey, publication);
     void permit.release();
+    // When that fails, somebody in the queue gets the permit and does the work again.
+    await within(core.clock, PUBLISHED_WITHIN_MS, published, () => LATE).catch(() => undefined);
   }
 
   private times({ isError }: Outcome): { freshMs: number; staleMs: number } {
@@ -254,18 +262,23 @@ export class Flight {
   }
 
   private async stopUnlessFollowed(): Promise<void> {
+    this.isAskingForFollowers = this.isDeserted;
+    if (!this.isDeserted) return;
     const look = await this.control.store.look(this.permitKey).catch(() => undefined);
-    if (!this.isWorking || this.callers.size > 0) return;
-    if (look?.waiting === 0) {
-      this.control.leave(this);
-      this.working.abort(this.deserted());
-      // Work that does not listen must not keep those waiting who come later.
-      if (this.acquiring !== undefined) release(this.acquiring);
-    } else {
-      this.control.core.clock.schedule(() => {
-        if (this.isWorking && this.callers.size === 0) void this.stopUnlessFollowed();
-      }, ASK_FOR_FOLLOWERS_MS);
+    if (!this.isDeserted || look?.waiting !== 0) {
+      const { clock } = this.control.core;
+      clock.schedule(() => void this.stopUnlessFollowed(), ASK_FOR_FOLLOWERS_MS);
+      return;
     }
+    this.control.leave(this);
+    this.working.abort(this.deserted());
+    // Work that does not listen must not keep those waiting who come later.
+    if (this.acquiring !== undefined) release(this.acquiring);
+  }
+
+  /** It works, and nobody here waits for it. */
+  private get isDeserted(): boolean {
+    return this.isWorking && this.callers.size === 0;
   }
 
   /** The store is away. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Job, Pilots, untilFollowed } from '../../support/flights.js';
+import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 
@@ -63,6 +63,20 @@ describe('races between processes on Redis', () => {
       for (const value of values) expect(value).toMatch(/^(first|later \d)$/);
       expect([...values].filter((value) => value !== 'first')).toHaveLength(later);
       expect(job.runs).toBe(1);
+    }
+  });
+
+  it.each([
+    ['result', async (name: string) => name],
+    ['error', (name: string) => Promise.reject(new Error(name))],
+  ])('give nobody the %s of a call that had ended before', async (kind, work) => {
+    await using pilots = new Pilots({ redis: server.url });
+    const [first, second] = [pilots.join(), pilots.join()];
+    for (let round = 0; round < 5 * ROUNDS; round++) {
+      const run = ({ flights }: Pilot, name: string): Promise<string> =>
+        flights.run(`${kind} ${round}`, () => work(name)).catch((error: Error) => error.message);
+      expect(await run(first, 'first')).toBe('first');
+      expect(await run(second, 'second')).toBe('second');
     }
   });
 

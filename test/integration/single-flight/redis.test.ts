@@ -5,6 +5,7 @@ import {
   SemaphoreClosedError,
   SemaphoreService,
   SemaphoreStore,
+  SingleFlightAbortedError,
   SingleFlightService,
   type StoreClient,
   type StoreSession,
@@ -193,6 +194,30 @@ describe('single flight in Redis', () => {
     expect(job.signals[0]?.aborted).toBe(true);
     await settled;
     job.finish('too late');
+  });
+
+  it('asks once a second whether others wait, however many joined in vain', async () => {
+    await using pilots = new Pilots({ redis: server.url });
+    const [leader, follower] = [pilots.join(), pilots.join()];
+    const job = new Job<string>();
+    const joinInVain = async (): Promise<void> => {
+      const leaving = new AbortController();
+      const joined = leader.flights.run(pilots.key, job.work, { signal: leaving.signal });
+      await job.started;
+      leaving.abort();
+      await expect(joined).rejects.toBeInstanceOf(SingleFlightAbortedError);
+    };
+    const first = joinInVain();
+    const followed = follower.flights.run(pilots.key, job.work);
+    await first;
+    for (let i = 0; i < 30; i++) await joinInVain();
+    await using watch = await CommandWatch.start(server.port);
+    await sleep(1_100);
+    const looks = opsOf(await watch.takeAll()).filter((ops) => ops.startsWith('S'));
+    expect(looks.length).toBeLessThanOrEqual(2);
+    job.finish('done');
+    expect(await followed).toBe('done');
+    expect(job.runs).toBe(1);
   });
 
   it('tells followers when their process shuts down, and lets work that is under way end', async () => {
