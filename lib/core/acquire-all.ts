@@ -1,5 +1,12 @@
-import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js';
+import { onAbort } from '../on-abort.js';
+import {
+  AcquireAbortedError,
+  PermitLostError,
+  PermitUnavailableError,
+} from '../semaphore.errors.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import type { ResolvedOptions } from '../resolve-options.js';
+import { Abandonment } from './abandonment.js';
 import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import { HeldPermit } from './held-permit.js';
@@ -29,23 +36,72 @@ async function acquireInOrder(
 ): Promise<Permit> {
   const since = core.clock.now();
   const permits = new Map<string, Permit>();
-  const meanwhile = keptAlive(options);
+  const keptAlive = keepAlive(options);
+  const wait = new Wait(options.signal);
+  const meanwhile = { ...keptAlive, signal: wait.signal };
   try {
     for (const key of keys.toSorted()) {
-      permits.set(key, await acquireOne(core, context, key, meanwhile, since));
+      const permit = await acquireOne(core, context, key, meanwhile, since);
+      permits.set(key, permit);
+      wait.watch(permit);
     }
-    if (meanwhile !== options) await restart(permits.values(), options);
-    for (const { key, id, isHeld } of permits.values()) {
-      if (!isHeld) throw new PermitLostError(key, id, 'expired');
-    }
+    if (keptAlive !== options) await restart(permits.values(), options);
+    wait.throwIfLost();
   } catch (error) {
     const discarded = Promise.all(Array.from(permits.values(), discard));
     // Whoever is told that a key is taken finds none of the others taken.
     if (error instanceof PermitUnavailableError) await discarded;
-    throw error;
+    throw wait.causeOf(error);
+  } finally {
+    wait.end();
   }
   const [first, ...others] = keys.map((key) => permits.get(key) as Permit);
   return new PermitSet([first as Permit, ...others]);
+}
+
+/** A wait for several keys, which is in vain as soon as a permit of them that is there already is lost. */
+class Wait {
+  readonly signal = new Abandonment();
+  private readonly permits: Permit[] = [];
+  private loss: PermitLostError | undefined;
+  private readonly stopListening: (() => void) | undefined;
+
+  constructor(given: CancelSignal | undefined) {
+    if (given === undefined) return;
+    if (given.aborted) this.signal.abort(given.reason);
+    else this.stopListening = onAbort(given, () => this.signal.abort(given.reason));
+  }
+
+  watch(permit: Permit): void {
+    this.permits.push(permit);
+    if (!(permit instanceof HeldPermit)) return;
+    permit.watchLoss((error) => {
+      this.loss = error;
+      this.signal.abort(error);
+    });
+  }
+
+  throwIfLost(): void {
+    for (const permit of this.permits) {
+      if (permit.isHeld) continue;
+      throw permit instanceof HeldPermit
+        ? permit.lostError()
+        : new PermitLostError(permit.key, permit.id, 'expired');
+    }
+  }
+
+  /** What the caller has to be told instead of that its wait was aborted. */
+  causeOf(error: unknown): unknown {
+    const { loss } = this;
+    return error instanceof AcquireAbortedError && error.cause === loss ? (loss ?? error) : error;
+  }
+
+  end(): void {
+    this.stopListening?.();
+    for (const permit of this.permits) {
+      if (permit instanceof HeldPermit) permit.watchLoss(undefined);
+    }
+  }
 }
 
 function acquireOne(
@@ -60,7 +116,7 @@ function acquireOne(
 }
 
 /** Options by which a permit lasts until all the others are there. */
-function keptAlive(options: ResolvedOptions): ResolvedOptions {
+function keepAlive(options: ResolvedOptions): ResolvedOptions {
   const { renew, maxHoldMs, leaseMs } = options;
   if (leaseMs === Infinity || (renew && maxHoldMs === Infinity)) return options;
   return { ...options, renew: true, maxHoldMs: Infinity };
