@@ -94,8 +94,9 @@ const OPTION_RULES: Record<keyof SemaphoreDefaults, Rule> = {
   localPasses: wholeNumber(0, TOKENS_A_GRANT - 1),
   onStoreFailure: oneOf('reject', 'allow', 'local'),
   label: {
-    text: `a string of at most ${MAX_LABEL_LENGTH} characters`,
-    holds: (value) => typeof value === 'string' && value.length <= MAX_LABEL_LENGTH,
+    text: `a string of well-formed Unicode, at most ${MAX_LABEL_LENGTH} characters`,
+    holds: (value) =>
+      typeof value === 'string' && value.length <= MAX_LABEL_LENGTH && value.isWellFormed(),
   },
   name: {
     text: `a non-empty string of at most ${MAX_NAME_LENGTH} characters`,

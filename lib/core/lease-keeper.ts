@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import { isNothingDone, type LostReason } from '../semaphore.errors.js';
+import { isNothingDone, type LostReason, SemaphoreClosedError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
@@ -76,6 +76,7 @@ export class LeaseKeeper implements PermitKeeper {
   async renew(permit: HeldPermit, leaseMs: number, isSilent = false): Promise<void> {
     validateLease(leaseMs, permit.key);
     if (!permit.isHeld) throw permit.lostError();
+    if (this.isStopped) throw new SemaphoreClosedError(permit.key);
     const renewal = ++permit.renewals;
     permit.hasOtherLease = leaseMs !== permit.options.leaseMs;
     const now = this.now();

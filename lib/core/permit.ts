@@ -36,9 +36,11 @@ export interface Permit extends AsyncDisposable {
   /** Aborted with PermitLostError before the store may hand the permit to another. */
   readonly signal: AbortSignal;
   /**
-   * Lets the lease end `leaseMs` milliseconds from now, at least 1 or Infinity (default: the lease it was acquired with).
+   * Lets the lease end `leaseMs` milliseconds from now, at least 1 or Infinity (default: the lease it was acquired with). While
+   * `renew` is on it goes on being renewed for what it was acquired with; only an endless lease that was given an end has it.
    * @throws {PermitLostError} when it is not held any more
    * @throws {StoreUnavailableError} when the store did not answer
+   * @throws {SemaphoreClosedError} when the service is closed: then it ends with its lease
    * @throws {InvalidOptionsError}
    */
   renew(leaseMs?: number): Promise<void>;

@@ -59,7 +59,11 @@ export const acquireBody = z
     priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
     leaseMs: leaseMs.optional(),
     holdAtLeastMs: duration(0).optional(),
-    label: z.string().max(MAX_LABEL_LENGTH).optional(),
+    label: z
+      .string()
+      .max(MAX_LABEL_LENGTH)
+      .refine((value) => value.isWellFormed(), 'well-formed Unicode')
+      .optional(),
     requestId: text(256).optional().meta({ description: 'The same again gives the same permit' }),
   })
   .default({});

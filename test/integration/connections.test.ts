@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis5';
-import type { SemaphoreModuleOptions } from 'nestjs-semaphore';
+import { type SemaphoreModuleOptions, StoreUnavailableError } from 'nestjs-semaphore';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { startSentinel } from '../support/redis-sentinel.js';
@@ -55,6 +55,8 @@ test('names the key that an unreachable Redis could not serve', async () => {
   await expect(service.acquire(failed.key)).rejects.toMatchObject(failed);
   await expect(service.setPermits(failed.key, 3)).rejects.toMatchObject(failed);
   await expect(service.inspect(failed.key)).rejects.toMatchObject(failed);
+  const unnamed = { name: 'StoreUnavailableError', constructor: StoreUnavailableError };
+  await expect(service.list().next()).rejects.toMatchObject(unnamed);
 });
 
 describe('Connects', () => {

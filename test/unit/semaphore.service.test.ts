@@ -2,7 +2,6 @@ import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Permit } from '../../lib/core/permit.js';
 import { NamedSemaphore } from '../../lib/named-semaphore.js';
-import { PermitLostError } from '../../lib/semaphore.errors.js';
 import { SemaphoreService } from '../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
 import { VirtualClock } from '../../lib/testing/index.js';
@@ -67,6 +66,7 @@ describe('acquire', () => {
     ['an unknown option', () => semaphores.acquire('k', { wait: 1 } as object), 'wait'],
     ['options that are none', () => semaphores.acquire('k', null as never), 'options'],
     ['too large a weight', () => semaphores.acquire('k', { weight: 2 }), 'weight'],
+    ['a label that is no Unicode', () => semaphores.acquire('k', { label: 'a\ud800' }), 'label'],
     ['no task', () => semaphores.withPermit('k', undefined as never), 'task'],
     ['a generator as task', () => semaphores.withPermit('k', function* () {}), 'task'],
     ['a generator as scope', () => semaphores.scope(function* () {}), 'task'],
@@ -235,6 +235,12 @@ describe('withPermit', () => {
     await expect(named()).rejects.toThrow('mine');
     expect(() => semaphores.bind('k', function* () {})).toThrow('an async generator, instead of');
   });
+});
+
+test('renew after the service was closed says that', async () => {
+  const permit = await semaphores.acquire('k');
+  await semaphores.close();
+  await expect(permit.renew()).rejects.toMatchObject({ code: 'SEMAPHORE_CLOSED', key: 'k' });
 });
 
 test('renew after the release says that the permit was released', async () => {

@@ -15,9 +15,10 @@ import {
 } from './operations.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
-import { LinkDownError, type RedisLink } from './redis.link.js';
+import type { RedisLink } from './redis.link.js';
 import {
   codeOf,
+  isLinkDown,
   isReadOnly,
   isReply,
   isTransient,
@@ -199,7 +200,7 @@ export class RedisCalls {
 
   /** Tries again what may succeed in time. */
   private failed(batch: Batch, error: Error): void {
-    if (error instanceof LinkDownError) {
+    if (isLinkDown(error)) {
       this.fail(batch, batch.operations, error);
     } else if (!isReply(error)) {
       batch.nothingDone = false;

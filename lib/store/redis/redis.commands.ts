@@ -3,8 +3,8 @@ import type { Clock } from '../clock.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
-import { LinkDownError, type RedisLink } from './redis.link.js';
-import { isReply, isTransient, RETRY_AFTER_MS, unavailable } from './reply-errors.js';
+import type { RedisLink } from './redis.link.js';
+import { isLinkDown, isReply, isTransient, RETRY_AFTER_MS, unavailable } from './reply-errors.js';
 import { TimeLimits } from './time-limits.js';
 
 /** What is asked of Redis otherwise than by operations of the script, each within the time limit. */
@@ -64,6 +64,6 @@ export class RedisCommands {
 /** Of a broken connection, or a server that cannot do it now. */
 function mayPass(error: StoreUnavailableError): boolean {
   const { cause } = error;
-  if (error instanceof LinkDownError || !(cause instanceof Error)) return false;
+  if (isLinkDown(error) || !(cause instanceof Error)) return false;
   return !isReply(cause) || isTransient(cause);
 }

@@ -1,4 +1,4 @@
-import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
+import { detailOf, type StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { ClusterListener } from './cluster-listener.js';
@@ -6,7 +6,7 @@ import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
-import { silence } from './reply-errors.js';
+import { linkDownError, silence } from './reply-errors.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -20,9 +20,6 @@ export interface LinkEvents {
   subscribed(): void;
   message(text: string): void;
 }
-
-/** There is no connection: what was to be sent was not. */
-export class LinkDownError extends StoreUnavailableError {}
 
 const PING_EVERY_MS = 5000;
 /** Commands go out without a subscription after this time: waiters then find their grants by asking. */
@@ -70,7 +67,7 @@ export class RedisLink {
    */
   ready(withinMs: number): Connection | Promise<Connection> {
     if (this.isUp && this.commands !== undefined) return this.commands;
-    if (this.isClosed) return Promise.reject(new LinkDownError('the store is closed'));
+    if (this.isClosed) return Promise.reject(linkDownError('the store is closed'));
     const downMs = this.clock.now() - this.downSince;
     if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
     return new Promise((resolve, reject) => {
@@ -95,7 +92,7 @@ export class RedisLink {
 
   /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls and our own PINGs. */
   async health(timeoutMs: number): Promise<StoreHealth> {
-    if (this.isClosed) throw new LinkDownError('the store is closed');
+    if (this.isClosed) throw linkDownError('the store is closed');
     const startedAt = this.clock.now();
     let error: Error | undefined;
     try {
@@ -178,7 +175,7 @@ export class RedisLink {
     this.stopPing();
     this.stopListenTimer();
     for (const settle of [...this.waiting]) {
-      settle(new LinkDownError('the store is closed'));
+      settle(linkDownError('the store is closed'));
     }
     const connections = new Set([this.commands, this.subscriber]);
     await Promise.all([...connections].map((connection) => ended(connection, this.clock)));
@@ -294,9 +291,9 @@ export class RedisLink {
     connection.ping().then(pong, stop);
   }
 
-  private unavailable(downMs: number): LinkDownError {
+  private unavailable(downMs: number): StoreUnavailableError {
     const why = this.lastError === undefined ? '' : ` (${detailOf(this.lastError)})`;
     const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
-    return new LinkDownError(detail, undefined, this.lastError);
+    return linkDownError(detail, this.lastError);
   }
 }

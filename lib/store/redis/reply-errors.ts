@@ -11,6 +11,20 @@ export function unavailable(cause: unknown): StoreUnavailableError {
   return new StoreUnavailableError(detailOf(cause), undefined, cause);
 }
 
+const linkDown = new WeakSet<Error>();
+
+/** There is no connection: what was to be sent was not. */
+export function linkDownError(detail: string, cause?: Error): StoreUnavailableError {
+  const error = new StoreUnavailableError(detail, undefined, cause);
+  linkDown.add(error);
+  return error;
+}
+
+/** Whether it is a {@link linkDownError}. */
+export function isLinkDown(error: Error): boolean {
+  return linkDown.has(error);
+}
+
 export function silence(withinMs: number): StoreUnavailableError {
   return new StoreUnavailableError(`Redis did not answer within ${Math.round(withinMs)} ms`);
 }
