@@ -62,8 +62,10 @@ operations.P = function(s, text, a)
       s.limit = tonumber(permits)
     end
   end
-  -- First: whether the others are silent, or this server was away, is told by how long this one was silent.
-  bury(s)
+  -- First: whether the others are silent, or this server was away, is told by how long this one was silent. Once a call: it
+  -- reads all of H, and a poll of many waiters is many operations.
+  if not s.buried then bury(s) end
+  s.buried = true
   if count > 0 and call('PEXPIRE', s.Q, WAITING_TTL_MS) == 1 then alive(s, me) end
   local waiting = call('ZCARD', s.Q)
   if waiting ~= s.waiting then s.waiting, s.changed = waiting, true end
