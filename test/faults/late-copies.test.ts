@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { SemaphoreService } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LateCopy } from '../support/faults/late-copy.js';
-import { pollUntil } from '../support/redis-admin.js';
+import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { countCommands } from '../support/redis-watch.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
@@ -12,12 +12,15 @@ const STORE_TIMEOUT_MS = 2000;
 /** Whatever is left behind stays. */
 const OPTIONS = { leaseMs: Infinity, waitMs: 60_000 };
 
+/** Where users may not end connections, as in Cluster, so that copies arrive. */
 let redis: RedisServer;
+let usual: RedisServer;
 
 beforeAll(async () => {
-  redis = await startRedis();
+  [redis, usual] = await Promise.all([startRedis(), startRedis()]);
+  await withRedis(redis.port, (admin) => admin.acl('SETUSER', 'default', '-client'));
 });
-afterAll(() => redis.stop());
+afterAll(() => Promise.all([redis.stop(), usual.stop()]));
 
 interface Scene {
   /** Its connection breaks. */
@@ -148,4 +151,45 @@ test('a copy of the first call of a process that arrives when its caller has giv
     return (await countCommands(redis.port)).scripts > scripts;
   });
   expect((await other.inspect(KEY)).holders).toEqual([]);
+});
+
+describe('where a process may end the connection that broke, no copy arrives late', () => {
+  interface Calls {
+    own: SemaphoreService;
+    other: SemaphoreService;
+  }
+
+  test.each<[string, RegExp, (calls: Calls) => Promise<() => Promise<void>>]>([
+    [
+      'of setPermits()',
+      /\bL10\r\n/,
+      async ({ own, other }) => {
+        await own.setPermits(KEY, 10);
+        await own.setPermits(KEY, 1);
+        return async () => expect(await other.inspect(KEY)).toMatchObject({ permits: 1 });
+      },
+    ],
+    [
+      'of renew()',
+      / 600\r\n/,
+      async ({ own, other }) => {
+        const permit = await own.acquire(KEY, { renew: false });
+        await permit.renew(600);
+        await permit.renew(30_000);
+        const before = (await other.inspect(KEY)).holders;
+        return async () => expect((await other.inspect(KEY)).holders).toEqual(before);
+      },
+    ],
+  ])('%s', async (_, pattern, call) => {
+    await using copies = await LateCopy.start(usual.port);
+    await using semaphores = new Semaphores({ storeTimeoutMs: STORE_TIMEOUT_MS });
+    const own = semaphores.open({ redis: copies.url });
+    const other = semaphores.open({ redis: usual.url });
+    await own.health();
+    const kept = copies.keep(pattern);
+    const [expectUnchanged] = await Promise.all([call({ own, other }), kept]);
+    copies.deliver();
+    await delay(50);
+    await expectUnchanged();
+  });
 });

@@ -116,7 +116,10 @@ test('a user with only the commands and the keys that README lists is enough, an
 
   await crew.contend({ options: { permits: 2, leaseMs: 1000, maxWaiting: 100 } });
   await crew.progress();
-  await withRedis(redis.port, (admin) => admin.script('FLUSH'));
+  await withRedis(redis.port, async (admin) => {
+    await admin.script('FLUSH');
+    await admin.client('KILL', 'TYPE', 'normal');
+  });
   await crew.progress();
   await useEverything(url);
   // The subscriber is pinged every 5 s.

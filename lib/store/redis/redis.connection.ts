@@ -12,6 +12,7 @@ export interface Connection {
   evalsha(sha: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
   script(command: 'LOAD', script: string): Promise<unknown>;
+  client(command: 'INFO' | 'KILL', ...args: string[]): Promise<unknown>;
   del(key: string): Promise<unknown>;
   scan(cursor: string, ...args: (string | number)[]): Promise<[string, string[]]>;
   wait(replicas: number, timeoutMs: number): Promise<number>;

@@ -6,6 +6,7 @@ import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
+import { Predecessor } from './predecessor.js';
 import { linkDownError, silence } from './reply-errors.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
@@ -44,6 +45,7 @@ export class RedisLink {
   private readonly waiting = new Set<(error?: Error) => void>();
   private readonly confirmations = new ReplicaConfirmations();
   private readonly writes: WriteCheck;
+  private readonly predecessor = new Predecessor();
   private readonly replaced = new WeakSet<Connection>();
   private stopPing: StopTimer = () => undefined;
   private stopListenTimer: StopTimer = () => undefined;
@@ -222,9 +224,11 @@ export class RedisLink {
   }
 
   private connected(): void {
-    // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
-    if (!this.isCluster) this.commands?.script('LOAD', semaphoreScript).catch(() => undefined);
-    else if (!this.isListening) this.subscribe();
+    if (this.commands !== undefined && !this.isCluster) {
+      this.predecessor.end(this.commands);
+      // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
+      this.commands.script('LOAD', semaphoreScript).catch(() => undefined);
+    } else if (!this.isListening) this.subscribe();
     this.isConnected = true;
     if (this.isListening) this.rose();
     else this.stopListenTimer = this.clock.schedule(() => this.rose(), LISTEN_WITHIN_MS);

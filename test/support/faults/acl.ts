@@ -4,7 +4,9 @@ const SCRIPTS =
 const CONNECTIONS = 'evalsha eval subscribe ping info';
 
 /** On one server, and behind Sentinel. */
-export const COMMANDS = `${SCRIPTS} ${CONNECTIONS} script|load scan`.split(' ');
+export const COMMANDS = `${SCRIPTS} ${CONNECTIONS} script|load scan client|info client|kill`.split(
+  ' ',
+);
 
 /** In Cluster; without what only `list()` needs. */
 export const CLUSTER_COMMANDS =

@@ -24,6 +24,10 @@ await held.renew(20_000);
 await held.release();
 await (await heavy).renew();
 
+// A connection that breaks.
+await admin.call('CLIENT', 'KILL', 'TYPE', 'normal');
+await (await one.acquire('broken')).release();
+
 // A waiter that gives up, one that is sent away, a limit, a holder that is sent away.
 const gaveUp = new AbortController();
 const signal = gaveUp.signal;
