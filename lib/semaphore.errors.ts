@@ -161,16 +161,22 @@ const NO_SCOPE = {
     'was called after its scope had ended: the task, or the request, was over. Await what calls it before that.',
 };
 
-/** `use` was called where there is no scope, or no longer one. Nothing is held. */
+const BEGUN_LATE =
+  'The Observable of a scope was subscribed to after its last subscription, and the scope, had ended. Retry within the task.';
+
+/** `use` was called, or work of a scope begun, where there is no scope, or no longer one. Nothing is held. */
 export class ScopeError extends SemaphoreError {
   readonly code = 'SEMAPHORE_NO_SCOPE';
 
-  /** @param reason 'none': there never was one. 'ended': it is over */
+  /**
+   * @param reason 'none': there never was one. 'ended': it is over
+   * @param key what `use` was called for; undefined when it was an Observable that was subscribed to
+   */
   constructor(
     readonly reason: 'none' | 'ended',
-    key: string,
+    key?: string,
   ) {
-    super(`use of semaphore "${key}" ${NO_SCOPE[reason]}`, key);
+    super(key === undefined ? BEGUN_LATE : `use of semaphore "${key}" ${NO_SCOPE[reason]}`, key);
   }
 }
 

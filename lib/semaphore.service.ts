@@ -10,7 +10,7 @@ import { SemaphoreCore } from './core/semaphore-core.js';
 import { runUntilOver } from './core/until-over.js';
 import { requireTask } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
-import { InvalidOptionsError, PermitUnavailableError } from './semaphore.errors.js';
+import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
 import {
   resolveLog,
@@ -115,7 +115,8 @@ export class SemaphoreService {
   /**
    * Runs the task under a permit, and releases it when its work is over: its promise settled, and the Observable, async
    * iterator or stream that it gave, if it is one, was read to its end, or left (`unsubscribe`, `return`, `destroy`). Until
-   * then, and also when nobody ever reads it, the permit is held. The task's result or error passes through.
+   * then, and also when nobody ever reads it, the permit is held. The task's result or error passes through. An Observable
+   * that nobody is subscribed to any more cannot be begun again: it fails with {@link PermitLostError}.
    * @throws as {@link acquire}, before the task runs
    */
   async withPermit<T>(
@@ -144,7 +145,7 @@ export class SemaphoreService {
   /**
    * Runs a task in a scope: {@link use} in it takes each key once, and when the task is over everything is released,
    * waits that are still going on are given up. The task's result or error passes through; it is over as one of
-   * {@link withPermit} is.
+   * {@link withPermit} is; an Observable of it that is begun again fails with {@link ScopeError}.
    *
    * A scope within another one is a scope of its own, with permits of its own.
    * @throws {InvalidOptionsError} the task is no function, or a generator that is not async
@@ -160,6 +161,7 @@ export class SemaphoreService {
       (part) => scope.run(part),
       task,
       () => scope.end(),
+      () => new ScopeError('ended'),
     );
   }
 

@@ -8,7 +8,12 @@ import type { SemaphoreCore } from './core/semaphore-core.js';
 import { runUntilOver } from './core/until-over.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
-import { InvalidOptionsError, ScopeError, SemaphoreClosedError } from './semaphore.errors.js';
+import {
+  InvalidOptionsError,
+  PermitLostError,
+  ScopeError,
+  SemaphoreClosedError,
+} from './semaphore.errors.js';
 import type { CancelSignal, SemaphoreOptions } from './semaphore.options.js';
 import type { SemaphoreService } from './semaphore.service.js';
 import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
@@ -56,6 +61,7 @@ export class ServiceInternals implements ScopeHost {
       (part) => this.context.run(permit, part),
       () => task(permit),
       () => permit.release(),
+      () => new PermitLostError(permit.key, permit.id, 'released'),
     );
   }
 

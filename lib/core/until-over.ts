@@ -6,17 +6,19 @@ import { isOngoing, whenOver } from './when-over.js';
  * Observable, an iterator, a stream) was read to its end. That is handed on at once.
  * @param enter leads into the async context of the work
  * @param end never rejects; idempotent
+ * @param lateError what an Observable fails with that is subscribed to after that
  */
 export async function runUntilOver<T>(
   enter: Enter,
   task: () => T | Promise<T>,
   end: () => Promise<unknown>,
+  lateError: () => Error,
 ): Promise<T> {
   let isOver = true;
   try {
     const result = await enter(task);
     if (!isOngoing(result)) return result;
-    const watched = whenOver(result, end, { enter }) as T;
+    const watched = whenOver(result, end, { enter, lateError }) as T;
     isOver = false;
     return watched;
   } finally {

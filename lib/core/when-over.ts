@@ -2,7 +2,7 @@ import { isObject } from '../option-rules.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import { finished, type Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
-import { finalize, isObservable, Observable } from 'rxjs';
+import { defer, finalize, isObservable, Observable, throwError } from 'rxjs';
 import { hasMethods } from './has-methods.js';
 import { type Enter, watchIterable } from './watched-iterable.js';
 import { watchWebStream } from './watched-web-stream.js';
@@ -12,6 +12,8 @@ export interface WhenOverOptions {
   unread?: CancelSignal;
   /** For work that goes on only while it is read. */
   enter?: Enter;
+  /** What an Observable fails with that is subscribed to when it is over; without it the work begins anew. */
+  lateError?: () => Error;
 }
 
 /** Nest's StreamableFile, of any copy of Nest. */
@@ -54,17 +56,17 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
- * Calls `over` when the work behind a value is over: stream closed, iterator returned, Observable finished; at once for
- * any other value.
+ * Calls `over` when the work behind a value is over: stream closed, iterator returned, Observable read by nobody any
+ * more; at once for any other value.
  * @param over idempotent; whoever reads an iterable waits for the promise that it may give
  * @returns the value to hand on in its place
  */
 export function whenOver(
   value: unknown,
   over: () => unknown,
-  { unread, enter = asItIs }: WhenOverOptions = {},
+  { unread, enter = asItIs, lateError }: WhenOverOptions = {},
 ): unknown {
-  if (isObservable(value)) return whenUnsubscribed(value, over, enter, unread);
+  if (isObservable(value)) return whenUnsubscribed(value, over, enter, { unread, lateError });
   if (isUnreadWebStream(value)) return watchWebStream(value, over);
   if (isStreamCarrier(value)) finished(value.getStream(), () => void over());
   else if (isStream(value)) finished(value, () => void over());
@@ -77,15 +79,27 @@ function whenUnsubscribed(
   source: Observable<unknown>,
   over: () => unknown,
   enter: Enter,
-  unread?: CancelSignal,
+  { unread, lateError }: WhenOverOptions,
 ): Observable<unknown> {
-  const unheard = (): void => void over();
-  unread?.addEventListener('abort', unheard);
-  if (unread?.aborted === true) over();
-  return new Observable((subscriber) => {
-    unread?.removeEventListener('abort', unheard);
-    return enter(() => source.subscribe(subscriber));
-  }).pipe(finalize(unheard));
+  let open = 0;
+  let isOver = false;
+  const end = (): void => {
+    isOver = true;
+    void over();
+  };
+  unread?.addEventListener('abort', end);
+  if (unread?.aborted === true) end();
+  const read = new Observable((subscriber) => enter(() => source.subscribe(subscriber))).pipe(
+    finalize(() => {
+      if (--open === 0) end();
+    }),
+  );
+  return defer(() => {
+    if (isOver && lateError !== undefined) return throwError(lateError);
+    unread?.removeEventListener('abort', end);
+    open++;
+    return read;
+  });
 }
 
 function isStreamCarrier(value: unknown): value is StreamCarrier {

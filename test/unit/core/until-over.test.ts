@@ -1,7 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
-import { defer, firstValueFrom, lastValueFrom, type Observable, of, Subject } from 'rxjs';
+import {
+  defer,
+  firstValueFrom,
+  lastValueFrom,
+  NEVER,
+  type Observable,
+  of,
+  retry,
+  Subject,
+  throwError,
+} from 'rxjs';
 import type { Permit } from '../../../lib/core/permit.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
@@ -51,7 +61,7 @@ describe.each([
   ['withPermit', withPermit],
   ['bind', bound],
   ['scope', scope],
-])('%s', (_name, run) => {
+])('%s', (name, run) => {
   test('holds the permit until an iterator has returned', async () => {
     expect(await readAll(await run(() => steps('k')))).toEqual([[1], [1]]);
     expect(await heldOf()).toBe(0);
@@ -86,6 +96,33 @@ describe.each([
     expect(await heldOf()).toBe(0);
     expect(await firstValueFrom(await run(() => of(1, 2)))).toBe(1);
     expect(await heldOf()).toBe(0);
+  });
+
+  test('holds the permit until no subscription to an Observable is open any more', async () => {
+    const watched = await run(() => NEVER);
+    const subscriptions = [watched.subscribe(), watched.subscribe()];
+    subscriptions[0]?.unsubscribe();
+    expect(await heldOf()).toBe(1);
+    subscriptions[1]?.unsubscribe();
+    expect(await heldOf()).toBe(0);
+  });
+
+  test('does not begin an Observable again that is over', async () => {
+    let begun = 0;
+    const failing = await run(() =>
+      defer(() => {
+        begun++;
+        return throwError(() => new Error('of the work'));
+      }),
+    );
+    const late = expect.objectContaining(
+      name === 'scope'
+        ? { code: 'SEMAPHORE_NO_SCOPE', reason: 'ended', key: undefined }
+        : { code: 'SEMAPHORE_PERMIT_LOST', reason: 'released', key: 'k' },
+    );
+    await expect(lastValueFrom(failing.pipe(retry(2)))).rejects.toEqual(late);
+    await expect(lastValueFrom(failing)).rejects.toEqual(late);
+    expect(begun).toBe(1);
   });
 
   test('holds the permit until a stream is closed', async () => {
