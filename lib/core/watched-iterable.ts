@@ -20,6 +20,9 @@ const ENDINGS: ReadonlySet<Name> = new Set<Name>([
   Symbol.asyncDispose,
 ]);
 
+/** What ends it before it returns. */
+const ENDINGS_AT_ONCE: ReadonlySet<Name> = new Set<Name>(['closeSync', Symbol.dispose]);
+
 /**
  * Calls `over` when the iterable was iterated over, or its reading has ended otherwise: by its 'close' event, or a method
  * that ends it. Everything else about the object stays as it is: it may be more than an iterable.
@@ -35,11 +38,14 @@ export function watchIterable(
       const member: unknown = Reflect.get(source, name, source);
       if (typeof member !== 'function') return member;
       const call: Call = (...args) => enter(() => Reflect.apply(member, source, args) as unknown);
-      if (name === Symbol.asyncIterator) return () => watchSteps(call(), over, enter);
-      if (STEPS.has(name)) return (value: unknown) => watchStep(call(value), over);
+      if (name === Symbol.asyncIterator) return () => watchSteps(call, over, enter);
+      if (STEPS.has(name)) return (value: unknown) => watchStep(() => call(value), over);
+      if (ENDINGS_AT_ONCE.has(name)) return () => watchEnd(call, over);
       return (...args: unknown[]) => {
-        const result = call(...args);
+        const given = name === 'close' ? args.map((arg) => watchCallback(arg, over)) : args;
+        const result = call(...given);
         if (ENDINGS.has(name)) callWhenSettled(result, over);
+        else if (isRead(source, name, result)) callAfterLast(result, over);
         return result === source ? watched : result;
       };
     },
@@ -57,26 +63,38 @@ function changeable(source: AsyncIterable<unknown>): AsyncIterable<unknown> {
 }
 
 /** `return` must reach the source while a `next` is pending, so this cannot be an async generator. */
-function watchSteps(iterated: unknown, over: () => unknown, enter: Enter): AsyncIterator<unknown> {
-  const iterator = iterated as AsyncIterator<unknown>;
+function watchSteps(
+  iterate: () => unknown,
+  over: () => unknown,
+  enter: Enter,
+): AsyncIterator<unknown> {
+  const iterator = begin(iterate, over) as AsyncIterator<unknown>;
+  const step = (take: () => unknown): Promise<IteratorResult<unknown>> =>
+    watchStep(() => enter(take), over);
   const watched = {
-    next: (value?: unknown) =>
-      watchStep(
-        enter(() => iterator.next(value)),
-        over,
-      ),
-    return: (value?: unknown) =>
-      watchStep(enter(() => iterator.return?.(value)) ?? { done: true, value }, over),
-    throw: (error?: unknown) =>
-      watchStep(enter(() => iterator.throw?.(error)) ?? Promise.reject(error), over),
+    next: (value?: unknown) => step(() => iterator.next(value)),
+    return: (value?: unknown) => step(() => iterator.return?.(value) ?? { done: true, value }),
+    throw: (error?: unknown) => step(() => iterator.throw?.(error) ?? Promise.reject(error)),
     [Symbol.asyncIterator]: () => watched,
   };
   return watched;
 }
 
-async function watchStep(step: unknown, over: () => unknown): Promise<IteratorResult<unknown>> {
+function begin(iterate: () => unknown, over: () => unknown): unknown {
   try {
-    const result = (await step) as IteratorResult<unknown>;
+    return iterate();
+  } catch (error) {
+    void over();
+    throw error;
+  }
+}
+
+async function watchStep(
+  step: () => unknown,
+  over: () => unknown,
+): Promise<IteratorResult<unknown>> {
+  try {
+    const result = (await step()) as IteratorResult<unknown>;
     // The `next` of some cursors gives what it read, or null.
     if (result?.done === true) await over();
     return result;
@@ -84,6 +102,36 @@ async function watchStep(step: unknown, over: () => unknown): Promise<IteratorRe
     await over();
     throw error;
   }
+}
+
+function watchEnd(end: () => unknown, over: () => unknown): unknown {
+  try {
+    return end();
+  } finally {
+    void over();
+  }
+}
+
+function watchCallback(callback: unknown, over: () => unknown): unknown {
+  if (typeof callback !== 'function') return callback;
+  return (...results: unknown[]): unknown => {
+    void over();
+    return Reflect.apply(callback, undefined, results);
+  };
+}
+
+/** The way of a directory: whoever reads it until there is nothing left may never close it. */
+function isRead(source: object, name: Name, result: unknown): boolean {
+  const isTold = name === 'readSync' || (name === 'read' && isPromise(result));
+  return isTold && hasMethods(source, name, 'close');
+}
+
+function callAfterLast(result: unknown, over: () => unknown): void {
+  const check = (entry: unknown): void => {
+    if (entry === null) over();
+  };
+  if (isPromise(result)) result.then(check, () => undefined);
+  else check(result);
 }
 
 /** Not when it gives no promise: then nobody knows how long it goes on. */

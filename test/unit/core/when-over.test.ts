@@ -1,6 +1,7 @@
 import { StreamableFile } from '@nestjs/common';
 import { describe, expect, it, jest } from '@jest/globals';
 import { EventEmitter, once } from 'node:events';
+import type { Dir } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
@@ -199,6 +200,67 @@ describe('whenOver()', () => {
     expect(await directory.read()).not.toBeNull();
     expect(over).not.toHaveBeenCalled();
     await directory.close();
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it.each<[string, (directory: Dir) => unknown]>([
+    ['closed at once', (directory) => directory.closeSync()],
+    ['closed with a callback', (directory) => new Promise((done) => directory.close(done))],
+    [
+      'read to its end',
+      async (directory) => {
+        while ((await directory.read()) !== null) expect(over).not.toHaveBeenCalled();
+      },
+    ],
+    [
+      'read to its end at once',
+      (directory) => {
+        while (directory.readSync() !== null) expect(over).not.toHaveBeenCalled();
+      },
+    ],
+  ])('is when a directory is %s', async (_how, end) => {
+    const source = await opendir('.');
+    const directory = watch(source);
+    expect(directory.readSync()).not.toBeNull();
+    expect(over).not.toHaveBeenCalled();
+    await end(directory);
+    expect(over).toHaveBeenCalledTimes(1);
+    await source.close().catch(() => undefined);
+  });
+
+  it('is when an iterable object is disposed of', () => {
+    const dispose = jest.fn();
+    const resource = { [Symbol.asyncIterator]: numbers, [Symbol.dispose]: dispose };
+    watch(resource)[Symbol.dispose]();
+    expect(dispose).toHaveBeenCalledTimes(1);
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it.each(['next', 'return', 'throw'] as const)(
+    'is when the %s of an iterator throws at once',
+    async (step) => {
+      const broken = (): never => {
+        throw new Error('broken');
+      };
+      const iterator = { next: broken, return: broken, throw: broken };
+      for (const watched of [
+        watch({ ...iterator, [Symbol.asyncIterator]: numbers }),
+        watch({ [Symbol.asyncIterator]: () => iterator })[Symbol.asyncIterator](),
+      ]) {
+        over.mockClear();
+        await expect(watched[step]()).rejects.toThrow('broken');
+        expect(over).toHaveBeenCalledTimes(1);
+      }
+    },
+  );
+
+  it('is when no iterator can be made', () => {
+    const watched = watch({
+      [Symbol.asyncIterator](): AsyncIterator<number> {
+        throw new Error('broken');
+      },
+    });
+    expect(() => watched[Symbol.asyncIterator]()).toThrow('broken');
     expect(over).toHaveBeenCalledTimes(1);
   });
 
