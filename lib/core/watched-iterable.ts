@@ -49,6 +49,8 @@ export function watchIterable(
         return result === source ? watched : result;
       };
     },
+    // The setter of a class may need the private fields of the object itself.
+    set: (_target, name, value) => Reflect.set(source, name, value, source),
   });
   return watched;
 }

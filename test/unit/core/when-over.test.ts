@@ -9,8 +9,12 @@ import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
 import { isOngoing, whenOver } from '../../../lib/core/when-over.js';
 
 class Paged {
-  readonly #pages = [1, 2];
+  #pages = [1, 2];
   readonly size = 2;
+
+  set pages(pages: number[]) {
+    this.#pages = pages;
+  }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<number> {
     yield* this.#pages;
@@ -169,6 +173,17 @@ describe('whenOver()', () => {
     for await (const page of paged) pages.push(page);
     expect(pages).toEqual([1, 2]);
     expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('lets properties of an iterable object be set, as on the object itself', async () => {
+    const paged = watch(new Paged());
+    paged.pages = [3];
+    const plain = { page: 1, [Symbol.asyncIterator]: numbers };
+    const fixed = watch(Object.defineProperty(plain, 'size', { value: 2 }));
+    fixed.page = 3;
+    expect([paged.total(), fixed.page, plain.page]).toEqual([1, 3, 3]);
+    const frozen = watch(Object.freeze({ page: 1, [Symbol.asyncIterator]: numbers }));
+    expect(() => Object.assign(frozen, { page: 2 })).toThrow(TypeError);
   });
 
   it('is when a cursor was read by another way than iteration', async () => {
