@@ -1,22 +1,50 @@
 import type { ReadableStream } from 'node:stream/web';
+import type { Enter } from './watched-iterable.js';
 
-/** @returns a stream of the same chunks; `over` is called when it was read to its end, failed, or was cancelled */
-export function watchWebStream<T>(
-  source: ReadableStream<T>,
+/** Of a stream of bytes, or of one of anything else. */
+interface Controller {
+  readonly byobRequest?: { respond(bytes: number): void } | null;
+  enqueue(chunk: unknown): void;
+  close(): void;
+}
+
+/**
+ * Calls `over` when the stream was read to its end, failed, or was cancelled.
+ * @returns a stream of the same chunks, and of bytes if the source is
+ */
+export function watchWebStream(
+  source: ReadableStream<unknown>,
   over: () => unknown,
-): ReadableStream<T> {
+  enter: Enter,
+): ReadableStream<unknown> {
+  const isOfBytes = givesBytes(source);
   const reader = source.getReader();
-  reader.closed.then(over, over);
-  return new globalThis.ReadableStream<T>(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: (reason) => reader.cancel(reason),
+  let cancelled: Promise<void> | undefined;
+  const end = (): unknown => (cancelled === undefined ? over() : cancelled.then(over, over));
+  reader.closed.then(end, end);
+  const reading = {
+    async pull(controller: Controller): Promise<void> {
+      const { done, value } = await enter(() => reader.read());
+      if (!done) return controller.enqueue(value);
+      controller.close();
+      // Whoever reads into a buffer gets it back.
+      controller.byobRequest?.respond(0);
     },
-    // Nothing is read that nobody asks for.
-    { highWaterMark: 0 },
-  );
+    cancel: (reason: unknown) => (cancelled = enter(() => reader.cancel(reason))),
+  };
+  // Nothing is read that nobody asks for.
+  const onDemand = { highWaterMark: 0 };
+  return isOfBytes
+    ? new globalThis.ReadableStream({ ...reading, type: 'bytes' }, onDemand)
+    : new globalThis.ReadableStream(reading, onDemand);
+}
+
+/** Only such a stream has readers that bring their own buffer. */
+function givesBytes(source: ReadableStream<unknown>): boolean {
+  try {
+    source.getReader({ mode: 'byob' }).releaseLock();
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -67,7 +67,7 @@ export function whenOver(
   { unread, enter = asItIs, lateError }: WhenOverOptions = {},
 ): unknown {
   if (isObservable(value)) return whenUnsubscribed(value, over, enter, { unread, lateError });
-  if (isUnreadWebStream(value)) return watchWebStream(value, over);
+  if (isUnreadWebStream(value)) return watchWebStream(value, over, enter);
   if (isStreamCarrier(value)) finished(value.getStream(), () => void over());
   else if (isStream(value)) finished(value, () => void over());
   else if (isAsyncIterable(value)) return watchIterable(value, over, enter);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
+import type { ReadableByteStreamController, UnderlyingByteSource } from 'node:stream/web';
 import {
   defer,
   firstValueFrom,
@@ -152,6 +153,26 @@ describe.each([
     });
     expect(new Set((await readAll(ids)).flat()).size).toBe(1);
     expect(await heldOf()).toBe(0);
+  });
+
+  test('works under it in a web stream that is read, or cancelled', async () => {
+    const ids: string[] = [];
+    const work = async (): Promise<void> => {
+      ids.push((await semaphores.use('k', { waitMs: 0 })).id);
+      ids.push((await semaphores.acquire('k', { reentrant: true, waitMs: 0 })).id);
+    };
+    for (const type of ['bytes', undefined] as const) {
+      const pull = async (controller: ReadableByteStreamController): Promise<void> => {
+        await work();
+        controller.enqueue(new Uint8Array(1));
+      };
+      const source = { type, pull, cancel: work } as UnderlyingByteSource;
+      const stream = await run(() => new ReadableStream(source, { highWaterMark: 0 }));
+      for await (const _chunk of stream) break;
+      expect(ids).toHaveLength(4);
+      expect(new Set(ids.splice(0)).size).toBe(1);
+      expect(await heldOf()).toBe(0);
+    }
   });
 
   test('works under it in an Observable', async () => {

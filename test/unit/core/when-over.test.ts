@@ -328,6 +328,43 @@ describe('whenOver()', () => {
       await expect(stream.getReader().read()).rejects.toThrow('broken');
     });
 
+    describe('of bytes', () => {
+      const bytes = (): ReadableStream<Uint8Array> => {
+        let left = 2;
+        return new ReadableStream({
+          type: 'bytes',
+          pull(controller) {
+            controller.enqueue(new Uint8Array([1, 2, 3]));
+            if (--left === 0) controller.close();
+          },
+        });
+      };
+
+      it('is when it was read to its end into buffers of the reader', async () => {
+        const reader = watch(bytes()).getReader({ mode: 'byob' });
+        const read: number[] = [];
+        for (;;) {
+          const { done, value } = await reader.read(new Uint8Array(2));
+          if (done) break;
+          if (read.length === 0) expect(over).not.toHaveBeenCalled();
+          read.push(...value);
+        }
+        expect(read).toEqual([1, 2, 3, 1, 2, 3]);
+        expect(over).toHaveBeenCalledTimes(1);
+      });
+
+      it('is when it was read to its end without', async () => {
+        const read = await new Response(watch(bytes())).arrayBuffer();
+        expect([...new Uint8Array(read)]).toEqual([1, 2, 3, 1, 2, 3]);
+        expect(over).toHaveBeenCalledTimes(1);
+      });
+
+      it('is when it was cancelled', async () => {
+        await watch(bytes()).cancel();
+        expect(over).toHaveBeenCalledTimes(1);
+      });
+    });
+
     it('is at once when somebody else reads it already', () => {
       const stream = chunks();
       stream.getReader();
