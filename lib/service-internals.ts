@@ -1,5 +1,5 @@
 import { acquireAll } from './core/acquire-all.js';
-import { borrow } from './core/borrowed-permit.js';
+import { borrowForUse } from './core/borrowed-permit.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
 import type { PermitsById } from './core/permits-by-id.js';
@@ -75,7 +75,7 @@ export class ServiceInternals implements ScopeHost {
     const resolved = this.resolve(options, key);
     const ofTask = this.context.findOfTask(key);
     if (ofTask === undefined) throw new ScopeError(scope === undefined ? 'none' : 'ended', key);
-    return borrow(ofTask, resolved);
+    return borrowForUse(ofTask, resolved);
   }
 
   /** A scope that lasts until its opener ends it, and is a part of the scope around it. */

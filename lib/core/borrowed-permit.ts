@@ -1,26 +1,45 @@
 import type { ResolvedOptions } from '../resolve-options.js';
 import { AcquireAbortedError, PermitLostError } from '../semaphore.errors.js';
+import type { CancelSignal } from '../semaphore.options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
 
+/** Those of permits that were borrowed for use. */
+const sharedSignals = new WeakMap<CancelSignal, AbortSignal>();
+
 /** A permit that is held already, for one who asks for it with these options. @throws {AcquireAbortedError} */
-export async function borrow(permit: Permit, { signal }: ResolvedOptions): Promise<Permit> {
+export async function borrow(permit: Permit, options: ResolvedOptions): Promise<Permit> {
+  return lend(permit, options, false);
+}
+
+/**
+ * As {@link borrow}, for those who may be many and never give it up: they share one signal, which tells the end of the
+ * permit also to a listener whose borrower has given it up.
+ */
+export async function borrowForUse(permit: Permit, options: ResolvedOptions): Promise<Permit> {
+  return lend(permit, options, true);
+}
+
+function lend(permit: Permit, { signal }: ResolvedOptions, sharesSignal: boolean): Permit {
   if (signal?.aborted === true) throw new AcquireAbortedError(permit.key, signal.reason);
-  return new BorrowedPermit(permit);
+  return new BorrowedPermit(permit, sharesSignal);
 }
 
 /**
  * A permit that the async context holds already: its own holder releases it, the borrower only gives it up. To a borrower
  * that has not, it is lost with that release.
  */
-export class BorrowedPermit implements Permit {
+class BorrowedPermit implements Permit {
   private readonly permit: Permit;
   private isReturned = false;
-  private controller: AbortController | undefined;
+  private ownSignal: AbortSignal | undefined;
   private stopWatching: (() => void) | undefined;
 
-  constructor(permit: Permit) {
+  constructor(
+    permit: Permit,
+    private readonly sharesSignal: boolean,
+  ) {
     this.permit = permit instanceof BorrowedPermit ? permit.permit : permit;
   }
 
@@ -73,7 +92,7 @@ export class BorrowedPermit implements Permit {
   }
 
   get signal(): AbortSignal {
-    return (this.controller ??= this.watch()).signal;
+    return (this.ownSignal ??= this.watch());
   }
 
   async renew(leaseMs?: number): Promise<void> {
@@ -92,14 +111,31 @@ export class BorrowedPermit implements Permit {
     await this.release();
   }
 
-  private watch(): AbortController {
-    const controller = new AbortController();
+  private watch(): AbortSignal {
+    if (this.isReturned) return new AbortController().signal;
     const ending = isOwn(this.permit) ? this.permit.ending : this.permit.signal;
-    const abort = (): void => controller.abort(ending.reason);
-    if (this.isReturned) return controller;
-    if (ending.aborted) abort();
-    else ending.addEventListener('abort', abort, { once: true });
-    this.stopWatching = () => ending.removeEventListener('abort', abort);
-    return controller;
+    if (this.sharesSignal) return sharedSignalOf(ending);
+    const { signal, stop } = follow(ending);
+    this.stopWatching = stop;
+    return signal;
   }
+}
+
+function sharedSignalOf(ending: CancelSignal): AbortSignal {
+  const known = sharedSignals.get(ending);
+  if (known !== undefined) return known;
+  const { signal } = follow(ending);
+  sharedSignals.set(ending, signal);
+  return signal;
+}
+
+function follow(ending: CancelSignal): { signal: AbortSignal; stop: () => void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort(ending.reason);
+  if (ending.aborted) abort();
+  else ending.addEventListener('abort', abort, { once: true });
+  return {
+    signal: controller.signal,
+    stop: () => ending.removeEventListener('abort', abort),
+  };
 }

@@ -1,7 +1,7 @@
 import { AcquireAbortedError, ScopeError, WaitEnded } from '../semaphore.errors.js';
 import { overlay, type ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreDefaults, SemaphoreOptions } from '../semaphore.options.js';
-import { borrow } from './borrowed-permit.js';
+import { borrowForUse } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import type { Permit } from './permit.js';
 import { partsOf } from './permit-set.js';
@@ -55,7 +55,7 @@ export class Scope {
     if (owner.find(key) !== undefined) return owner.join(key, resolved);
     // Who waited for another one would wait for itself.
     const ofTask = this.host.context.findOfTask(key);
-    if (ofTask !== undefined) return borrow(ofTask, resolved);
+    if (ofTask !== undefined) return borrowForUse(ofTask, resolved);
     return owner.join(key, resolved);
   }
 

@@ -281,6 +281,20 @@ describe('use', () => {
     expect(await heldOf('k')).toBe(0);
   });
 
+  test('under a permit of the key gives one signal, however often, that tells the end of it', async () => {
+    const { signal, late } = await semaphores.withPermit('k', async (permit) => {
+      const used = await semaphores.use('k');
+      const again = await semaphores.scope(() => semaphores.use('k'));
+      expect(again.signal).toBe(used.signal);
+      const returned = await semaphores.use('k');
+      await returned.release();
+      expect([used.signal.aborted, permit.signal.aborted]).toEqual([false, false]);
+      return { signal: used.signal, late: returned.signal };
+    });
+    expect(signal.reason).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST', reason: 'released' });
+    expect(late.aborted).toBe(false);
+  });
+
   test('under a permit of the key needs no scope', async () => {
     const task = async (permit: Permit): Promise<void> => {
       const used = await semaphores.use('k', { waitMs: 0 });
