@@ -10,6 +10,7 @@ import type { SemaphoreOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
+import { safely } from './lease-times.js';
 import { UnkeptPermit, UnkeptWaiter, type UnkeptGrant } from './unkept-permit.js';
 import type { Waiter } from './waiter.js';
 
@@ -75,6 +76,7 @@ export class PermitsById {
   async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
     const limits = { permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs };
     await this.acquire(key, id, { ...this.resolve(limits), label: text });
+    this.leaveToLease(id);
   }
 
   /**
@@ -100,16 +102,33 @@ export class PermitsById {
   }
 
   /** @returns null when the permit is not held any more @throws {StoreUnavailableError} */
-  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+  renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    return this.prolong(key, id, leaseMs, false);
+  }
+
+  /**
+   * As {@link renew}, of a permit that is nobody's now, unless somebody comes for it, who may do so in another process:
+   * when its lease ends nothing is lost.
+   */
+  leave(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    return this.prolong(key, id, leaseMs, true);
+  }
+
+  private async prolong(
+    key: string,
+    id: string,
+    leaseMs: number,
+    isLeft: boolean,
+  ): Promise<Lease | null> {
     validateLease(leaseMs, key);
     this.requireOpen(key);
+    this.leaveToLease(id, isLeft);
     const lease = await this.parts.session.renew(key, id, leaseMs);
     const permit = this.find(id);
     if (lease === null) {
       if (permit) this.lose(permit, 'expired');
     } else if (permit) {
-      permit.wakeAt = forgetAt(lease.deadline, this.parts.clock.now());
-      this.parts.alarm.expect(permit);
+      this.expectEnd(permit, lease.deadline);
       this.parts.reporter.renewed(permit, lease.expiresAt);
     }
     return lease;
@@ -121,6 +140,7 @@ export class PermitsById {
     const released = this.parts.session.release(key, id, holdAtLeastMs);
     const permit = this.find(id);
     if (permit === undefined) return released;
+    permit.isLeft = true;
     const outcome = released.then(
       (known) => (this.find(id) === permit ? this.ended(permit, known) : undefined),
       () => undefined,
@@ -143,17 +163,19 @@ export class PermitsById {
     const wasHeld = grant.again === true && waiter.asked === 1;
     const isKnown = waiter.knownToken === grant.fencingToken;
     const again = wasHeld || isKnown || grantedAt < waiter.since - ROUNDING_MS;
-    const permit = new UnkeptPermit(waiter, grant, now, forgetAt(grant.deadline, now));
+    const permit = new UnkeptPermit(waiter, grant, now);
     this.parts.entries.set(permit.id, permit);
-    this.parts.alarm.expect(permit);
-    const { fencingToken, expiresAt } = grant;
-    waiter.handOver({ fencingToken, expiresAt, again });
+    const { fencingToken, expiresAt, deadline } = grant;
+    this.expectEnd(permit, deadline);
+    waiter.handOver({ fencingToken, expiresAt, deadline, again });
     return permit;
   }
 
-  /** Nobody has told what became of it. */
+  /** Nobody has told what became of it: by the clock here its lease is over, or it is known for too long. */
   expire(permit: UnkeptPermit, now: number): void {
-    if (now >= permit.wakeAt) this.reportReleased(permit.id, 'expired');
+    const { id, deadline, wakeAt, isLeft } = permit;
+    if (now >= deadline && !isLeft) this.lose(permit, 'expired');
+    else if (now >= wakeAt) this.reportReleased(id, 'expired');
   }
 
   lose(permit: UnkeptPermit, reason: LostReason): void {
@@ -188,6 +210,19 @@ export class PermitsById {
     return outcome;
   }
 
+  private expectEnd(permit: UnkeptPermit, deadline: number): void {
+    const { clock, alarm } = this.parts;
+    const now = clock.now();
+    permit.deadline = safely(deadline, now, clock);
+    permit.wakeAt = Math.min(permit.deadline, now + FORGET_AFTER_MS);
+    alarm.expect(permit);
+  }
+
+  private leaveToLease(id: string, isLeft = true): void {
+    const permit = this.find(id);
+    if (permit) permit.isLeft = isLeft;
+  }
+
   private requireOpen(key: string): void {
     if (this.parts.isClosed()) throw new SemaphoreClosedError(key);
   }
@@ -212,8 +247,4 @@ function givenUpError(key: string, reason: GivenUp): Error {
 /** Without what only a holder in this process could do. */
 function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
-}
-
-function forgetAt(deadline: number, now: number): number {
-  return Math.min(deadline, now + FORGET_AFTER_MS);
 }

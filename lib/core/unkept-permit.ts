@@ -4,7 +4,7 @@ import type { Timed } from './alarm.js';
 import { Waiter } from './waiter.js';
 
 /** What becomes of an acquisition whose permit is not kept. */
-export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt'> {
+export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt' | 'deadline'> {
   /** The id held it before it was asked for now. */
   again: boolean;
 }
@@ -51,12 +51,16 @@ export class UnkeptPermit implements Timed {
   readonly id: string;
   readonly weight: number;
   readonly fencingToken: number;
+  wakeAt = Infinity;
+  /** Until then it is certainly held, as far as this process knows. */
+  deadline = Infinity;
+  /** Its holder has left it to its lease: the end of that is no loss. */
+  isLeft = false;
 
   constructor(
     readonly waiter: UnkeptWaiter,
     grant: Grant,
     readonly heldSince: number,
-    public wakeAt: number,
   ) {
     this.key = waiter.key;
     this.id = waiter.id;

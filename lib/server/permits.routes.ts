@@ -88,13 +88,13 @@ export function permitRoutes({
     },
   });
 
-  async function keepIn(session: Session, permit: SessionPermit, { again }: UnkeptGrant) {
+  async function keepIn(session: Session, permit: SessionPermit, grant: UnkeptGrant) {
     let isKept = false;
     try {
-      isKept = await session.add(permit);
+      isKept = await session.add(permit, grant.deadline);
     } finally {
       // What it held before it was asked for now has reached somebody then.
-      if (!isKept && !again) permits.takeBack(permit.key, permit.id);
+      if (!isKept && !grant.again) permits.takeBack(permit.key, permit.id);
     }
     if (!isKept) throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
   }

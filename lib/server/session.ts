@@ -1,19 +1,31 @@
+import { safely } from '../core/lease-times.js';
 import type { PermitsById } from '../core/permits-by-id.js';
-import { holdAtLeastOf } from './permit-ids.js';
 import type { EventStream } from '../http/event-stream.js';
+import type { Clock } from '../store/clock.js';
+import { EarliestTimer } from '../store/earliest-timer.js';
+import type { Lease } from '../store/semaphore-store.js';
+import { holdAtLeastOf } from './permit-ids.js';
 import { noteId, noteKey, noteText, type SessionPermit } from './session-notes.js';
 
 /** The store's leases of a session's permits: what a killed server costs at most. */
 const LEASE_MS = 5000;
 /** A renewal every third of it must be possible under load. */
 const LEAST_LEASE_MS = 1000;
+/** Leases that ended while the machine slept are noticed within this time after it woke. */
+const NOTICED_WITHIN_MS = 1000;
 
 /** What sessions share. */
 export interface SessionParts {
   permits: PermitsById;
+  clock: Clock;
   graceMs: number;
   /** Which session holds a permit, by the permit's id. */
   owners: Map<string, Session>;
+}
+
+interface KeptPermit extends SessionPermit {
+  /** Until then it is certainly held, by the clock here. */
+  deadline: number;
 }
 
 /**
@@ -25,10 +37,11 @@ export interface SessionParts {
  * resumes the session makes them longer again.
  */
 export class Session {
-  private readonly permits = new Map<string, SessionPermit>();
+  private readonly permits = new Map<string, KeptPermit>();
   private readonly endListeners = new Set<() => void>();
   private renewal: NodeJS.Timeout | undefined;
   private renewalMs = Infinity;
+  private readonly lapse: EarliestTimer;
   private stream: EventStream | undefined;
   /** When the grace time of a client that is away is over. */
   private awayUntil = 0;
@@ -38,7 +51,9 @@ export class Session {
     readonly id: string,
     readonly name: string,
     private readonly parts: SessionParts,
-  ) {}
+  ) {
+    this.lapse = new EarliestTimer(parts.clock, () => this.loseLapsed(), NOTICED_WITHIN_MS);
+  }
 
   /** The lease that a permit of a session has in the store. */
   leaseFor(leaseMs: number): number {
@@ -54,7 +69,10 @@ export class Session {
     before?.close();
     stream.send('session', { id: this.id });
     this.renewAll();
-    for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs);
+    for (const { leaseMs, deadline } of this.permits.values()) {
+      this.planRenewal(leaseMs);
+      this.lapse.expect(deadline);
+    }
   }
 
   isOpenOn(stream: EventStream): boolean {
@@ -68,16 +86,17 @@ export class Session {
   }
 
   /**
+   * @param deadline until then it is certainly held, by the clock here
    * @returns false when the session has ended meanwhile: the permit is not the session's
    * @throws {StoreUnavailableError} so it is then
    */
-  async add(permit: SessionPermit): Promise<boolean> {
+  async add(permit: SessionPermit, deadline: number): Promise<boolean> {
     if (this.isOver) return false;
     const isNew = !this.permits.has(permit.id);
-    this.adopt(permit);
+    const kept = this.adopt(permit, deadline);
     if (isNew && this.parts.graceMs > 0) {
       try {
-        await this.begin(permit);
+        await this.begin(kept);
       } catch (error) {
         this.drop(permit.id);
         throw error;
@@ -86,15 +105,20 @@ export class Session {
     return !this.isOver;
   }
 
-  /** Goes on with a permit that is noted already. */
-  adopt(permit: SessionPermit): void {
+  /** Goes on with a permit that is noted already. @param deadline Infinity: not known before it is renewed */
+  adopt(permit: SessionPermit, deadline = Infinity): KeptPermit {
     const { owners } = this.parts;
     const before = owners.get(permit.id);
-    this.permits.set(permit.id, permit);
+    // An answer for several requests may be older than what a renewal has told.
+    const known = this.permits.get(permit.id)?.deadline ?? 0;
+    const kept = { ...permit, deadline: Math.max(known, this.safely(deadline)) };
+    this.permits.set(permit.id, kept);
+    this.lapse.expect(kept.deadline);
     owners.set(permit.id, this);
     // The same requestId may come from two sessions: the later one alone keeps the permit.
     if (before !== this) before?.drop(permit.id);
     this.planRenewal(permit.leaseMs);
+    return kept;
   }
 
   holds(key: string, id: string): boolean {
@@ -130,7 +154,7 @@ export class Session {
     this.stopRenewals();
     this.stream = undefined;
     this.awayUntil = performance.now() + graceMs;
-    for (const { key, id } of this.permits.values()) this.renew(key, id, graceMs);
+    for (const permit of this.permits.values()) this.renew(permit, graceMs);
   }
 
   /** The client is gone for good. */
@@ -138,6 +162,7 @@ export class Session {
     if (this.isOver) return;
     this.isOver = true;
     this.stopRenewals();
+    this.lapse.stop();
     this.stream?.close();
     for (const listener of this.endListeners) listener();
     const permits = [...this.permits.values()];
@@ -162,13 +187,12 @@ export class Session {
   }
 
   /** Notes the permit, which ends with the grace time, as the others do, when the client is away. */
-  private async begin(permit: SessionPermit): Promise<void> {
+  private async begin(permit: KeptPermit): Promise<void> {
     const { permits } = this.parts;
-    const { key, id } = permit;
     // Before it is noted: whoever finds the note makes the lease longer.
-    if (this.stream === undefined) await permits.renew(key, id, this.awayMs);
+    if (this.stream === undefined) await this.prolong(permit, this.awayMs);
     const leaseMs = this.stream === undefined ? this.awayMs : permit.leaseMs;
-    await permits.note(noteKey(this.id), noteId(id), noteText(permit), leaseMs);
+    await permits.note(noteKey(this.id), noteId(permit.id), noteText(permit), leaseMs);
   }
 
   private planRenewal(leaseMs: number): void {
@@ -187,18 +211,46 @@ export class Session {
   }
 
   private renewAll(): void {
-    for (const { key, id, leaseMs } of this.permits.values()) this.renew(key, id, leaseMs);
+    for (const permit of this.permits.values()) this.renew(permit, permit.leaseMs);
   }
 
-  private renew(key: string, id: string, leaseMs: number): void {
+  private renew(permit: KeptPermit, leaseMs: number): void {
     const { permits, graceMs } = this.parts;
-    permits
-      .renew(key, id, leaseMs)
+    const { key, id } = permit;
+    this.prolong(permit, leaseMs)
       .then((lease) => {
         if (lease === null) this.lose(key, id);
       })
       .catch(ignore);
-    if (graceMs > 0) permits.renew(noteKey(this.id), noteId(id), leaseMs).catch(ignore);
+    if (graceMs > 0) permits.leave(noteKey(this.id), noteId(id), leaseMs).catch(ignore);
+  }
+
+  private async prolong(permit: KeptPermit, leaseMs: number): Promise<Lease | null> {
+    const { permits, clock } = this.parts;
+    const { key, id } = permit;
+    // A lease may become shorter: from the moment of sending on, only the shorter of the two is certain.
+    permit.deadline = Math.min(permit.deadline, this.safely(clock.now() + leaseMs));
+    this.lapse.expect(permit.deadline);
+    const lease = await (this.stream === undefined
+      ? permits.leave(key, id, leaseMs)
+      : permits.renew(key, id, leaseMs));
+    if (lease !== null) permit.deadline = this.safely(lease.deadline);
+    return lease;
+  }
+
+  /** By the clock here their leases are over. While the client is away, another server may have made them longer. */
+  private loseLapsed(): void {
+    if (this.stream === undefined) return;
+    const now = this.parts.clock.now();
+    for (const { key, id, deadline } of this.permits.values()) {
+      if (deadline <= now) this.lose(key, id);
+      else this.lapse.expect(deadline);
+    }
+  }
+
+  private safely(deadline: number): number {
+    const { clock } = this.parts;
+    return safely(deadline, clock.now(), clock);
   }
 }
 

@@ -22,7 +22,8 @@ export class Sessions {
     /** How many sessions of one caller may wait for their client to come back. */
     private readonly maxAway: number,
   ) {
-    this.parts = { permits: internalsOf(semaphores).permitsById, graceMs, owners: this.owners };
+    const { permitsById: permits, core } = internalsOf(semaphores);
+    this.parts = { permits, clock: core.clock, graceMs, owners: this.owners };
   }
 
   /** @throws {HttpProblem} 404 there is none at this server, or it is somebody else's */

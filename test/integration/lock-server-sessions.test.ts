@@ -124,7 +124,10 @@ describe.each(stores)('sessions on $store', ({ options }) => {
 
   test('go on when the client comes back in time, and end when it does not', async () => {
     await using services = new Semaphores(options());
-    await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    const semaphores = services.open();
+    const lost: unknown[] = [];
+    semaphores.events.subscribe((event) => event.type === 'lost' && lost.push(event));
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 1000 });
     const { stream, id, headers } = await server.openSession();
     const { body } = await server.acquire('k', {}, { headers });
     stream.close();
@@ -142,6 +145,7 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       return (await server.acquire('other', {}, { headers })).status === 404;
     });
     expect((await server.openSession(id)).id).not.toBe(id);
+    expect(lost).toEqual([]);
   });
 
   test('end with all that they got while the client was away, or go on with it', async () => {
@@ -233,6 +237,35 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       expect((await one.acquire(key, { waitMs: 5000 })).status).toBe(201);
     }
   });
+});
+
+test('who holds permits in a session is told while Redis is away that their leases are over', async () => {
+  await using services = new Semaphores({ redis: redis.url });
+  const grace = { sessionGraceMs: 1000 };
+  await using plain = await LockServer.start(services.open());
+  await using former = await LockServer.start(services.open(), grace);
+  await using resumed = await LockServer.start(services.open(), grace);
+  const here = await plain.openSession();
+  const there = await former.openSession();
+  const ask = async (server: LockServer, key: string, { headers }: typeof here) =>
+    (await server.acquire(key, { leaseMs: 1000 }, { headers })).body['id'];
+  const [here1, there1] = [await ask(plain, 'here', here), await ask(former, 'there', there)];
+  const { stream } = await resumed.openSession(there.id);
+  const events = await plain.stream('/v1/events');
+  // The renewal of who resumes has come through.
+  await resumed.inspect('there');
+  redis.pause();
+  try {
+    expect(await here.stream.until('lost')).toEqual({ key: 'here', id: here1 });
+    expect(await stream.until('lost')).toEqual({ key: 'there', id: there1 });
+    expect(await events.until('lost')).toMatchObject({ permitId: here1, reason: 'expired' });
+  } finally {
+    redis.resume();
+  }
+  here.stream.close();
+  there.stream.close();
+  stream.close();
+  events.close();
 });
 
 test('a server that closes ends its streams and gives back what its sessions hold', async () => {

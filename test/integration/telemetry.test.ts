@@ -207,9 +207,9 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     await permitsById.acquire('k', 'one', permit);
     await permitsById.acquire('k', 'one', permit);
     await permitsById.acquire('k', 'two', permit);
-    const short = nextEvent(service, 'released', ({ permitId }) => permitId === 'short');
+    const short = nextEvent(service, 'lost', ({ permitId }) => permitId === 'short');
     await permitsById.acquire('k', 'short', brief);
-    await short;
+    expect(await short).toMatchObject({ reason: 'expired' });
     expect(await value('semaphore_permits_held')).toBe(2);
     await permitsById.release('k', 'one');
     const lost = nextEvent(service, 'lost');
