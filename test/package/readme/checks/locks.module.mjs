@@ -48,6 +48,10 @@ for (const key of keys) await free(service, key);
 
 // The shop's key ends at its prefix; the operator's does not; without one only the health is told.
 await assert.rejects(limited('other', work), /may not use/);
+await assert.rejects(
+  exclusively(['other'], () => assert.fail('without a lock')),
+  /may not use/,
+);
 const ask = (path, key) => fetch(url + path, { headers: key ? { 'x-api-key': key } : {} });
 assert.equal((await ask('/v1/semaphores/other', process.env.OPERATOR_KEY)).status, 200);
 assert.equal((await ask('/v1/semaphores')).status, 401);
