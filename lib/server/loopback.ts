@@ -4,16 +4,30 @@ import { HttpProblem } from '../http/http-problem.js';
 const LOOPBACK_ADDRESS = /^(?:::1|(?:::ffff:)?127(?:\.\d{1,3}){3})$/;
 const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/i;
 
+/** What a proxy adds to a request that it passes on. */
+const FORWARDING_HEADERS = [
+  'forwarded',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'x-real-ip',
+];
+
+/** What a browser says of a request that no page of another site has caused. */
+const OWN_SITE = new Set(['same-origin', 'none']);
+
 /**
- * For a server without API keys: lets pass what programs on this machine ask for, and neither what a proxy passes on nor
- * what a web page makes a browser ask for.
+ * For a server without API keys: lets pass what programs on this machine ask for, and neither what a proxy says that it
+ * passes on nor what a web page makes a browser ask for.
  * @throws {HttpProblem} 403
  */
 export function requireLoopback({ headers, socket }: IncomingMessage): void {
   const isLocal = LOOPBACK_ADDRESS.test(socket.remoteAddress ?? '');
-  const isForwarded = headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined;
+  const isForwarded = FORWARDING_HEADERS.some((name) => headers[name] !== undefined);
   const isAddressed = LOOPBACK_HOST.test(headers.host ?? headers[':authority']?.toString() ?? '');
-  if (isLocal && !isForwarded && isAddressed && isOwnOrigin(headers.origin)) return;
+  const isOwnSite = OWN_SITE.has(headers['sec-fetch-site'] ?? 'none');
+  if (isLocal && !isForwarded && isAddressed && isOwnSite && isOwnOrigin(headers.origin)) return;
   throw new HttpProblem(
     403,
     'LOOPBACK_ONLY',

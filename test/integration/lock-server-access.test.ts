@@ -170,7 +170,11 @@ describe('without API keys', () => {
 
   test.each([
     ['through a proxy', { 'x-forwarded-for': '10.0.0.1' }],
+    ['through a proxy that says its name', { via: '1.1 proxy' }],
+    ['through a proxy like nginx', { 'x-real-ip': '10.0.0.1' }],
     ['of a web page', { origin: 'https://example.com' }],
+    ['of a web page without its origin', { 'sec-fetch-site': 'cross-site' }],
+    ['of a web page on another port', { 'sec-fetch-site': 'same-site' }],
     ['to another host name', { host: 'example.com' }],
   ])('a request %s is refused', async (_, headers) => {
     await using services = new Semaphores({});
