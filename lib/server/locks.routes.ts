@@ -18,7 +18,7 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
     path: '/lock',
     operationId: 'lock',
     summary:
-      'Locks all keys or none; the same uid again extends its locks, and never shortens them',
+      'Locks all keys or none; the same uid again extends its locks, and never shortens them. Locks belong to no session: `x-session-id` has no effect',
     role: 'use',
     body: schemas.lockBody,
     answers: { 200: { description: 'All are locked', schema: schemas.locked } },
