@@ -193,7 +193,7 @@ type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
 
 /** `Prefer: wait=25` (RFC 7240). */
 function preferredWaitMs(prefer: string | undefined, requestId: string | undefined): number {
-  const seconds = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/i.exec(prefer ?? '')?.[1];
+  const seconds = /(?:^|[,;\s])wait\s*=\s*("?)(\d{1,6})\1(?:$|[,;\s])/i.exec(prefer ?? '')?.[2];
   if (seconds === undefined) return Infinity;
   if (requestId !== undefined) return Math.min(Number(seconds) * 1000, 2 ** 31 - 1);
   throw invalidRequest([{ field: 'requestId', rule: 'given with `Prefer: wait`, to ask again' }]);

@@ -168,7 +168,7 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     await using server = await LockServer.start(semaphores, { waitGraceMs: 50 });
     await server.acquire('k');
     const isGone = nextEvent(semaphores, 'rejected');
-    const headers = { prefer: 'wait=0' };
+    const headers = { prefer: 'respond-async, wait = "0"' };
     expect((await server.acquire('k', { requestId: 'r' }, { headers })).status).toBe(202);
     expect((await isGone).reason).toBe('aborted');
   });
