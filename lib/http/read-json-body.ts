@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { HttpProblem, unreadable } from './http-problem.js';
 
@@ -16,7 +17,7 @@ export type ParsedRequest = IncomingMessage & { body?: unknown };
 
 /**
  * The JSON in a request's body; undefined when there is none.
- * @throws {HttpProblem} 400 malformed or nested too deeply, 408 too slow, 413 too large, 415 something else than JSON, or encoded
+ * @throws {HttpProblem} 400 malformed, not UTF-8 or nested too deeply, 408 too slow, 413 too large, 415 something else than JSON, or encoded
  */
 export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): Promise<unknown> {
   const isParsed = request.readableEnded && request.body !== undefined;
@@ -108,7 +109,10 @@ class BodyReader {
     const { chunks } = this;
     this.settle();
     const [first = NOTHING] = chunks;
-    this.resolve((chunks.length > 1 ? Buffer.concat(chunks) : first).toString('utf8'));
+    const body = chunks.length > 1 ? Buffer.concat(chunks) : first;
+    // What would replace its broken signs could make different keys equal.
+    if (isUtf8(body)) this.resolve(body.toString('utf8'));
+    else this.reject(badBody('The body is not valid UTF-8', 'valid UTF-8'));
   };
 
   private readonly onGone = (): void => this.fail(incomplete());

@@ -11,11 +11,12 @@ const PROBLEMS: Readonly<Record<number, string>> = {
   404: 'Unknown',
   408: 'The body did not arrive in time',
   409: 'The session has no stream at this server: nothing was done',
-  410: 'The permit is not held any more',
+  410: 'The permit is not held any more, or the place in the queue was taken away by force',
   413: 'The body is too large',
   415: 'The body is not JSON, or encoded as it cannot be read',
   423: 'Somebody else has locked one of the keys',
   429: 'No permit was free, or none became free in time, or too much is open; see Retry-After',
+  500: 'The server failed',
   503: 'The queue is full, the store cannot be reached, or the server shuts down; see Retry-After',
 };
 
@@ -115,7 +116,7 @@ function contentOf({ schema, content = 'text/event-stream' }: DocumentedAnswer):
 }
 
 function problemsOf({ role, body, problems = [], answers }: DocumentedCall): Json {
-  const common = role === 'open' ? [] : [400, 401, 403, 503];
+  const common = role === 'open' ? [] : [400, 401, 403, 500, 503];
   const ofBody = body === undefined ? [] : [408, 413, 415];
   const statuses = [...common, ...ofBody, ...problems].filter(
     (status) => answers[status] === undefined,

@@ -53,7 +53,7 @@ export function permitRoutes({
         schema: schemas.stillWaiting,
       },
     },
-    problems: [404, 429],
+    problems: [404, 410, 429],
     async handle({ response, access, params: { key }, headers, body }) {
       const { requestId } = body;
       const postponeMs = preferredWaitMs(headers.prefer, requestId);

@@ -38,7 +38,7 @@ export interface DocumentedCall {
   body?: z.ZodType;
   /** What it answers when nothing is wrong. */
   answers: Readonly<Record<number, DocumentedAnswer>>;
-  /** Which problems it answers, beside 400, 401, 403 and 503, and those of a body. */
+  /** Which problems it answers, beside 400, 401, 403, 500 and 503, and those of a body. */
   problems?: readonly number[];
 }
 

@@ -1,6 +1,11 @@
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { type EventReader, type HttpAnswer, LockServer } from '../support/lock-server.js';
+import {
+  ADMIN_KEY,
+  type EventReader,
+  type HttpAnswer,
+  LockServer,
+} from '../support/lock-server.js';
 import { queued, Semaphores } from '../support/semaphores.js';
 
 interface Schema {
@@ -194,9 +199,14 @@ test('what a refusal says is in the document', async () => {
   const document = (await server.call('GET', '/openapi.json')).body as unknown as Document;
   await server.acquire('k');
   await server.call('POST', '/lock', { uid: 'u1', keys: 'l', exp: 60_000 });
+  const wish = { waitMs: 60_000 };
   const busy = await server.acquire('k', { waitMs: 0 });
   const full = await server.acquire('k', { maxWaiting: 0 });
-  const { outcome } = await queued(semaphores, () => server.acquire('k', { waitMs: 60_000 }));
+  const { outcome: sentAway } = await queued(semaphores, () => server.acquire('k', wish));
+  const [waiter] = (await semaphores.inspect('k')).waiters;
+  await semaphores.forceRelease('k', String(waiter?.id));
+  const forced = await sentAway;
+  const { outcome } = await queued(semaphores, () => server.acquire('k', wish));
   const tooMany = await server.acquire('k');
   const locked = await server.call('POST', '/lock', { uid: 'u2', keys: 'l' });
   await server.shutDown();
@@ -205,6 +215,7 @@ test('what a refusal says is in the document', async () => {
   for (const [path, { status, headers, body }, says] of [
     [permits, busy, ['reason', 'retryAfterMs']],
     [permits, full, ['reason', 'retryAfterMs']],
+    [permits, forced, []],
     [permits, tooMany, ['retryAfterMs']],
     [permits, closed, ['retryAfterMs']],
     ['/lock', locked, ['error']],
@@ -218,7 +229,7 @@ test('what a refusal says is in the document', async () => {
     z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).parse(body);
     const isRetriable = headers.has('retry-after');
     expect(Object.keys(response?.headers ?? {})).toEqual(isRetriable ? ['Retry-After'] : []);
-    expect(isRetriable).toBe(status !== 423);
+    expect(isRetriable).toBe(![410, 423].includes(status));
   }
 });
 
@@ -241,6 +252,19 @@ test('a mistake is answered with the field and the rule', async () => {
   expect(fields.slice(0, 3)).toEqual(['permits', 'weight', 'leaseMS']);
   expect(fields.slice(3)).toEqual(['keys.0', 'limit', 'patern', 'pattern', 'id', 'key']);
   expect(answers[0]?.body['message']).toContain('`permits`');
+});
+
+test('a body that is not UTF-8 is refused, and not made into another key', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const response = await fetch(`${server.url}/lock`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-api-key': ADMIN_KEY },
+    body: Buffer.from('{"uid":"u","keys":"\xff"}', 'latin1'),
+  });
+  expect(response.status).toBe(400);
+  const details = [{ field: 'body', rule: 'valid UTF-8' }];
+  expect(await response.json()).toMatchObject({ code: 'INVALID_BODY', details });
 });
 
 test('a wrong `keys` is answered with its rule, and no tokens unlock nothing', async () => {
