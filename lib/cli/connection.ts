@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { RemoteSemaphoreStore } from '../client/remote.semaphore-store.js';
+import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { UsageError } from './cli-error.js';
 import type { Environment } from './environment.js';
@@ -45,16 +46,22 @@ export function openService(flags: ConnectionFlags, env: Environment): Semaphore
   }
   if (place.url) {
     const apiKey = flags.apiKey ?? env.get('SEMAPHORE_API_KEY');
-    const store = new RemoteSemaphoreStore({
-      url: place.url,
-      ...(apiKey === undefined ? {} : { apiKey }),
-    });
-    return new SemaphoreService({ store, log: 'none' });
+    return new SemaphoreService({ store: openRemote(place.url, apiKey), log: 'none' });
   }
   return new SemaphoreService({
     ...redisOptions(place.redisUrl as string, flags, env),
     log: 'none',
   });
+}
+
+/** @throws {UsageError} what cannot be an API key at all: not that the server refuses it */
+function openRemote(url: string, apiKey: string | undefined): RemoteSemaphoreStore {
+  try {
+    return new RemoteSemaphoreStore({ url, ...(apiKey === undefined ? {} : { apiKey }) });
+  } catch (error) {
+    if (!(error instanceof InvalidOptionsError) || error.option !== 'apiKey') throw error;
+    throw new UsageError(`The API key must be ${error.rule}.`);
+  }
 }
 
 /** @throws {UsageError} ioredis is not installed */

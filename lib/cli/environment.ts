@@ -32,5 +32,6 @@ function readEnvFile(file: string): NodeJS.ProcessEnv {
     if (code === 'ENOENT' || code === 'EISDIR') return {};
     throw new UsageError(`${file} cannot be read: ${message}`);
   }
-  return parseEnv(text);
+  // As some editors begin a file.
+  return parseEnv(text.replace(/^\uFEFF/, ''));
 }

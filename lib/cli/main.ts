@@ -32,9 +32,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // Nobody reads the notes: the command goes on, and its permit is to be given back.
 process.stderr.on('error', () => undefined);
 
+const errors = new Output(streams, process.env, ownArguments().includes('--json'));
+
 try {
   const env = new Environment(process.env, process.cwd());
-  const program = createProgram(env, streams, versionOfPackage(), (code) => {
+  const program = createProgram(env, streams, versionOfPackage(), errors, (code) => {
     process.exitCode = code;
   });
   await program.parseAsync();
@@ -44,8 +46,7 @@ try {
     process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
   } else {
     const cliError = toCliError(error);
-    const isJson = ownArguments().includes('--json');
-    new Output(streams, process.env, isJson).error(cliError);
+    errors.error(cliError);
     process.exitCode = cliError.exitCode;
   }
 } finally {

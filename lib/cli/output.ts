@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import type { CliError } from './cli-error.js';
+import { type CliError, UsageError } from './cli-error.js';
 import { printable, printableJson } from './text.js';
 
 /** Where the program writes to. */
@@ -51,7 +51,13 @@ export class Output {
   error({ message, code, exitCode }: CliError): void {
     const text = this.isJson
       ? printableJson({ error: { code, message, exitCode } })
-      : `nestjs-semaphore: ${message.split('\n').map(printable).join('\n')}`;
+      : `nestjs-semaphore: ${printable(message)}`;
     this.streams.stderr.write(`${text}\n`);
+  }
+
+  /** What the parser of the command line says. */
+  usage(text: string): void {
+    if (this.isJson) this.error(new UsageError(text.trim().replace(/^error: /, '')));
+    else this.streams.stderr.write(text.split('\n').map(printable).join('\n'));
   }
 }

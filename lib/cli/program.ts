@@ -38,11 +38,12 @@ run passes the exit code of the command on.
 Options go before variables of the environment, and these before the file .env
 in the current folder.`;
 
-/** @param exit told how the process is to end */
+/** @param errors told what is wrong with the command line @param exit told how the process is to end */
 export function createProgram(
   env: Environment,
   streams: Streams,
   version: string,
+  errors: Output,
   exit: (code: number) => void,
 ): Command {
   const program = new Command('nestjs-semaphore')
@@ -52,6 +53,7 @@ export function createProgram(
     .configureOutput({
       writeOut: (text) => streams.stdout.write(text),
       writeErr: (text) => streams.stderr.write(text),
+      outputError: (text) => errors.usage(text),
     })
     .configureHelp({ helpWidth: 80 })
     .addHelpText('after', EXIT_CODES);

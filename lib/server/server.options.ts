@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '../limits.js';
 import { merge, refuseUnknown, requireObject, type Rule, wholeNumber } from '../option-rules.js';
 
 /** What a key may do: `use` acquires and looks; `admin` also sets limits and releases by force. */
@@ -76,7 +77,6 @@ const DEFAULTS: ResolvedServerOptions = Object.freeze({
 });
 
 /** Timers take no more. */
-const MAX_MS = 2 ** 31 - 1;
 
 const RULES: Record<keyof SemaphoreServerOptions, Rule> = {
   apiKeys: { text: 'an array', holds: Array.isArray, isSecret: true },
@@ -84,14 +84,14 @@ const RULES: Record<keyof SemaphoreServerOptions, Rule> = {
     text: 'a path such as /locks',
     holds: (value) => typeof value === 'string' && /^[\w./~-]*$/.test(value),
   },
-  defaultExpiryMs: wholeNumber(1, MAX_MS),
-  sessionGraceMs: wholeNumber(0, MAX_MS),
-  maxBodyBytes: wholeNumber(1, MAX_MS),
-  bodyTimeoutMs: wholeNumber(1, MAX_MS),
-  maxOpenWaits: wholeNumber(1, MAX_MS),
-  maxSessions: wholeNumber(1, MAX_MS),
-  heartbeatMs: wholeNumber(1, MAX_MS),
-  waitGraceMs: wholeNumber(0, MAX_MS),
+  defaultExpiryMs: wholeNumber(1, MAX_TIMER_MS),
+  sessionGraceMs: wholeNumber(0, MAX_TIMER_MS),
+  maxBodyBytes: wholeNumber(1, MAX_TIMER_MS),
+  bodyTimeoutMs: wholeNumber(1, MAX_TIMER_MS),
+  maxOpenWaits: wholeNumber(1, MAX_TIMER_MS),
+  maxSessions: wholeNumber(1, MAX_TIMER_MS),
+  heartbeatMs: wholeNumber(1, MAX_TIMER_MS),
+  waitGraceMs: wholeNumber(0, MAX_TIMER_MS),
 };
 
 /** @throws {InvalidOptionsError} naming the option, the value and the rule */

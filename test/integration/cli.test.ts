@@ -179,6 +179,8 @@ describe('the command line', () => {
       [2, ['serve', '--no-redis', '--tls-cert', 'only.pem']],
       [2, ['serve', '--no-redis'], { PORT: 'http' }],
       [2, ['serve', '--no-redis', '--redis-url', 'redis://x']],
+      [2, ['serve', '--redis-host', 'x', '--redis-url', 'redis://x']],
+      [2, ['list', '--url', 'http://127.0.0.1:9', '--api-key', '']],
       [69, ['list', '--url', 'http://127.0.0.1:9']],
       [0, ['--help']],
       [0, ['--version']],
@@ -198,7 +200,20 @@ describe('the command line', () => {
   }, 120_000);
 
   it('writes errors as JSON too', async () => {
-    const { code, stderr } = await onRedis('release', 'free', 'nobody', '--json');
+    const [{ code, stderr }, usage] = await Promise.all([
+      onRedis('release', 'free', 'nobody', '--json'),
+      onRedis('serve', '--default-expiry', 'forever', '--json'),
+    ]);
+    expect([usage.code, JSON.parse(usage.stderr)]).toEqual([
+      2,
+      {
+        error: {
+          code: 'USAGE',
+          message: expect.stringMatching(/^option '-E.* a whole number from 1 to 2147483647\.$/),
+          exitCode: 2,
+        },
+      },
+    ]);
     expect(code).toBe(1);
     expect(JSON.parse(stderr)).toEqual({
       error: { code: 'NOT_FOUND', message: expect.stringContaining('nobody'), exitCode: 1 },
@@ -214,6 +229,8 @@ describe('the command line', () => {
     const waits = semaphores.acquire(key, { label, priority: -100_000, waitMs: 60_000 });
     await waiting(key, 1);
 
+    const refused = await onRedis('release', `${key}\n`, 'nobody');
+    expect(refused.stderr).toMatch(/^nestjs-semaphore: Nobody holds [^\p{Cc}\p{Cf}]+\n$/u);
     const results = await Promise.all([
       onRedis('list'),
       onRedis('inspect', key),
@@ -239,7 +256,8 @@ describe('the command line', () => {
   it('reads .env, below the environment, below flags', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'semaphore-cli-'));
     try {
-      const lines = [`REDIS_URL=${redis.url}`, 'SEMAPHORE_KEY_PREFIX=from-file'];
+      // Some editors begin a file with a mark.
+      const lines = [`\uFEFFREDIS_URL=${redis.url}`, 'SEMAPHORE_KEY_PREFIX=from-file'];
       await writeFile(join(folder, '.env'), lines.join('\n'));
       const prefix = places['Redis']?.['SEMAPHORE_KEY_PREFIX'] ?? '';
       const permit = await semaphores.acquire('env');

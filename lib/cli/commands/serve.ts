@@ -4,12 +4,13 @@ import { readFileSync } from 'node:fs';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, isIP } from 'node:net';
+import { MAX_TIMER_MS } from '../../limits.js';
 import { UsageError } from '../cli-error.js';
 import { parseApiKeys } from '../../server/api-keys.js';
 import { redisOptions } from '../connection.js';
 import type { Environment } from '../environment.js';
 import type { Output } from '../output.js';
-import { milliseconds, port, readAs, repeatable } from '../values.js';
+import { port, readAs, repeatable, wholeNumber } from '../values.js';
 
 export interface ServeFlags {
   port?: number;
@@ -25,6 +26,8 @@ export interface ServeFlags {
   tlsCert?: string;
   tlsKey?: string;
 }
+
+const expiry = wholeNumber(1, MAX_TIMER_MS);
 
 /** How long open requests may take to end when the server stops. */
 const STOP_WITHIN_MS = 3000;
@@ -49,7 +52,7 @@ export function withServeOptions(command: Command): Command {
     .option(
       '-E, --default-expiry <ms>',
       'lease of POST /lock without exp (env: DEFAULT_EXPIRY; default: 1000)',
-      milliseconds(1),
+      expiry,
     )
     .optionsGroup('Where the semaphores are:')
     .option('-R, --redis-host <host>', 'host of Redis (env: REDIS_HOST; default: localhost)')
@@ -78,7 +81,7 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
   const { openLockServer } = await import('../lock-server.js');
   const locks = openLockServer({
     apiKeys,
-    defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', milliseconds(1)) ?? 1000,
+    defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', expiry) ?? 1000,
     ...(flags.redis ? redisOptions(redisOf(flags, env), flags, env) : {}),
   });
   let http: { server: Server; protocol: string } | undefined;
@@ -106,8 +109,13 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
 
 /** @throws {UsageError} */
 function requireOnePlace({ redis, redisUrl, redisHost, redisPort }: ServeFlags): void {
-  if (redis || (redisUrl ?? redisHost ?? redisPort) === undefined) return;
-  throw new UsageError('--no-redis excludes --redis-url, --redis-host and --redis-port.');
+  const part = redisHost ?? redisPort;
+  if (!redis && (redisUrl ?? part) !== undefined) {
+    throw new UsageError('--no-redis excludes --redis-url, --redis-host and --redis-port.');
+  }
+  if (redisUrl !== undefined && part !== undefined) {
+    throw new UsageError('--redis-url excludes --redis-host and --redis-port.');
+  }
 }
 
 /** An address of IPv6 may be written as in a URL. */
