@@ -13,12 +13,12 @@ const MAX_KEYS = 100;
 
 const wholeNumber = (least: number) => z.int().min(least);
 const duration = (least: number) => z.number().min(least).max(MAX_DURATION_MS);
-const text = (most: number) =>
+const unicode = (most: number) =>
   z
     .string()
-    .min(1)
     .max(most)
     .refine((value) => value.isWellFormed(), 'well-formed Unicode');
+const text = (most: number) => unicode(most).min(1);
 
 export const semaphoreKey = z
   .string()
@@ -59,11 +59,7 @@ export const acquireBody = z
     priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
     leaseMs: leaseMs.optional(),
     holdAtLeastMs: duration(0).optional(),
-    label: z
-      .string()
-      .max(MAX_LABEL_LENGTH)
-      .refine((value) => value.isWellFormed(), 'well-formed Unicode')
-      .optional(),
+    label: unicode(MAX_LABEL_LENGTH).optional(),
     requestId: text(256).optional().meta({ description: 'The same again gives the same permit' }),
   })
   .default({});

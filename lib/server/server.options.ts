@@ -76,8 +76,6 @@ const DEFAULTS: ResolvedServerOptions = Object.freeze({
   waitGraceMs: 5000,
 });
 
-/** Timers take no more. */
-
 const RULES: Record<keyof SemaphoreServerOptions, Rule> = {
   apiKeys: { text: 'an array', holds: Array.isArray, isSecret: true },
   path: {

@@ -118,7 +118,7 @@ test('a user with only the commands and the keys that README lists is enough, an
   await crew.progress();
   await withRedis(redis.port, async (admin) => {
     await admin.script('FLUSH');
-    await admin.client('KILL', 'TYPE', 'normal');
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal');
   });
   await crew.progress();
   await useEverything(url);
