@@ -14,7 +14,6 @@ import type { CancelSignal } from '../semaphore.options.js';
 import type { Acquired, Probes } from './acquisition-probe.js';
 import type { CoreParts } from './core-parts.js';
 import { DegradedPermit } from './degraded-permit.js';
-import { weightHeld } from './entries.js';
 import type { HeldPermit } from './held-permit.js';
 import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
@@ -49,7 +48,7 @@ export class Acquisitions {
 
   constructor(private readonly parts: AcquisitionsParts) {
     this.local = new LocalPermits(
-      (key) => weightHeld(parts.entries, key),
+      (key) => parts.entries.weightHeld(key),
       (waiter) => {
         const freeAt = parts.clock.now() + waiter.options.holdAtLeastMs;
         this.degrade(waiter, () => this.releaseLocally(waiter, freeAt));

@@ -27,7 +27,7 @@ export class Alarm<T extends Timed> {
 
   constructor(
     private readonly clock: Clock,
-    private readonly items: ChurningMap<string, T>,
+    private readonly items: Pick<ChurningMap<string, T>, 'values'>,
     private readonly wake: (item: T, now: number) => void,
   ) {
     this.timer = new EarliestTimer(clock, () => this.ring(), NOTICED_WITHIN_MS);

@@ -1,8 +1,7 @@
-import type { ChurningMap } from '../churning-map.js';
 import type { Clock } from '../store/clock.js';
 import type { StoreSession } from '../store/semaphore-store.js';
 import type { Alarm } from './alarm.js';
-import type { Entry } from './entries.js';
+import type { Entries, Entry } from './entries.js';
 import type { GiveBackList } from './give-back-list.js';
 import type { Reporter } from './reporter.js';
 
@@ -10,8 +9,7 @@ import type { Reporter } from './reporter.js';
 export interface CoreParts {
   clock: Clock;
   session: StoreSession;
-  /** Who waits and who holds, by id. */
-  entries: ChurningMap<string, Entry>;
+  entries: Entries;
   alarm: Alarm<Entry>;
   giveBacks: GiveBackList;
   reporter: Reporter;

@@ -12,10 +12,7 @@ export class LocalPermits {
   private readonly keys = new Map<string, LocalKey>();
   private isClosed = false;
 
-  /**
-   * @param heldOfStore weights of the key which this process holds by the store: they count too. Looks through all that it
-   *   holds and waits for
-   */
+  /** @param heldOfStore weights of the key which this process holds by the store: they count too */
   constructor(
     private readonly heldOfStore: (key: string) => number,
     private readonly grant: (waiter: Waiter) => void,

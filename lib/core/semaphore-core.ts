@@ -1,4 +1,3 @@
-import { ChurningMap } from '../churning-map.js';
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { OptionsMemo } from '../options-memo.js';
 import type { ResolvedOptions } from '../resolve-options.js';
@@ -13,7 +12,7 @@ import type {
 import type { Probes } from './acquisition-probe.js';
 import { Acquisitions } from './acquisitions.js';
 import { Alarm } from './alarm.js';
-import type { Entry } from './entries.js';
+import { Entries, type Entry } from './entries.js';
 import { GiveBackList } from './give-back-list.js';
 import { HeldPermit } from './held-permit.js';
 import { LeaseKeeper } from './lease-keeper.js';
@@ -43,8 +42,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly storeTimeoutMs: number;
   private readonly reporter: Reporter;
   private readonly probes: Probes | undefined;
-  /** Who waits and who holds, by id. */
-  private readonly entries = new ChurningMap<string, Entry>();
+  private readonly entries = new Entries();
   private readonly alarm: Alarm<Entry>;
   private readonly giveBacks: GiveBackList;
   private readonly passes: LocalPasses;
@@ -139,6 +137,7 @@ export class SemaphoreCore implements StoreClient {
   up(): void {
     const downMs = this.outage.end();
     this.giveBacks.retry();
+    this.entries.stopCounting();
     this.keeper.confirm();
     if (this.isClosed || downMs === undefined) return;
     this.reporter.storeUp(downMs);
