@@ -1,5 +1,6 @@
 import { ChurningMap } from '../churning-map.js';
 import type { SemaphoreEvent } from '../semaphore.events.js';
+import { LinkedList } from './linked-list.js';
 
 /** The place of an event among those of its key; empty until it is known. */
 interface Place {
@@ -11,7 +12,7 @@ interface Place {
  * has answered, and may have made the next waiter a holder: whoever counts by events sees no holder too many for that.
  */
 export class EventOrder {
-  private readonly lines = new ChurningMap<string, Place[]>();
+  private readonly lines = new ChurningMap<string, LinkedList<Place>>();
 
   constructor(private readonly deliver: (event: SemaphoreEvent) => void) {}
 
@@ -19,7 +20,7 @@ export class EventOrder {
   pass(event: SemaphoreEvent): void {
     const line = event.key === undefined ? undefined : this.lines.get(event.key);
     if (line === undefined || mayOvertake(event, line)) this.deliver(event);
-    else line.push({ event });
+    else line.add({ event });
   }
 
   /** An event of the key that has happened, or has not, which is known with what is coming: that does not reject. */
@@ -29,12 +30,12 @@ export class EventOrder {
     toEvent: (known: T) => SemaphoreEvent | undefined,
   ): void {
     const place: Place = { event: undefined };
-    const line = this.lines.get(key) ?? [];
+    const line = this.lines.get(key) ?? new LinkedList<Place>();
     this.lines.set(key, line);
-    line.push(place);
+    const link = line.add(place);
     void coming.then((known) => {
       place.event = toEvent(known);
-      if (place.event === undefined) line.splice(line.indexOf(place), 1);
+      if (place.event === undefined) line.remove(link);
       this.advance(key, line);
     });
   }
@@ -42,23 +43,25 @@ export class EventOrder {
   /** Waits for no outcome any more. */
   end(): void {
     for (const line of this.lines.values()) {
-      for (const { event } of line.splice(0)) if (event !== undefined) this.deliver(event);
+      for (let place = line.shift(); place !== undefined; place = line.shift()) {
+        if (place.event !== undefined) this.deliver(place.event);
+      }
     }
     this.lines.clear();
   }
 
-  private advance(key: string, line: Place[]): void {
-    for (let [first] = line; first?.event !== undefined; [first] = line) {
+  private advance(key: string, line: LinkedList<Place>): void {
+    for (let place = line.first; place?.event !== undefined; place = line.first) {
       line.shift();
-      this.deliver(first.event);
+      this.deliver(place.event);
     }
-    if (line.length === 0 && this.lines.get(key) === line) this.lines.delete(key);
+    if (line.first === undefined && this.lines.get(key) === line) this.lines.delete(key);
   }
 }
 
 /** Somebody ought to hear at once that a permit was lost, and counts one less; its acquisition comes before. */
-function mayOvertake(event: SemaphoreEvent, line: readonly Place[]): boolean {
-  return (
-    event.type === 'lost' && !line.some(({ event: other }) => other?.permitId === event.permitId)
-  );
+function mayOvertake(event: SemaphoreEvent, line: LinkedList<Place>): boolean {
+  if (event.type !== 'lost') return false;
+  for (const { event: other } of line) if (other?.permitId === event.permitId) return false;
+  return true;
 }
