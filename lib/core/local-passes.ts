@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers';
-import { ChurningMap, ChurningSet } from '../churning-map.js';
+import { ChurningMap } from '../churning-map.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import { EarliestTimer } from '../store/earliest-timer.js';
 import type { HeldPermit } from './held-permit.js';
 import { isKeptAlive } from './lease-times.js';
 import type { Waiter } from './waiter.js';
+import { WaitingRanks } from './waiting-ranks.js';
 
 /**
  * From the grant on: others wait this much longer at most, and for the work that has begun by then. For so long the limit is
@@ -30,12 +31,8 @@ export interface Place {
 }
 
 interface Line {
-  /** Who waits here and takes passes, in order of arrival. */
-  readonly waiters: ChurningSet<Waiter>;
-  /** Of who came first. */
-  readonly priority: number;
-  /** How many wait with another priority. */
-  others: number;
+  /** Who waits here and takes passes. */
+  readonly waiters: WaitingRanks;
   /** Places in the store's queue that were left when their waiters were served here: for those who come next. */
   readonly places: Place[];
   /** When they are given up, whoever holds the permit then: the store counts them among those who wait. */
@@ -73,18 +70,16 @@ export class LocalPasses {
   add(waiter: Waiter): void {
     let line = this.lines.get(waiter.key);
     if (line === undefined) {
-      const { priority } = waiter.options;
-      line = { waiters: new ChurningSet(), priority, others: 0, places: [], leaveAt: Infinity };
+      line = { waiters: new WaitingRanks(), places: [], leaveAt: Infinity };
       this.lines.set(waiter.key, line);
     }
     line.waiters.add(waiter);
-    if (waiter.options.priority !== line.priority) line.others++;
   }
 
   /** The waiter waits no more. */
   remove(waiter: Waiter): void {
     const line = this.lines.get(waiter.key);
-    if (line !== undefined) withdraw(line, waiter);
+    line?.waiters.delete(waiter);
     this.tidy(waiter.key, line);
   }
 
@@ -92,7 +87,9 @@ export class LocalPasses {
   firstLike(waiter: Waiter): Waiter {
     const line = this.lines.get(waiter.key);
     if (line?.waiters.has(waiter) !== true) return waiter;
-    for (const other of line.waiters) if (isAlike(other.options, waiter.options)) return other;
+    for (const other of line.waiters.of(waiter.options.priority)) {
+      if (isAlike(other.options, waiter.options)) return other;
+    }
     return waiter;
   }
 
@@ -116,10 +113,10 @@ export class LocalPasses {
     if (now - permit.grantedSince >= PASS_WITHIN_MS) return undefined;
     if (leftMs < Math.min(MIN_LEFT_MS, options.leaseMs / 2)) return undefined;
     // Only the first: nobody is passed over.
-    const first = firstOf(line);
+    const { first } = line.waiters;
     if (first === undefined || !isAlike(options, first.options)) return undefined;
     if (!isKeptAlive(first.options) || first.options.holdAtLeastMs > 0) return undefined;
-    withdraw(line, first);
+    line.waiters.delete(first);
     if (line.places.length === 0) {
       line.leaveAt = now + ADOPT_WITHIN_MS;
       this.timer.expect(line.leaveAt);
@@ -157,20 +154,6 @@ export class LocalPasses {
   private tidy(key: string, line: Line | undefined): void {
     if (line?.waiters.size === 0 && line.places.length === 0) this.lines.delete(key);
   }
-}
-
-/** Who would be served first, if all stood in the store's queue. */
-function firstOf(line: Line): Waiter | undefined {
-  let [first] = line.waiters;
-  if (line.others === 0) return first;
-  for (const waiter of line.waiters) {
-    if (first === undefined || waiter.options.priority > first.options.priority) first = waiter;
-  }
-  return first;
-}
-
-function withdraw(line: Line, waiter: Waiter): void {
-  if (line.waiters.delete(waiter) && waiter.options.priority !== line.priority) line.others--;
 }
 
 /** Whether one of them may stand where the other stood: in a queue as long as both put up with. */

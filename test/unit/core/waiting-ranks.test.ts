@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from '@jest/globals';
+import fc from 'fast-check';
+import { Waiter } from '../../../lib/core/waiter.js';
+import { WaitingRanks } from '../../../lib/core/waiting-ranks.js';
+import { resolveOptions } from '../../../lib/resolve-options.js';
+
+const PRIORITIES = [-1, 0, 1, 7];
+const ignore = (): void => undefined;
+const waiterWith = (priority: number): Waiter =>
+  new Waiter('id', 'k', resolveOptions({ priority }), 0, ignore, ignore);
+
+test('waiters are served by priority, then arrival, whoever comes twice and whoever leaves', () => {
+  const step = fc.record({
+    what: fc.constantFrom('come', 'come', 'again', 'leave'),
+    priority: fc.constantFrom(...PRIORITIES),
+    which: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.array(step), (steps) => {
+      const ranks = new WaitingRanks();
+      const known: Waiter[] = [];
+      let expected: Waiter[] = [];
+      for (const { what, priority, which } of steps) {
+        const one = what === 'come' ? waiterWith(priority) : known[which % known.length];
+        if (one === undefined) continue;
+        if (what === 'come') known.push(one);
+        if (what === 'leave') {
+          ranks.delete(one);
+          expected = expected.filter((waiter) => waiter !== one);
+        } else {
+          ranks.add(one);
+          if (!expected.includes(one)) expected.push(one);
+        }
+        assert.equal(ranks.size, expected.length);
+        assert.equal(ranks.has(one), expected.includes(one));
+        const of = (rank: number): Waiter[] =>
+          expected.filter(({ options }) => options.priority === rank);
+        for (const rank of PRIORITIES) assert.ok(isSame([...ranks.of(rank)], of(rank)));
+        assert.equal(ranks.first, PRIORITIES.toReversed().flatMap(of)[0]);
+      }
+    }),
+  );
+});
+
+const isSame = (a: readonly Waiter[], b: readonly Waiter[]): boolean =>
+  a.length === b.length && a.every((waiter, at) => waiter === b[at]);
