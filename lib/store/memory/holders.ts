@@ -1,7 +1,8 @@
 import { ChurningMap } from '../../churning-map.js';
+import { Heap, type InHeap } from './heap.js';
 
 /** What is held of a key. Times are those of the clock. */
-export interface Held {
+export interface Held extends InHeap {
   readonly id: string;
   readonly weight: number;
   deadline: number;
@@ -14,6 +15,8 @@ export class Holders<T extends Held> {
   private readonly byId = new ChurningMap<string, T>();
   private weights = 0;
   private noEndBefore = Infinity;
+  /** Only from when somebody asks who ends first: most leases are given back before. */
+  private byEnd: Heap<T> | undefined;
 
   get size(): number {
     return this.byId.size;
@@ -30,9 +33,7 @@ export class Holders<T extends Held> {
   }
 
   get earliestEnd(): number {
-    let end = Infinity;
-    for (const { deadline } of this.byId.values()) end = Math.min(end, deadline);
-    return end;
+    return this.ends().first?.deadline ?? Infinity;
   }
 
   /** The last to have got it that has not released it. */
@@ -57,24 +58,53 @@ export class Holders<T extends Held> {
   add(holder: T): void {
     this.byId.set(holder.id, holder);
     this.weights += holder.weight;
-    this.endAt(holder, holder.deadline);
+    this.byEnd?.add(holder);
+    this.expectEnd(holder.deadline);
   }
 
   endAt(holder: T, deadline: number): void {
     holder.deadline = deadline;
-    if (deadline < this.noEndBefore) this.noEndBefore = deadline;
+    this.byEnd?.moved(holder);
+    this.expectEnd(deadline);
   }
 
   remove(holder: T): void {
     this.byId.delete(holder.id);
+    if (this.byId.size === 0) this.byEnd = undefined;
+    else this.byEnd?.remove(holder);
     this.weights -= holder.weight;
   }
 
   /** Takes those out whose leases are over. */
   removeEnded(now: number): T[] {
-    const ended = this.all().filter(({ deadline }) => deadline <= now);
-    for (const holder of ended) this.remove(holder);
+    const ended: T[] = [];
+    for (
+      let { first } = this.ends();
+      first !== undefined && first.deadline <= now;
+      first = this.byEnd?.first
+    ) {
+      this.remove(first);
+      ended.push(first);
+    }
     this.noEndBefore = this.earliestEnd;
+    // Only the bound was behind: they are given back in time.
+    if (ended.length === 0) this.byEnd = undefined;
     return ended;
   }
+
+  private expectEnd(deadline: number): void {
+    if (deadline < this.noEndBefore) this.noEndBefore = deadline;
+  }
+
+  private ends(): Heap<T> {
+    if (this.byEnd === undefined) {
+      this.byEnd = new Heap<T>(endsBefore);
+      for (const holder of this.byId.values()) this.byEnd.add(holder);
+    }
+    return this.byEnd;
+  }
+}
+
+function endsBefore(a: Held, b: Held): boolean {
+  return a.deadline < b.deadline;
 }

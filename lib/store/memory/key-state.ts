@@ -10,15 +10,12 @@ import {
 } from '../semaphore-store.js';
 import { type Held, Holders } from './holders.js';
 import type { Host, Owner } from './host.js';
-import { WaitingLine } from './waiting-line.js';
+import { type InLine, WaitingLine } from './waiting-line.js';
 
 /** How long the limit of a key is known after its last permit. */
 const IDLE_MS = 5_000;
 
-interface Waiter {
-  id: string;
-  priority: number;
-  arrival: number;
+interface Waiter extends InLine {
   weight: number;
   leaseMs: number;
   label: string | undefined;
@@ -112,8 +109,8 @@ export class KeyState {
     if (this.line.size >= request.maxWaiting) return this.refuse('queue-full', now);
     const { id, permits, priority, weight, leaseMs, label } = request;
     this.passedLimit = permits;
-    const arrival = this.arrivalCount++;
-    this.line.add({ id, priority, arrival, weight, leaseMs, label, owner, since: now });
+    const place = { priority, arrival: this.arrivalCount++, position: 0 };
+    this.line.add({ id, ...place, weight, leaseMs, label, owner, since: now });
     return { status: 'waiting' };
   }
 
@@ -271,6 +268,7 @@ export class KeyState {
       acquiredAt: now,
       deadline: now + taker.leaseMs,
       isReleased: false,
+      position: 0,
     };
     this.holders.add(holder);
     return holder;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from '@jest/globals';
 import fc from 'fast-check';
-import { WaitingLine } from '../../../lib/store/memory/waiting-line.js';
+import { type InLine, WaitingLine } from '../../../lib/store/memory/waiting-line.js';
 
 describe('WaitingLine', () => {
   it('keeps its order, whoever comes and leaves', () => {
@@ -9,8 +9,8 @@ describe('WaitingLine', () => {
     const isLeaving = fc.boolean();
     fc.assert(
       fc.property(fc.array(fc.tuple(isLeaving, step), { size: 'large' }), (steps) => {
-        const line = new WaitingLine<{ id: string; priority: number; arrival: number }>();
-        let expected: { id: string; priority: number; arrival: number }[] = [];
+        const line = new WaitingLine<InLine>();
+        let expected: InLine[] = [];
         for (const [arrival, [leaves, { priority, leaving }]] of steps.entries()) {
           const leaver = expected[leaving % Math.max(1, expected.length)];
           if (leaves && leaver) {
@@ -18,7 +18,7 @@ describe('WaitingLine', () => {
             assert.equal(line.get(leaver.id), undefined);
             expected = expected.filter((waiter) => waiter !== leaver);
           } else {
-            const waiter = { id: `id-${arrival}`, priority, arrival };
+            const waiter = { id: `id-${arrival}`, priority, arrival, position: 0 };
             line.add(waiter);
             expected.push(waiter);
           }
