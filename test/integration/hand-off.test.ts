@@ -46,6 +46,20 @@ async function enqueue(
   return waiters;
 }
 
+/** One holds all permits, and as many wait for one each. */
+async function crowd(
+  owner: SemaphoreService,
+  other: SemaphoreService,
+  permits: number,
+): Promise<{ holder: Permit; waiters: Promise<Permit>[] }> {
+  const options = { permits, waitMs: 60_000 };
+  const holder = await owner.acquire(KEY, { ...options, weight: permits });
+  const waiting = nextEvents(other, 'waiting', permits);
+  const waiters = Array.from({ length: permits }, () => other.acquire(KEY, options));
+  await Promise.race([waiting, Promise.all(waiters)]);
+  return { holder, waiters };
+}
+
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
@@ -135,18 +149,14 @@ test('a release wakes exactly as many as fit, and tells each process once', asyn
 test('a release may serve 6,000 of another process', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
-  const options = { permits: 6000, waitMs: 60_000 };
-  const holder = await owner.acquire(KEY, { ...options, weight: options.permits });
-  const waiting = nextEvents(other, 'waiting', options.permits);
-  const waiters = Array.from({ length: options.permits }, () => other.acquire(KEY, options));
-  await Promise.race([waiting, Promise.all(waiters)]);
+  const { holder, waiters } = await crowd(owner, other, 6000);
   const before = await readCounts(redis);
   await holder.release();
   const permits = await Promise.all(waiters);
   const after = await readCounts(redis);
   // On a slow machine some may have been lost again by now: the process has two seconds to claim all of them.
   expect(after.of('publish') - before.of('publish')).toBe(1);
-  expect(new Set(permits.map(({ fencingToken }) => fencingToken)).size).toBe(options.permits);
+  expect(new Set(permits.map(({ fencingToken }) => fencingToken)).size).toBe(permits.length);
   await Promise.all(permits.map((permit) => permit.release()));
 });
 
@@ -187,11 +197,7 @@ test('who waits for the greatest weight there is, and gives up, leaves the queue
 test('grants that lapsed while the process stood still are asked for again, each once', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
-  const options = { permits: 1000, waitMs: 60_000 };
-  const holder = await owner.acquire(KEY, { ...options, weight: options.permits });
-  const waiting = nextEvents(other, 'waiting', options.permits);
-  const waiters = Array.from({ length: options.permits }, () => other.acquire(KEY, options));
-  await Promise.race([waiting, Promise.all(waiters)]);
+  const { holder, waiters } = await crowd(owner, other, 1000);
   const before = await readCounts(redis);
   await holder.release();
   const end = performance.now() + STANDSTILL_MS;
