@@ -53,6 +53,7 @@ export class LeaseKeeper implements PermitKeeper {
   /** The permit is due: to be renewed, or it is over. */
   attend(permit: HeldPermit, now: number): void {
     if (now >= permit.deadline) this.lose(permit, 'expired');
+    else if (this.isStopped) this.plan(permit, Infinity);
     else if (now >= permit.renewAt) this.keepAlive(permit);
   }
 

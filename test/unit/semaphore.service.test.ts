@@ -237,10 +237,17 @@ describe('withPermit', () => {
   });
 });
 
-test('renew after the service was closed says that', async () => {
-  const permit = await semaphores.acquire('k');
+test('a permit that is held when the service is closed is renewed no more, and ends with its lease', async () => {
+  const permit = await semaphores.acquire('k', { leaseMs: 9_000 });
+  const { signal } = permit;
   await semaphores.close();
   await expect(permit.renew()).rejects.toMatchObject({ code: 'SEMAPHORE_CLOSED', key: 'k' });
+  const { pendingTimers } = clock;
+  await clock.advance(8_000);
+  expect(permit.isHeld).toBe(true);
+  expect(clock.pendingTimers).toBe(pendingTimers);
+  await clock.advance(1_000);
+  expect(signal.reason).toMatchObject({ reason: 'expired' });
 });
 
 test('renew after the release says that the permit was released', async () => {
