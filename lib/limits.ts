@@ -3,7 +3,7 @@
 /** Tokens and times are whole numbers of microseconds in the store: beyond this they would not be exact. */
 export const MAX_DURATION_MS = 1e12;
 
-/** What a timer of Node.js takes. */
+/** What a timer of Node.js takes; a longer one would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Either way. The rest of a place in the queue is the time of arrival. */

@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from '../limits.js';
 import { refuseUnknown, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
@@ -45,7 +46,6 @@ export interface ResolvedRemoteOptions {
 }
 
 const NAMES = ['url', 'apiKey', 'storeTimeoutMs', 'graceMs', 'tls'];
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws {InvalidOptionsError} */
 export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): ResolvedRemoteOptions {
@@ -61,7 +61,7 @@ export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): Reso
   return {
     urls: toUrls(url),
     apiKey,
-    timeoutMs: within('storeTimeoutMs', storeTimeoutMs, 1, MAX_TIMEOUT_MS),
+    timeoutMs: within('storeTimeoutMs', storeTimeoutMs, 1, MAX_TIMER_MS),
     graceMs: within('graceMs', graceMs, MIN_GRACE_MS, MAX_GRACE_MS),
     tls,
   };

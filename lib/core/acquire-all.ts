@@ -9,7 +9,7 @@ import type { ResolvedOptions } from '../resolve-options.js';
 import { Abandonment } from './abandonment.js';
 import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
-import { HeldPermit } from './held-permit.js';
+import { HeldPermit, whenLost } from './held-permit.js';
 import type { Permit } from './permit.js';
 import { PermitSet } from './permit-set.js';
 import type { SemaphoreCore } from './semaphore-core.js';
@@ -46,7 +46,9 @@ async function acquireInOrder(
       wait.watch(permit);
     }
     if (keptAlive !== options) await restart(permits.values(), options);
-    wait.throwIfLost();
+    for (const { key, id, isHeld } of permits.values()) {
+      if (!isHeld) throw wait.loss ?? new PermitLostError(key, id, 'expired');
+    }
   } catch (error) {
     const discarded = Promise.all(Array.from(permits.values(), discard));
     // Whoever is told that a key is taken finds none of the others taken.
@@ -62,32 +64,22 @@ async function acquireInOrder(
 /** A wait for several keys, which is in vain as soon as a permit of them that is there already is lost. */
 class Wait {
   readonly signal = new Abandonment();
-  private readonly permits: Permit[] = [];
-  private loss: PermitLostError | undefined;
-  private readonly stopListening: (() => void) | undefined;
+  /** Of the permit that was lost. */
+  loss: PermitLostError | undefined;
+  private readonly stops: (() => void)[] = [];
 
   constructor(given: CancelSignal | undefined) {
     if (given === undefined) return;
     if (given.aborted) this.signal.abort(given.reason);
-    else this.stopListening = onAbort(given, () => this.signal.abort(given.reason));
+    else this.stops.push(onAbort(given, () => this.signal.abort(given.reason)));
   }
 
   watch(permit: Permit): void {
-    this.permits.push(permit);
-    if (!(permit instanceof HeldPermit)) return;
-    permit.watchLoss((error) => {
+    const stop = whenLost(permit, (error) => {
       this.loss = error;
       this.signal.abort(error);
     });
-  }
-
-  throwIfLost(): void {
-    for (const permit of this.permits) {
-      if (permit.isHeld) continue;
-      throw permit instanceof HeldPermit
-        ? permit.lostError()
-        : new PermitLostError(permit.key, permit.id, 'expired');
-    }
+    this.stops.push(stop);
   }
 
   /** What the caller has to be told instead of that its wait was aborted. */
@@ -97,10 +89,7 @@ class Wait {
   }
 
   end(): void {
-    this.stopListening?.();
-    for (const permit of this.permits) {
-      if (permit instanceof HeldPermit) permit.watchLoss(undefined);
-    }
+    for (const stop of this.stops) stop();
   }
 }
 

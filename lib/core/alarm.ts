@@ -1,6 +1,6 @@
 import { type ChurningMap, ChurningSet } from '../churning-map.js';
 import type { Clock } from '../store/clock.js';
-import { EarliestTimer } from '../store/earliest-timer.js';
+import { EarliestTimer, NOTICED_WITHIN_MS } from '../store/earliest-timer.js';
 
 /** What is due at some time; Infinity: never. */
 export interface Timed {
@@ -9,9 +9,6 @@ export interface Timed {
 
 /** Items due within this time are kept apart: the others are looked through once in it, however many timers fire. */
 const WINDOW_MS = 250;
-
-/** What ended while the machine slept is noticed within this time after it woke. */
-const NOTICED_WITHIN_MS = 1000;
 
 /**
  * One timer for all permits and waiters: most are gone before they are due, and cost no timer then.

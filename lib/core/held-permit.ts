@@ -6,6 +6,7 @@ import { Abandonment } from './abandonment.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';
+import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -174,4 +175,11 @@ export class HeldPermit implements OwnPermit, Timed {
   lostError(): PermitLostError {
     return new PermitLostError(this.key, this.id, this.over ?? 'expired');
   }
+}
+
+/** Calls the only listener when the permit is lost: one without the store never is. @returns what ends the watch */
+export function whenLost(permit: Permit, listener: (error: PermitLostError) => void): () => void {
+  if (!(permit instanceof HeldPermit)) return () => undefined;
+  permit.watchLoss(listener);
+  return () => permit.watchLoss(undefined);
 }

@@ -2,7 +2,7 @@ import { safely } from '../core/lease-times.js';
 import type { PermitsById } from '../core/permits-by-id.js';
 import type { EventStream } from '../http/event-stream.js';
 import type { Clock } from '../store/clock.js';
-import { EarliestTimer } from '../store/earliest-timer.js';
+import { EarliestTimer, NOTICED_WITHIN_MS } from '../store/earliest-timer.js';
 import type { Lease } from '../store/semaphore-store.js';
 import { holdAtLeastOf } from './permit-ids.js';
 import { noteId, noteKey, noteText, type SessionPermit } from './session-notes.js';
@@ -11,8 +11,6 @@ import { noteId, noteKey, noteText, type SessionPermit } from './session-notes.j
 const LEASE_MS = 5000;
 /** A renewal every third of it must be possible under load. */
 const LEAST_LEASE_MS = 1000;
-/** Leases that ended while the machine slept are noticed within this time after it woke. */
-const NOTICED_WITHIN_MS = 1000;
 
 /** What sessions share. */
 export interface SessionParts {

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { Abandonment } from '../core/abandonment.js';
+import { whenLost } from '../core/held-permit.js';
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
@@ -14,7 +15,7 @@ import type { FlightLook, SingleFlightStore } from '../store/single-flight-store
 import { within } from '../store/within.js';
 import { type Outcome, pack, TOO_LONG_FOR_THE_WAY, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';
-import { release, whenLost } from './leading-permit.js';
+import { release } from './leading-permit.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
 
 /** What all flights of a process share. */

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
+import { MAX_TIMER_MS } from '../limits.js';
 
 /** Where the library reads the time and sets its timers; tests exchange it for a virtual one. */
 export interface Clock {
@@ -22,9 +23,6 @@ export interface Clock {
 
 /** Stops a timer; no effect when it has fired or was stopped. */
 export type StopTimer = () => void;
-
-/** Longest delay that setTimeout takes; a longer one would fire at once. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** A wall clock that is ahead of the monotonic one by less than this was only adjusted. */
 const SLEPT_MS = 500;
@@ -59,7 +57,7 @@ class SystemClock implements Clock {
     const set = (): void => {
       const left = end - this.now();
       timer = outsideOfRequests(() =>
-        left > MAX_DELAY_MS ? setTimeout(set, MAX_DELAY_MS) : setTimeout(task, Math.max(0, left)),
+        left > MAX_TIMER_MS ? setTimeout(set, MAX_TIMER_MS) : setTimeout(task, Math.max(0, left)),
       );
       timer.unref();
     };

@@ -1,5 +1,8 @@
 import type { Clock, StopTimer } from './clock.js';
 
+/** For leases: what ended while the machine slept is noticed within this time after it woke. */
+export const NOTICED_WITHIN_MS = 1000;
+
 /** One timer for many things that are due: it rings at the earliest time that it was told of, and is told anew then. */
 export class EarliestTimer {
   private ringsAt = Infinity;

@@ -1,6 +1,7 @@
 import calculateSlot from 'cluster-key-slot';
 import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
+import { groupBy } from '../../group-by.js';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import {
@@ -114,13 +115,7 @@ export class RedisCalls {
       this.dispatchInParts(operations, 0, end);
       return;
     }
-    const groups = new Map<number, Operation[]>();
-    for (const operation of operations) {
-      const slot = this.slotOf(operation.state);
-      const group = groups.get(slot);
-      if (group === undefined) groups.set(slot, [operation]);
-      else group.push(operation);
-    }
+    const groups = groupBy(operations, ({ state }) => this.slotOf(state));
     for (const [slot, group] of groups) this.dispatchInParts(group, slot, end);
   };
 

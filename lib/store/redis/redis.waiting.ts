@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { ChurningMap } from '../../churning-map.js';
+import { groupBy } from '../../group-by.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
@@ -167,14 +168,11 @@ export class RedisWaiting {
   }
 
   private readonly askForLapsed = (): void => {
-    const byState = new Map<string, PendingAcquire[]>();
-    for (const pending of this.lapsed.splice(0)) {
+    const waiting = this.lapsed.splice(0).filter((pending) => {
       const watched = this.byKey.get(pending.state);
-      if (watched?.entries.get(pending.request.id) !== pending) continue;
-      const entries = byState.get(pending.state);
-      if (entries === undefined) byState.set(pending.state, [pending]);
-      else entries.push(pending);
-    }
+      return watched?.entries.get(pending.request.id) === pending;
+    });
+    const byState = groupBy(waiting, ({ state }) => state);
     for (const [state, entries] of byState) this.askForAll(state, entries);
   };
 
