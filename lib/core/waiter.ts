@@ -70,6 +70,7 @@ export class Waiter implements Timed {
     const { waitMs, leaseMs } = this.options;
     const estimate = retryAfterMs ?? Math.min(waitMs, leaseMs);
     const known = Number.isFinite(estimate) ? estimate : RETRY_AFTER_MS;
-    return new PermitUnavailableError(this.key, reason, Math.max(1, known), this.options);
+    const whole = Math.max(1, Math.ceil(known));
+    return new PermitUnavailableError(this.key, reason, whole, this.options);
   }
 }

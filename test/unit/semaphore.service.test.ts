@@ -57,6 +57,13 @@ describe('acquire', () => {
     });
   });
 
+  test('says in whole milliseconds when to come again', async () => {
+    await semaphores.acquire('k', { leaseMs: 1000 });
+    await clock.advance(0.25);
+    const busy = { reason: 'busy', retryAfterMs: 1000 };
+    await expect(semaphores.acquire('k', { waitMs: 0 })).rejects.toMatchObject(busy);
+  });
+
   test.each<[string, () => Promise<unknown>, string]>([
     ['an empty key', () => semaphores.acquire(''), 'key'],
     ['no keys', () => semaphores.acquire([]), 'key'],
