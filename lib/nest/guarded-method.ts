@@ -1,4 +1,4 @@
-import { Observable } from 'rxjs';
+import { Observable, takeUntil } from 'rxjs';
 import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
 import { WaitEnded } from '../semaphore.errors.js';
@@ -68,13 +68,14 @@ function observe(invocation: Invocation): Observable<unknown> {
   return new Observable((subscriber) => {
     const abandoned = new Abandonment();
     subscriber.add(() => abandoned.abort(UNSUBSCRIBED));
+    const left = new Observable<void>((leave) => subscriber.add(() => leave.next()));
     // Its end is told when the permit is given back.
     const task = (): Promise<void> =>
       new Promise((complete, error) => {
-        subscriber.add(complete);
         const source = original(invocation) as Observable<unknown>;
         const next = (value: unknown): void => subscriber.next(value);
-        subscriber.add(source.subscribe({ next, error, complete }));
+        // Its reader may leave while it emits within this call, where there is no subscription to end yet.
+        source.pipe(takeUntil(left)).subscribe({ next, error, complete });
       });
     admit(service, invocation.definition, key, task, abandoned).then(
       () => subscriber.complete(),

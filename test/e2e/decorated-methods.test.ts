@@ -12,7 +12,7 @@ import {
 import { Reflector, REQUEST } from '@nestjs/core';
 import { ApiOperation, ApiOkResponse, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { firstValueFrom, lastValueFrom, Observable, of, toArray } from 'rxjs';
+import { firstValueFrom, lastValueFrom, Observable, of, range, take, tap, toArray } from 'rxjs';
 import {
   byArgs,
   CurrentPermit,
@@ -34,6 +34,8 @@ interface Order {
 
 @Injectable()
 class Orders {
+  observed = 0;
+
   constructor(readonly semaphores: SemaphoreService) {}
 
   @Semaphore()
@@ -100,6 +102,11 @@ class Orders {
   @Semaphore()
   observe(): Observable<number> {
     return of(1, 2, 3);
+  }
+
+  @Semaphore()
+  observeMany(): Observable<number> {
+    return range(1, 1000).pipe(tap((n) => (this.observed = n)));
   }
 
   @Semaphore()
@@ -475,6 +482,12 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.observe');
       expect(await firstValueFrom(numbers)).toBe(1);
       await app.expectFreed('Orders.observe', 2);
+    });
+
+    it('stops an Observable that emits at once when nobody reads it any more', async () => {
+      expect(await lastValueFrom(orders.observeMany().pipe(take(2)))).toBe(2);
+      expect(orders.observed).toBe(2);
+      await app.expectFreed('Orders.observeMany');
     });
 
     it('holds the permit until a promised Observable is finished', async () => {
