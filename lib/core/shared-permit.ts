@@ -29,7 +29,11 @@ export class SharedPermit {
     }
     this.acquiring = source(this.abandoned);
     this.acquiring.then(
-      (permit) => (this.permit = permit),
+      (permit) => {
+        this.permit = permit;
+        // The last one gave up in the moment in which it was granted: who asked since then has another one.
+        if (this.waiting === 0) void permit.release();
+      },
       () => (this.hasFailed = true),
     );
   }

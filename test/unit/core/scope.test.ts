@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { filter, take } from 'rxjs';
 import type { Permit } from '../../../lib/core/permit.js';
 import { NamedSemaphore } from '../../../lib/named-semaphore.js';
 import { AcquireAbortedError, ScopeError } from '../../../lib/semaphore.errors.js';
@@ -359,6 +360,29 @@ describe('use', () => {
 });
 
 describe('the signal of a use', () => {
+  test('leaves nothing behind when it fires in the moment of the grant', async () => {
+    const held = await other.acquire('k');
+    await semaphores.scope(async () => {
+      const client = new AbortController();
+      const impatient = semaphores.use('k', { signal: client.signal });
+      await clock.advance(0);
+      let again: Promise<Permit> | undefined;
+      // Told before anybody who waits for a promise.
+      const leaving = semaphores.events.pipe(
+        filter(({ type }) => type === 'acquired'),
+        take(1),
+      );
+      leaving.subscribe(() => {
+        client.abort();
+        again = semaphores.use('k');
+      });
+      await held.release();
+      expect(await rejection(impatient)).toBeInstanceOf(AcquireAbortedError);
+      expect((await again)?.isHeld).toBe(true);
+    });
+    expect(await heldOf('k')).toBe(0);
+  });
+
   test('ends the wait of its own caller, not that of the others', async () => {
     const blocking = await other.acquire('k');
     const client = new AbortController();
