@@ -1,5 +1,5 @@
 import type { Enter } from './watched-iterable.js';
-import { isOngoing, whenOver } from './when-over.js';
+import { begun, isOngoing, whenOver } from './when-over.js';
 
 /**
  * Runs the task, and calls `end` when its work is over: when its promise has settled, or what it resolved with (an
@@ -16,7 +16,7 @@ export async function runUntilOver<T>(
 ): Promise<T> {
   let isOver = true;
   try {
-    const result = await enter(task);
+    const result = await enter(() => begun(task()));
     if (!isOngoing(result)) return result;
     const watched = whenOver(result, end, { enter, lateError }) as T;
     isOver = false;

@@ -56,6 +56,15 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /**
+ * The work, begun: that of a query builder, for example, begins when somebody waits for it, and would do so in the async
+ * context of whoever does.
+ */
+export function begun<T>(work: T | Promise<T>): T | Promise<T> {
+  const isLazy = isThenable(work) && work.then !== Promise.prototype.then;
+  return isLazy ? Promise.resolve(work) : work;
+}
+
+/**
  * Calls `over` when the work behind a value is over: stream closed, iterator returned, Observable read by nobody any
  * more; at once for any other value.
  * @param over idempotent; whoever reads an iterable waits for the promise that it may give

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { begun } from '../core/when-over.js';
 
 /** A flight whose work is being done. */
 interface Surrounding {
@@ -19,7 +20,7 @@ export async function doWithin<T>(
 ): Promise<T> {
   const flight: Surrounding = { flights, permitKey, outer: storage.getStore(), isOver: false };
   try {
-    return await storage.run(flight, work);
+    return await storage.run(flight, () => begun(work()));
   } finally {
     flight.isOver = true;
     flight.outer = undefined;

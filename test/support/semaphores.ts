@@ -32,6 +32,12 @@ export class Semaphores implements AsyncDisposable {
   }
 }
 
+/** Work that begins when somebody waits for it, as that of a query builder does. */
+export function lazily<T>(work: () => Promise<T>): Promise<T> {
+  const begin: Promise<T>['then'] = (onValue, onError) => work().then(onValue, onError);
+  return new Proxy({} as Promise<T>, { get: (_, name) => (name === 'then' ? begin : undefined) });
+}
+
 /** The next event of a type; to be called before what causes it. */
 export function nextEvent<T extends SemaphoreEventType>(
   service: SemaphoreService,

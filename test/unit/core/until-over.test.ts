@@ -16,7 +16,7 @@ import {
 import type { Permit } from '../../../lib/core/permit.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
-import { rejection } from '../../support/semaphores.js';
+import { lazily, rejection } from '../../support/semaphores.js';
 import { ScriptedStore } from './scripted-store.js';
 
 let semaphores: SemaphoreService;
@@ -65,6 +65,12 @@ describe.each([
 ])('%s', (name, run) => {
   test('holds the permit until an iterator has returned', async () => {
     expect(await readAll(await run(() => steps('k')))).toEqual([[1], [1]]);
+    expect(await heldOf()).toBe(0);
+  });
+
+  test('runs in its context what begins only when it is waited for', async () => {
+    const key = await run(() => lazily(async () => (await semaphores.use('k')).key));
+    expect(key).toBe('k');
     expect(await heldOf()).toBe(0);
   });
 
