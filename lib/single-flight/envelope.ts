@@ -95,6 +95,7 @@ function textOfError(error: unknown): string {
 /** @throws for a serializer that makes no text of some values, as JSON does of undefined, or is asynchronous */
 function textOf(text: unknown): string {
   if (typeof text === 'string') return text;
+  ignoreFailureOf(text);
   throw new TypeError(
     `its serializer made ${text === null ? 'null' : typeof text} of it, no string`,
   );
@@ -103,8 +104,13 @@ function textOf(text: unknown): string {
 /** @throws for a serializer that is asynchronous: nobody may be there who would hear of its failure */
 function valueOf(value: unknown): unknown {
   if (!types.isPromise(value)) return value;
-  value.catch(() => undefined);
+  ignoreFailureOf(value);
   throw new TypeError('its serializer made a promise of it');
+}
+
+/** What a serializer made is not waited for: nobody hears what becomes of it, and it must not end the process. */
+function ignoreFailureOf(made: unknown): void {
+  if (types.isPromise(made)) made.catch(() => undefined);
 }
 
 function refuse(key: string, detail: string, cause?: unknown): Packed {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionsError, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { permitKeyOf } from '../../../lib/single-flight/flight-keys.js';
+import { lazily } from '../../support/semaphores.js';
 
 let semaphores: SemaphoreService;
 let flights: SingleFlightService;
@@ -110,6 +111,8 @@ describe('run', () => {
     const refused = { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'key', value: 'a' };
     await expect(flights.run('a', again)).rejects.toMatchObject(refused);
     await expect(flights.run('a', () => flights.run('b', again))).rejects.toMatchObject(refused);
+    const lazy = flights.run('a', () => lazily(again), { timeoutMs: 1_000 });
+    await expect(lazy).rejects.toMatchObject(refused);
     const joined = [flights.run('a', again), flights.run('a', again)];
     for (const call of joined) await expect(call).rejects.toMatchObject(refused);
   });
@@ -168,6 +171,7 @@ describe('run', () => {
   it.each([
     ['nothing of undefined', JSON.stringify, undefined, 'undefined'],
     ['a promise', (value: unknown) => Promise.resolve(JSON.stringify(value)), 1, 'object'],
+    ['a promise that fails', () => Promise.reject(new Error('nobody hears this')), 1, 'object'],
     ['bytes', () => Buffer.of(1), 1, 'object'],
   ])('shares no result of which its serializer makes %s', async (_, serialize, result, type) => {
     const serializer = { serialize: serialize as () => string, deserialize: JSON.parse };
