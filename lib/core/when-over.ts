@@ -4,12 +4,15 @@ import { finished, type Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { defer, finalize, isObservable, Observable, throwError } from 'rxjs';
 import { hasMethods } from './has-methods.js';
+import { onceLeft, whenAtRest } from './reader-left.js';
 import { type Enter, watchIterable } from './watched-iterable.js';
 import { watchWebStream } from './watched-web-stream.js';
 
 export interface WhenOverOptions {
   /** Fires when nobody is going to subscribe to an Observable any more. */
   unread?: CancelSignal;
+  /** Fires when nobody reads anything else any more: it is over then, but for what is still being done for the reader. */
+  left?: CancelSignal;
   /** For work that goes on only while it is read. */
   enter?: Enter;
   /** What an Observable fails with that is subscribed to when it is over; without it the work begins anew. */
@@ -73,15 +76,38 @@ export function begun<T>(work: T | Promise<T>): T | Promise<T> {
 export function whenOver(
   value: unknown,
   over: () => unknown,
-  { unread, enter = asItIs, lateError }: WhenOverOptions = {},
+  { unread, left, enter = asItIs, lateError }: WhenOverOptions = {},
 ): unknown {
   if (isObservable(value)) return whenUnsubscribed(value, over, enter, { unread, lateError });
-  if (isUnreadWebStream(value)) return watchWebStream(value, over, enter);
-  if (isStreamCarrier(value)) finished(value.getStream(), () => void over());
-  else if (isStream(value)) finished(value, () => void over());
-  else if (isAsyncIterable(value)) return watchIterable(value, over, enter);
+  const stream = streamOf(value);
+  if (stream !== undefined) whenClosed(stream, over, left);
+  else if (isUnreadWebStream(value)) return watchWebStream(value, over, stepsOf(enter, over, left));
+  else if (isAsyncIterable(value)) return watchIterable(value, over, stepsOf(enter, over, left));
   else over();
   return value;
+}
+
+function stepsOf(enter: Enter, over: () => unknown, left: CancelSignal | undefined): Enter {
+  return left === undefined ? enter : whenAtRest(left, over, enter);
+}
+
+function streamOf(value: unknown): Readable | undefined {
+  if (isStreamCarrier(value)) return value.getStream();
+  return isStream(value) ? value : undefined;
+}
+
+function whenClosed(stream: Readable, over: () => unknown, left: CancelSignal | undefined): void {
+  finished(stream, () => void over());
+  if (left === undefined) return;
+  onceLeft(left, () => {
+    if (!isClosing(stream)) void over();
+  });
+}
+
+/** Whether it was destroyed, and has yet to say that it is closed, as not every one does. */
+function isClosing(stream: Readable): boolean {
+  const { _readableState: state } = stream as { _readableState?: { emitClose?: boolean } };
+  return stream.destroyed && stream.closed === false && state?.emitClose === true;
 }
 
 function whenUnsubscribed(

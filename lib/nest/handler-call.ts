@@ -9,7 +9,9 @@ import type { CancelSignal } from '../semaphore.options.js';
 import { CallParts } from './call-parts.js';
 import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
+import { whenBodyOver } from './response-body.js';
 import { unlessSoonOver } from './unless-soon-over.js';
+import type { Enter } from '../core/watched-iterable.js';
 import { isBody, isThenable, whenOver } from '../core/when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
@@ -142,12 +144,12 @@ export class HandlerCall {
   }
 
   private track(value: unknown, over: () => void): unknown {
-    if (this.isHttp && isBody(value)) {
-      // The response part begins when Nest gets the value: until then the subscription is still there.
-      over();
-      return value;
-    }
-    return whenOver(value, over, { unread: this.signal });
+    const enter: Enter = (task) => this.enter(task);
+    if (!this.isHttp || !isBody(value))
+      return whenOver(value, over, { unread: this.signal, enter });
+    // Also when an interceptor makes something else of it.
+    this.awaitResponse();
+    return whenBodyOver(value, this.context, over, enter);
   }
 
   /** A handler that was given `@Res()` or `@Next()` may go on writing after it has returned. */

@@ -3,11 +3,13 @@ import { Observable } from 'rxjs';
 import type { Scope } from '../core/scope.js';
 import { CallParts } from './call-parts.js';
 import { onceSentOrClosed, responseOf } from './http-response.js';
-import { whenOver } from '../core/when-over.js';
+import { whenBodyOver } from './response-body.js';
+import type { Enter } from '../core/watched-iterable.js';
+import { isBody, whenOver } from '../core/when-over.js';
 
 /**
  * Lets Nest run a handler without `@Semaphore()` in a scope. It ends with the handler's error, or when its result was
- * read; over HTTP with the response, which the handler may write itself. A handler that nobody waits for any more may go
+ * read; over HTTP with the response besides, which the handler may write itself. A handler that nobody waits for any more may go
  * on unseen: its scope is broken off.
  */
 export function handleInScope(
@@ -24,10 +26,14 @@ export function handleInScope(
     });
     subscriber.add(parts.begin());
     const isHttp = context.getType() === 'http';
+    const enter: Enter = (task) => scope.run(task);
+    const watched = (value: unknown): unknown =>
+      isHttp && isBody(value)
+        ? whenBodyOver(value, context, parts.begin(), enter)
+        : whenOver(value, parts.begin(), { enter });
     const handled = scope.run(() =>
       next.handle().subscribe({
-        // Over HTTP the response lasts as long as what is read for it.
-        next: (value) => subscriber.next(isHttp ? value : whenOver(value, parts.begin())),
+        next: (value) => subscriber.next(watched(value)),
         error: (error: unknown) => {
           isFinished = true;
           subscriber.error(error);
