@@ -1,7 +1,7 @@
 import { Observable, takeUntil } from 'rxjs';
 import { Abandonment } from '../core/abandonment.js';
 import type { Permit } from '../core/permit.js';
-import { WaitEnded } from '../semaphore.errors.js';
+import { AcquireAbortedError, WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { admit } from './admit.js';
@@ -11,7 +11,7 @@ import { currentCall, type HandlerCall } from './handler-call.js';
 import { keyOf, SEMAPHORE_SERVICE, type SemaphoreDefinition } from './semaphore.definition.js';
 
 // Made once: an error of its own for each call would cost more than the rest of the call.
-const UNSUBSCRIBED = new WaitEnded('Nobody reads the result any more.');
+const UNREAD = new WaitEnded('Nobody reads the result any more.');
 
 const INJECTION = {
   property: SEMAPHORE_SERVICE,
@@ -67,7 +67,7 @@ function observe(invocation: Invocation): Observable<unknown> {
   const key = currentKey(invocation);
   return new Observable((subscriber) => {
     const abandoned = new Abandonment();
-    subscriber.add(() => abandoned.abort(UNSUBSCRIBED));
+    subscriber.add(() => abandoned.abort(UNREAD));
     const left = new Observable<void>((leave) => subscriber.add(() => leave.next()));
     // Its end is told when the permit is given back.
     const task = (): Promise<void> =>
@@ -84,9 +84,29 @@ function observe(invocation: Invocation): Observable<unknown> {
   });
 }
 
-async function* generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
+/** Who leaves while it waits for its permit need not wait for that. */
+function generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
+  const left = new Abandonment();
+  const steps = stepsOf(invocation, left);
+  for (const ending of ['return', 'throw'] as const) {
+    const end = steps[ending].bind(steps);
+    steps[ending] = (reason: unknown) => {
+      left.abort(UNREAD);
+      return end(reason);
+    };
+  }
+  return steps;
+}
+
+async function* stepsOf(
+  invocation: Invocation,
+  left: CancelSignal,
+): AsyncGenerator<unknown, unknown, unknown> {
   const work = (): AsyncGenerator => original(invocation) as AsyncGenerator;
-  const steps = await admitFor(invocation, work);
+  const steps = await admitFor(invocation, work, left).catch((error: unknown) => {
+    if (error instanceof AcquireAbortedError && error.cause === UNREAD) return undefined;
+    throw error;
+  });
   return steps === undefined ? undefined : yield* steps;
 }
 

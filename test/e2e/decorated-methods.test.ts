@@ -509,6 +509,17 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.generate', 2);
     });
 
+    it('leaves the queue when nobody reads an async generator that waits any more', async () => {
+      const held = await app.semaphores.acquire('Orders.generate');
+      const numbers = orders.generate(2);
+      const first = numbers.next();
+      await app.happened('waiting', 'Orders.generate');
+      expect(await numbers.return(undefined)).toEqual({ done: true, value: undefined });
+      expect(await first).toEqual({ done: true, value: undefined });
+      expect((await app.semaphores.inspect('Orders.generate')).waiters).toEqual([]);
+      await held.release();
+    });
+
     it('takes no second permit in a reentrant generator', async () => {
       const numbers = [];
       for await (const n of orders.countDown(3)) numbers.push(n);
