@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import { catchError, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
 import type { Permit } from '../core/permit.js';
+import { PermitLostError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { findInternals, internalsOf } from '../service-internals.js';
 import { acquireFor } from './admit.js';
@@ -84,10 +85,23 @@ export class SemaphoreInterceptor implements NestInterceptor {
       }
     };
     const taken = takeGuardPermit(context, definition);
-    if (taken !== undefined) return admitted(taken.permit);
+    if (taken !== undefined) return admitted(stillHeld(taken.permit));
     const key = keyOf(definition, context, []);
     acquireFor(service, definition, key, call.signal).then(admitted, (error: unknown) =>
       subscriber.error(error),
     );
   }
+}
+
+/**
+ * Nobody begins to work under a permit that was lost while later guards worked.
+ * @throws {PermitLostError}
+ */
+function stillHeld(permit: Permit | undefined): Permit | undefined {
+  if (permit === undefined || permit.isHeld) return permit;
+  const { signal } = permit;
+  // Of several keys the others.
+  void permit.release();
+  signal.throwIfAborted();
+  throw new PermitLostError(permit.key, permit.id, 'released');
 }

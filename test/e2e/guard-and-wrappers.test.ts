@@ -1,5 +1,6 @@
 import {
   type CallHandler,
+  type CanActivate,
   Controller,
   type ExecutionContext,
   Get,
@@ -64,6 +65,18 @@ class SlowGuard extends SemaphoreGuard {
   }
 }
 
+/** Works for so long that an operator takes a permit from its holder. */
+@Injectable()
+class Evicts implements CanActivate {
+  constructor(private readonly semaphores: SemaphoreService) {}
+
+  async canActivate(): Promise<boolean> {
+    const { holders } = await this.semaphores.inspect('evicted');
+    for (const { id } of holders) await this.semaphores.forceRelease('evicted', id);
+    return true;
+  }
+}
+
 @Injectable()
 class NamedGuard extends SemaphoreGuard {
   constructor(@Inject('name') private readonly name: string) {
@@ -120,6 +133,13 @@ class Handlers {
   @Semaphore()
   @Get('slow')
   slow(@CurrentPermit() permit: Permit): void {
+    works.push(permit.isHeld);
+  }
+
+  @UseGuards(SemaphoreGuard, Evicts)
+  @Semaphore({ key: () => ['kept', 'evicted'] })
+  @Get('evicted')
+  evicted(@CurrentPermit() permit: Permit): void {
     works.push(permit.isHeld);
   }
 
@@ -220,6 +240,14 @@ describe.each(adapters)('guards and wrappers on $platform', ({ createAdapter }) 
     gate.pass();
     expect(await first).toBe('done');
     await app.expectFreed('Handlers.guarded');
+  });
+
+  it('does not begin to work under a permit that was lost while later guards worked', async () => {
+    works = [];
+    expect((await app.fetch('/evicted')).status).toBe(500);
+    expect(works).toEqual([]);
+    await app.expectFreed('kept');
+    expect(app.count('acquired', 'evicted')).toBe(1);
   });
 
   it.each(['wrapper-above', 'wrapper-below'])('acquires once with a %s', async (path) => {
