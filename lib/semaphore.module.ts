@@ -102,7 +102,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
   }
 
   /**
-   * Named semaphores, for `@InjectSemaphore(name)` in the module that imports this.
+   * Named semaphores, for `@InjectSemaphore(name)` in the module that imports this. Needs a `forRoot` that is global.
    * @throws {InvalidOptionsError}
    */
   static forFeature(features: SemaphoreFeature[]): DynamicModule {
