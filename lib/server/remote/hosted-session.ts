@@ -148,8 +148,9 @@ export class HostedSession implements StoreClient {
     return lease;
   }
 
+  /** A provisional grant ends by itself, or the client has claimed it, which may be at another server: so it is let alone. */
   granted(key: string, id: string, grant: Grant): void {
-    this.holds(key, id, grant);
+    this.holds(key, id, grant, undefined, !grant.provisional);
     this.tell?.('granted', { key, id, grant: leaseToWire(grant) });
   }
 
@@ -181,9 +182,17 @@ export class HostedSession implements StoreClient {
     this.tell?.('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 
-  private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
-    const entry = this.entries.holds(key, id, deadline, !this.isAttached, leaseMs);
-    if (!this.isAttached) this.shorten(id, entry);
+  /** @param isOurs whoever is to have it can have got it from here only */
+  private holds(
+    key: string,
+    id: string,
+    { deadline }: Lease,
+    leaseMs?: number,
+    isOurs = true,
+  ): void {
+    const isUnheard = isOurs && !this.isAttached;
+    const entry = this.entries.holds(key, id, deadline, isUnheard, leaseMs);
+    if (isUnheard) this.shorten(id, entry);
   }
 
   private shorten(id: string, entry: RemoteEntry): void {
