@@ -6,7 +6,7 @@ import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import type { Access } from './api-keys.js';
 import { Session, type SessionParts } from './session.js';
-import { fromNote, noteKey } from './session-notes.js';
+import { fromNote, noteKey, type SessionPermit } from './session-notes.js';
 
 /** The sessions whose streams are, or may come back, at this server. */
 export class Sessions {
@@ -81,15 +81,28 @@ export class Sessions {
 
   private async resume(access: Access, id: string | undefined): Promise<Session | undefined> {
     if (id === undefined || this.graceMs === 0 || !isOf(access.name, id)) return undefined;
-    const known = this.byId.get(id);
-    if (known !== undefined) return known;
-    const { holders } = await this.semaphores.inspect(noteKey(id));
+    const noted = await this.notedOf(id);
     // Nobody would end what is opened after close().
     if (this.isClosed) throw new SemaphoreClosedError();
-    if (holders.length === 0) return undefined;
-    const session = this.byId.get(id) ?? this.create(access, id);
-    for (const { label = '' } of holders) session.adopt(fromNote(label));
+    const known = this.byId.get(id);
+    if (known === undefined && noted.length === 0) return undefined;
+    const session = known ?? this.create(access, id);
+    // It may have been at another server in the meantime, and have got more there.
+    for (const permit of noted) {
+      if (!session.holds(permit.key, permit.id)) session.adopt(permit);
+    }
     return session;
+  }
+
+  /** What the session holds, as far as the store knows. @throws {StoreUnavailableError} nobody here knows either */
+  private async notedOf(id: string): Promise<SessionPermit[]> {
+    try {
+      const { holders } = await this.semaphores.inspect(noteKey(id));
+      return holders.map(({ label = '' }) => fromNote(label));
+    } catch (error) {
+      if (this.byId.has(id)) return [];
+      throw error;
+    }
   }
 
   private lose(session: Session, stream: EventStream): void {

@@ -33,6 +33,24 @@ describe('a session with a grace time', () => {
     resumed.stream.close();
   });
 
+  test('keeps what it got at another server when it comes back from there', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    await using one = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    await using other = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
+    const { stream, id, headers } = await one.openSession();
+    await one.acquire('k', {}, { headers });
+    stream.close();
+    const there = await other.openSession(id);
+    const { body } = await other.acquire('l', {}, { headers });
+    there.stream.close();
+    const back = await one.openSession(id);
+    expect(back.id).toBe(id);
+    await sleep(1400);
+    expect((await one.inspect('k')).body['held']).toBe(1);
+    expect((await one.inspect('l')).body['holders']).toMatchObject([{ id: body['id'] }]);
+    back.stream.close();
+  });
+
   test('tells of its permits under their own keys', async () => {
     await using services = new Semaphores({ redis: redis.url });
     const semaphores = services.open();
