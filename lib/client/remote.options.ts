@@ -70,11 +70,17 @@ export function resolveRemoteOptions(options: RemoteSemaphoreStoreOptions): Reso
 function toUrls(url: unknown): [URL, ...URL[]] {
   const [first, ...others] = (Array.isArray(url) ? url : [url]).map((one: unknown) => {
     const isUrl = typeof one === 'string' && /^https?:\/\/./.test(one) && URL.canParse(one);
-    if (isUrl) return new URL(one);
+    if (isUrl) return withPlainPath(new URL(one));
     throw new InvalidOptionsError('url', one, 'a URL that begins with http:// or https://');
   });
   if (first !== undefined) return [first, ...others];
   throw new InvalidOptionsError('url', url, 'a URL, or an array of at least one');
+}
+
+/** A path that begins with two slashes names another host to whatever resolves it: that one would get the API key. */
+function withPlainPath(url: URL): URL {
+  url.pathname = url.pathname.replace(/\/{2,}/g, '/');
+  return url;
 }
 
 function within(name: string, value: unknown, least: number, most: number): number {
