@@ -25,3 +25,14 @@ test.each([
     await client.close();
   }
 });
+
+test('the list of keys has one of them a line, whatever takes what for the end of one', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const key = 'a\u2028b\u2029c';
+  await server.acquire(key);
+  const headers = { 'x-api-key': ADMIN_KEY };
+  const text = await (await fetch(`${server.url}/v1/store/keys`, { headers })).text();
+  const lines = text.split(/[\n\u2028\u2029]/);
+  expect(lines.map((line) => line && (JSON.parse(line) as unknown))).toEqual([key, true, '']);
+});

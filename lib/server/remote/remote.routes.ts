@@ -126,7 +126,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       response.setHeader('content-type', 'application/jsonl');
       for await (const key of list(pattern)) {
         if (hungUp.aborted) return;
-        if (!access.mayUse(key) || response.write(`${JSON.stringify(key)}\n`)) continue;
+        if (!access.mayUse(key) || response.write(lineOf(key))) continue;
         await once(response, 'drain', { signal: hungUp }).catch(() => undefined);
       }
       response.end('true\n');
@@ -149,6 +149,12 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     routes: routes.map((route) => ({ ...route, admit: (request) => void authenticate(request) })),
     close: () => sessions.close(),
   };
+}
+
+/** As JSON on one line, also for readers that take the separators of Unicode for line breaks, as `readline` from Node 24 on does. */
+function lineOf(key: string): string {
+  const json = JSON.stringify(key).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
+  return `${json}\n`;
 }
 
 function wishOf(request: IncomingMessage): SessionWish {

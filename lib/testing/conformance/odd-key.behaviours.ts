@@ -9,6 +9,7 @@ const ODD_KEYS: Record<string, (tag: string) => string> = {
   'that begins with empty braces': (tag) => `{}{x}${tag}`,
   'with an open brace only': (tag) => `{${tag}`,
   'with line breaks': (tag) => `a\r\nb\n${tag}\n`,
+  'with the line breaks of Unicode': (tag) => `a\u2028b\u2029${tag}\u0085`,
   'with a NUL': (tag) => `a\0b${tag}\0`,
   'with emoji': (tag) => `👩‍👩‍👧 ü ${tag} 🔒`,
   'with percent signs': (tag) => `%s%d%%${tag}%`,
