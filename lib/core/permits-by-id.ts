@@ -71,12 +71,15 @@ export class PermitsById {
 
   /**
    * Notes something in the store that other processes find by `inspect(key)`, as a holder whose label is the text.
-   * It ends with its lease, as a permit does.
+   * It ends with its lease, as a permit does; but it is none: nobody hears of it, and it is not measured.
+   * @throws {StoreUnavailableError} it may be noted all the same
    */
   async note(key: string, id: string, text: string, leaseMs: number): Promise<void> {
-    const limits = { permits: Number.MAX_SAFE_INTEGER, waitMs: 0, leaseMs };
-    await this.acquire(key, id, { ...this.resolve(limits), label: text });
-    this.leaveToLease(id);
+    this.requireOpen(key);
+    const limits = { permits: Number.MAX_SAFE_INTEGER, weight: 1, priority: 0 };
+    const wish = { key, id, ...limits, leaseMs, wait: false, maxWaiting: 0, label: text };
+    const { status } = await this.parts.session.acquire(wish);
+    if (status !== 'granted') throw new StoreUnavailableError('a note was refused', key);
   }
 
   /**
@@ -122,7 +125,8 @@ export class PermitsById {
   ): Promise<Lease | null> {
     validateLease(leaseMs, key);
     this.requireOpen(key);
-    this.leaveToLease(id, isLeft);
+    const known = this.find(id);
+    if (known) known.isLeft = isLeft;
     const lease = await this.parts.session.renew(key, id, leaseMs);
     const permit = this.find(id);
     if (lease === null) {
@@ -216,11 +220,6 @@ export class PermitsById {
     permit.deadline = safely(deadline, now, clock);
     permit.wakeAt = Math.min(permit.deadline, now + FORGET_AFTER_MS);
     alarm.expect(permit);
-  }
-
-  private leaveToLease(id: string, isLeft = true): void {
-    const permit = this.find(id);
-    if (permit) permit.isLeft = isLeft;
   }
 
   private requireOpen(key: string): void {
