@@ -156,7 +156,8 @@ export class PermitsById {
 
   /** Releases what nobody received, in the background and until it succeeded; not what another process was asked for since. */
   takeBack(key: string, id: string): void {
-    this.reportReleased(id, 'released');
+    const permit = this.find(id);
+    if (permit) this.parts.reporter.released(permit, this.ended(permit, 'released'));
     this.parts.giveBacks.cancel(key, id);
   }
 
@@ -177,9 +178,14 @@ export class PermitsById {
 
   /** Nobody has told what became of it: by the clock here its lease is over, or it is known for too long. */
   expire(permit: UnkeptPermit, now: number): void {
-    const { id, deadline, wakeAt, isLeft } = permit;
-    if (now >= deadline && !isLeft) this.lose(permit, 'expired');
-    else if (now >= wakeAt) this.reportReleased(id, 'expired');
+    const { deadline, wakeAt, isLeft } = permit;
+    if (now < wakeAt) return;
+    const isOver = now >= deadline;
+    if (isOver && !isLeft) return this.lose(permit, 'expired');
+    this.forget(permit);
+    permit.waiter.probe?.ended('released');
+    // Otherwise it may still be held: nothing has happened that could be told.
+    if (isOver) this.parts.reporter.released(permit, 'expired');
   }
 
   lose(permit: UnkeptPermit, reason: LostReason): void {
@@ -200,12 +206,6 @@ export class PermitsById {
       this.early.set(id, settle);
       void cancellation.then(() => settle());
     });
-  }
-
-  private reportReleased(id: string, outcome: ReleaseOutcome): void {
-    const permit = this.find(id);
-    if (permit === undefined) return;
-    this.parts.reporter.released(permit, this.ended(permit, outcome));
   }
 
   private ended(permit: UnkeptPermit, outcome: ReleaseOutcome): ReleaseOutcome {
