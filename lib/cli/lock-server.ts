@@ -1,12 +1,15 @@
+import { Logger } from '@nestjs/common';
 import type { RequestListener } from 'node:http';
 import { createSemaphoreServer, type SemaphoreServer } from '../server/semaphore-server.js';
 import { SemaphoreService } from '../semaphore.service.js';
+import { StderrLogger } from './stderr-logger.js';
 
 export interface LockServerOptions {
   apiKeys: string[];
   defaultExpiryMs: number;
   redis?: string | object;
   keyPrefix?: string;
+  hasJsonLog: boolean;
 }
 
 export interface LockServer {
@@ -21,8 +24,10 @@ export interface LockServer {
 export function openLockServer({
   apiKeys,
   defaultExpiryMs,
+  hasJsonLog,
   ...where
 }: LockServerOptions): LockServer {
+  Logger.overrideLogger(new StderrLogger(hasJsonLog));
   const semaphores = new SemaphoreService({ ...where, log: 'problems' });
   let server: SemaphoreServer;
   try {

@@ -32,6 +32,22 @@ describe('nestjs-semaphore serve', () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
+  it('keeps its log away from its results, and goes on when nobody reads these', async () => {
+    await using server = new Cli(['serve', '-N', '-p', '0', '--json']);
+    const [, url = ''] = await server.said(/"url":"([^"]+)"/);
+    const client = new LockClient(url, '');
+    const [line = '', ...others] = server.stdout.split('\n');
+    expect(JSON.parse(line)).toMatchObject({ url, store: 'memory' });
+    expect(others).toEqual(['']);
+    server.closeOutput();
+    for (const permits of [3, 2]) {
+      expect((await client.acquire('k', { permits })).status).toBe(201);
+    }
+    await server.said(/has 2 permits now/);
+    expect(JSON.parse(server.stderr)).toMatchObject({ level: 'warn' });
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+  });
+
   (hasIpv6 ? it : it.skip)('takes an address of IPv6 as it is written in a URL', async () => {
     const { server, url } = await Cli.serve(['-N', '-p', '0', '-H', '[::1]']);
     await using _ = server;

@@ -70,6 +70,11 @@ export class Cli implements AsyncDisposable {
     });
   }
 
+  /** Whoever has read its stdout is gone. */
+  closeOutput(): void {
+    this.child.stdout?.destroy();
+  }
+
   signal(name: NodeJS.Signals): void {
     this.child.kill(name);
   }

@@ -80,6 +80,7 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
   // Only a server needs all that this loads.
   const { openLockServer } = await import('../lock-server.js');
   const locks = openLockServer({
+    hasJsonLog: output.isJson,
     apiKeys,
     defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', expiry) ?? 1000,
     ...(flags.redis ? redisOptions(redisOf(flags, env), flags, env) : {}),
