@@ -75,6 +75,32 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
   );
 
   test(
+    'says what came of an act although its dialog was closed before',
+    async () => {
+      const permit = await app.semaphores.acquire(key, { label: 'stuck' });
+      await using dashboard = await DashboardPage.open(browser, app);
+      const { page } = dashboard;
+      let refuse: () => Promise<void> = async () => undefined;
+      const isAsked = new Promise<void>((resolve) => {
+        void page.route('**/api/release', (route) => {
+          refuse = () => route.fulfill({ status: 503, json: { message: 'Not now' } });
+          resolve();
+        });
+      });
+      await dashboard.show(key);
+      await page.getByRole('button', { name: 'Release the permit of stuck…' }).click();
+      await page.getByRole('button', { name: 'Release by force' }).click();
+      await isAsked;
+      await page.keyboard.press('Escape');
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
+      await refuse();
+      await dashboard.untilTexts('#toast', ['Release by force: Not now']);
+      expect(await permit.release()).toBe('released');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'leaves the focus beside a waiter that was dropped',
     async () => {
       await app.semaphores.acquire(key);

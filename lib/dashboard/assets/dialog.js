@@ -7,9 +7,9 @@ let toastTimer;
  * Asks before something is done, and shows what became of it.
  * @param question `{ title, subject, text: string[], fields?, confirm, act, done, isDangerous?, other? }`; `subject` is the
  * key that it is about; `other` is a second way, `{ confirm, hint, act, done }`
- * @param onDone told a sentence once it is done
+ * @param tell gets a sentence once it is done, or when it failed after the dialog was closed
  */
-export function confirm(question, onDone) {
+export function confirm(question, tell) {
   const { title, subject, text, fields, isDangerous = false, other } = question;
   const problem = h('p', { class: 'problem', role: 'alert' });
   const buttons = h('div', { class: 'buttons' });
@@ -26,14 +26,15 @@ export function confirm(question, onDone) {
   );
   const dialog = h('dialog', { 'aria-labelledby': 'dialog-title dialog-subject' }, form);
 
-  const run = async ({ act, done }) => {
+  const run = async ({ act, done, confirm: what }) => {
     for (const button of buttons.children) button.disabled = true;
     setText(problem, '');
     try {
       await act();
       dialog.close();
-      onDone(typeof done === 'function' ? done() : done);
+      tell(typeof done === 'function' ? done() : done);
     } catch (error) {
+      if (!dialog.open) tell(`${what}: ${error.message}`);
       setText(problem, error.message);
       for (const button of buttons.children) button.disabled = false;
     }
