@@ -145,11 +145,12 @@ export class HandlerCall {
 
   private track(value: unknown, over: () => void): unknown {
     const enter: Enter = (task) => this.enter(task);
-    if (!this.isHttp || !isBody(value))
-      return whenOver(value, over, { unread: this.signal, enter });
+    // GraphQL may read only the fields of an iterable object; a subscription over WebSocket has no response.
+    const response = isBody(value) ? responseOf(this.context) : undefined;
+    if (response === undefined) return whenOver(value, over, { unread: this.signal, enter });
     // Also when an interceptor makes something else of it.
     this.awaitResponse();
-    return whenBodyOver(value, this.context, over, enter);
+    return whenBodyOver(value, response, over, enter);
   }
 
   /** A handler that was given `@Res()` or `@Next()` may go on writing after it has returned. */

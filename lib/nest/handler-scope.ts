@@ -27,10 +27,12 @@ export function handleInScope(
     subscriber.add(parts.begin());
     const isHttp = context.getType() === 'http';
     const enter: Enter = (task) => scope.run(task);
-    const watched = (value: unknown): unknown =>
-      isHttp && isBody(value)
-        ? whenBodyOver(value, context, parts.begin(), enter)
-        : whenOver(value, parts.begin(), { enter });
+    const watched = (value: unknown): unknown => {
+      const response = isBody(value) ? responseOf(context) : undefined;
+      return response === undefined
+        ? whenOver(value, parts.begin(), { enter })
+        : whenBodyOver(value, response, parts.begin(), enter);
+    };
     const handled = scope.run(() =>
       next.handle().subscribe({
         next: (value) => subscriber.next(watched(value)),

@@ -1,30 +1,24 @@
-import type { ExecutionContext } from '@nestjs/common';
 import { Abandonment } from '../core/abandonment.js';
 import type { Enter } from '../core/watched-iterable.js';
 import { whenOver } from '../core/when-over.js';
 import { WaitEnded } from '../semaphore.errors.js';
-import { onceSentOrClosed, responseOf } from './http-response.js';
+import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 
 // Made once: nobody gets to see it.
 const ANSWERED = new WaitEnded('The response was sent, or its connection is gone.');
 
 /**
- * Calls `over` when the body of a response was read to its end; or when the response is over and nothing is being done for
- * the body any more: a client that leaves does not end the step that a generator is at.
+ * Calls `over` when what a response is made of was read to its end; or when the response is over and nothing is being done for
+ * it any more: a client that leaves does not end the step that a generator is at.
  * @param enter leads into the async context of the handler
  * @returns the body to hand on in its place
  */
 export function whenBodyOver(
   body: unknown,
-  context: ExecutionContext,
+  response: ResponseStream,
   over: () => void,
   enter: Enter,
 ): unknown {
-  const response = responseOf(context);
-  if (response === undefined) {
-    over();
-    return body;
-  }
   const left = new Abandonment();
   onceSentOrClosed(response, () => left.abort(ANSWERED));
   return whenOver(body, over, { enter, left });

@@ -41,6 +41,16 @@ class Report {
   text?: string;
 }
 
+@ObjectType()
+class Page {
+  @Field(() => [String])
+  items = ['a', 'b'];
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string> {
+    yield* this.items;
+  }
+}
+
 @Resolver(() => Report)
 class Reports {
   constructor(private readonly semaphores: SemaphoreService) {}
@@ -60,6 +70,12 @@ class Reports {
   @ResolveField(() => String)
   async text(@Parent() report: Report): Promise<string> {
     return `text ${report.id}`;
+  }
+
+  @Semaphore()
+  @Query(() => Page)
+  page(): Page {
+    return new Page();
   }
 
   @Query(() => String)
@@ -152,6 +168,11 @@ describe('@Semaphore() on a GraphQL resolver', () => {
     await app.expectFreed('Reports.permit');
     expect((await ask('{ byArgs(id: "7") }')).data).toEqual({ byArgs: '7' });
     await app.expectFreed('report:7');
+  });
+
+  it('frees the permit of an iterable object of which only fields are read', async () => {
+    expect((await ask('{ page { items } }')).data).toEqual({ page: { items: ['a', 'b'] } });
+    await app.expectFreed('Reports.page');
   });
 
   it('puts one listener on a response, however many fields wait', async () => {
