@@ -182,8 +182,7 @@ export class PermitsById {
     if (now < wakeAt) return;
     const isOver = now >= deadline;
     if (isOver && !isLeft) return this.lose(permit, 'expired');
-    this.forget(permit);
-    permit.waiter.probe?.ended('released');
+    this.ended(permit, 'released');
     // Otherwise it may still be held: nothing has happened that could be told.
     if (isOver) this.parts.reporter.released(permit, 'expired');
   }

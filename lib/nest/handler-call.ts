@@ -9,10 +9,10 @@ import type { CancelSignal } from '../semaphore.options.js';
 import { CallParts } from './call-parts.js';
 import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
-import { whenBodyOver } from './response-body.js';
+import { responseOfBody, whenResultOver } from './response-body.js';
 import { unlessSoonOver } from './unless-soon-over.js';
 import type { Enter } from '../core/watched-iterable.js';
-import { isBody, isThenable, whenOver } from '../core/when-over.js';
+import { isBody, isThenable } from '../core/when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
 
@@ -145,12 +145,10 @@ export class HandlerCall {
 
   private track(value: unknown, over: () => void): unknown {
     const enter: Enter = (task) => this.enter(task);
-    // GraphQL may read only the fields of an iterable object; a subscription over WebSocket has no response.
-    const response = isBody(value) ? responseOf(this.context) : undefined;
-    if (response === undefined) return whenOver(value, over, { unread: this.signal, enter });
+    const response = responseOfBody(value, this.context);
     // Also when an interceptor makes something else of it.
-    this.awaitResponse();
-    return whenBodyOver(value, response, over, enter);
+    if (response !== undefined) this.awaitResponse();
+    return whenResultOver(value, response, over, { unread: this.signal, enter });
   }
 
   /** A handler that was given `@Res()` or `@Next()` may go on writing after it has returned. */

@@ -3,9 +3,8 @@ import { Observable } from 'rxjs';
 import type { Scope } from '../core/scope.js';
 import { CallParts } from './call-parts.js';
 import { onceSentOrClosed, responseOf } from './http-response.js';
-import { whenBodyOver } from './response-body.js';
+import { responseOfBody, whenResultOver } from './response-body.js';
 import type { Enter } from '../core/watched-iterable.js';
-import { isBody, whenOver } from '../core/when-over.js';
 
 /**
  * Lets Nest run a handler without `@Semaphore()` in a scope. It ends with the handler's error, or when its result was
@@ -27,12 +26,8 @@ export function handleInScope(
     subscriber.add(parts.begin());
     const isHttp = context.getType() === 'http';
     const enter: Enter = (task) => scope.run(task);
-    const watched = (value: unknown): unknown => {
-      const response = isBody(value) ? responseOf(context) : undefined;
-      return response === undefined
-        ? whenOver(value, parts.begin(), { enter })
-        : whenBodyOver(value, response, parts.begin(), enter);
-    };
+    const watched = (value: unknown): unknown =>
+      whenResultOver(value, responseOfBody(value, context), parts.begin(), { enter });
     const handled = scope.run(() =>
       next.handle().subscribe({
         next: (value) => subscriber.next(watched(value)),
