@@ -1,0 +1,138 @@
+import { whenLost } from '../core/held-permit.js';
+import type { Permit } from '../core/permit.js';
+import type { SemaphoreCore } from '../core/semaphore-core.js';
+import { type ResultNotSharedError, SingleFlightAbortedError } from '../semaphore.errors.js';
+import type { SingleFlightStore } from '../store/single-flight-store.js';
+import { within } from '../store/within.js';
+import { type Outcome, pack, TOO_LONG_FOR_THE_WAY } from './envelope.js';
+import type { FlightCaller } from './flight-caller.js';
+import type { ResolvedFlightOptions } from './single-flight.options.js';
+
+/** How often a leader whose callers have all gone asks whether other processes still wait. */
+const ASK_FOR_FOLLOWERS_MS = 1000;
+
+/** The result of a leader's callers is not kept from them for longer than this, because the store is slow, or away. */
+const PUBLISHED_WITHIN_MS = 100;
+
+// Made once: nobody gets to see it.
+const LATE = new Error('The store has not answered yet.');
+
+export interface LeadingWorkParts {
+  readonly core: SemaphoreCore;
+  readonly store: SingleFlightStore;
+  /** Of the semaphore whose holder leads. */
+  readonly permitKey: string;
+  readonly options: ResolvedFlightOptions;
+  /** Somebody in this process waits for the result. */
+  isWanted(): boolean;
+  /** The work is told to stop: nobody may join it any more. */
+  onStop(): void;
+}
+
+/** What came of the work, and why nobody but the caller that did it gets its result. */
+export interface Led {
+  outcome: Outcome;
+  refusal?: ResultNotSharedError;
+}
+
+/** The work of a flight, done in this process, and what becomes of it: published, or given up when nobody wants it any more. */
+export class LeadingWork {
+  private readonly stopper = new AbortController();
+  /** Held, as far as is known, while the work goes on. */
+  private permit: Permit | undefined;
+  private isAsking = false;
+
+  constructor(
+    private readonly parts: LeadingWorkParts,
+    readonly caller: FlightCaller,
+  ) {}
+
+  /** The store is away, and options allow the work without it: nobody else gets the result. Never rejects. */
+  doAlone(): Promise<Outcome> {
+    return this.caller.do(this.stopper.signal);
+  }
+
+  /** @param permit that makes this process the leader. Never rejects. */
+  async lead(permit: Permit): Promise<Led> {
+    this.permit = permit;
+    const stopWatching = whenLost(permit, (error) => this.stop(error));
+    const outcome = await this.caller.do(this.stopper.signal);
+    stopWatching();
+    this.permit = undefined;
+    return { outcome, refusal: await this.publish(permit, outcome) };
+  }
+
+  /** Nobody in this process waits for it any more: it stops unless other processes do. */
+  desert(): void {
+    if (this.permit === undefined) this.stopDeserted();
+    else if (!this.isAsking) void this.stopUnlessFollowed();
+  }
+
+  private async stopUnlessFollowed(): Promise<void> {
+    const { core, store, permitKey } = this.parts;
+    this.isAsking = this.isDeserted;
+    if (!this.isAsking) return;
+    const look = await store.look(permitKey).catch(() => undefined);
+    if (!this.isDeserted || look?.waiting !== 0) {
+      core.clock.schedule(() => void this.stopUnlessFollowed(), ASK_FOR_FOLLOWERS_MS);
+      return;
+    }
+    const { permit } = this;
+    this.stopDeserted();
+    // Work that does not listen must not keep those waiting who come later.
+    void permit?.release();
+  }
+
+  private get isDeserted(): boolean {
+    return this.permit !== undefined && !this.parts.isWanted();
+  }
+
+  private stopDeserted(): void {
+    this.stop(desertedError(this.caller.key));
+  }
+
+  private stop(reason: Error): void {
+    this.parts.onStop();
+    this.stopper.abort(reason);
+  }
+
+  /**
+   * Resolves when the flight is over for the store too: who calls after a caller here has its result, in whatever process, shall
+   * not get the same one. A permit that was lost is checked by the store: here the news may not have come yet.
+   * @returns why the result goes to nobody else
+   */
+  private async publish(
+    permit: Permit,
+    outcome: Outcome,
+  ): Promise<ResultNotSharedError | undefined> {
+    const { core, store, permitKey, options } = this.parts;
+    const { payload, refusal } = pack(this.caller.key, outcome, options, store.maxResultBytes);
+    // Whoever stands in the queue by now wants work that is not given up half-way.
+    const isGivenUp = outcome.isError && this.stopper.signal.aborted;
+    if (!permit.isHeld || isGivenUp) return refusal;
+    const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
+    const published = store.publish(permitKey, {
+      permitId: permit.id,
+      payload,
+      substitute: TOO_LONG_FOR_THE_WAY,
+      ...times,
+    });
+    void permit.release();
+    // When that fails, somebody in the queue gets the permit and does the work again.
+    await within(core.clock, PUBLISHED_WITHIN_MS, published, () => LATE).catch(() => undefined);
+    return refusal;
+  }
+
+  /** For how long it is kept for those who come later. */
+  private times({ isError }: Outcome): { freshMs: number; staleMs: number } {
+    const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, jitter } = this.parts.options;
+    if (isError) return { freshMs: cacheErrorsMs, staleMs: 0 };
+    const freshMs = Math.round(ttlMs * (1 - jitter * Math.random()));
+    return { freshMs, staleMs: ttlMs > 0 ? staleWhileRevalidateMs : 0 };
+  }
+}
+
+/** What a caller gets who left the flight without work, or whose work nobody waits for. */
+export function desertedError(key: string): SingleFlightAbortedError {
+  return new SingleFlightAbortedError(key, undefined, 'nobody waits for the result any more');
+}
