@@ -4,6 +4,7 @@ import type { CancelSignal } from '../semaphore.options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
+import { PermitBase } from './permit-base.js';
 
 /** Those of permits that were borrowed for use. */
 const sharedSignals = new WeakMap<CancelSignal, AbortSignal>();
@@ -30,7 +31,7 @@ function lend(permit: Permit, { signal }: ResolvedOptions, sharesSignal: boolean
  * A permit that the async context holds already: its own holder releases it, the borrower only gives it up. To a borrower
  * that has not, it is lost with that release.
  */
-class BorrowedPermit implements Permit {
+class BorrowedPermit extends PermitBase implements Permit {
   private readonly permit: Permit;
   private isReturned = false;
   private ownSignal: AbortSignal | undefined;
@@ -40,6 +41,7 @@ class BorrowedPermit implements Permit {
     permit: Permit,
     private readonly sharesSignal: boolean,
   ) {
+    super();
     this.permit = permit instanceof BorrowedPermit ? permit.permit : permit;
   }
 
@@ -105,10 +107,6 @@ class BorrowedPermit implements Permit {
     this.isReturned = true;
     this.stopWatching?.();
     return 'released';
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
   }
 
   private watch(): AbortSignal {

@@ -4,10 +4,11 @@ import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CancelSignal } from '../semaphore.options.js';
 import { Abandonment } from './abandonment.js';
 import type { OwnPermit } from './own-permit.js';
+import { PermitBase } from './permit-base.js';
 import type { Waiter } from './waiter.js';
 
 /** A permit without the store: nobody can take it away, and nobody else knows of it. */
-export class DegradedPermit implements OwnPermit {
+export class DegradedPermit extends PermitBase implements OwnPermit {
   readonly key: string;
   readonly id: string;
   readonly weight: number;
@@ -24,6 +25,7 @@ export class DegradedPermit implements OwnPermit {
     readonly acquiredAt: number,
     private readonly onRelease: () => void,
   ) {
+    super();
     this.key = waiter.key;
     this.id = waiter.id;
     this.weight = waiter.options.weight;
@@ -76,10 +78,6 @@ export class DegradedPermit implements OwnPermit {
       this.controller.abort(this.releasedError());
     }
     return this.release();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
   }
 
   private releasedError(): PermitLostError {

@@ -7,6 +7,7 @@ import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
+import { PermitBase } from './permit-base.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -20,7 +21,7 @@ export interface PermitKeeper {
 }
 
 /** A permit of the store. What is not part of {@link OwnPermit} is the keeper's. */
-export class HeldPermit implements OwnPermit, Timed {
+export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   readonly key: string;
   readonly weight: number;
   readonly label: string | undefined;
@@ -49,7 +50,6 @@ export class HeldPermit implements OwnPermit, Timed {
   /** The limit when it was granted. */
   readonly permits: number;
 
-  /** Not enumerable: a permit can be shown and serialised. */
   readonly #keeper: PermitKeeper;
   readonly #probe: AcquisitionProbe | undefined;
   #onLost: ((error: PermitLostError) => void) | undefined;
@@ -65,6 +65,7 @@ export class HeldPermit implements OwnPermit, Timed {
     deadline: number,
     keeper: PermitKeeper,
   ) {
+    super();
     this.#keeper = keeper;
     this.#probe = waiter.probe;
     this.key = waiter.key;
@@ -146,10 +147,6 @@ export class HeldPermit implements OwnPermit, Timed {
     this.options = options;
     this.keptSince = this.#keeper.now();
     return this.#keeper.renew(this, options.leaseMs, true);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
   }
 
   /** It is held no more. */

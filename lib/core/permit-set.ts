@@ -1,6 +1,7 @@
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Permit } from './permit.js';
+import { PermitBase } from './permit-base.js';
 
 /** One permit a key. */
 export function partsOf(permit: Permit): readonly Permit[] {
@@ -8,7 +9,7 @@ export function partsOf(permit: Permit): readonly Permit[] {
 }
 
 /** Several permits as one: it is held while all of them are. */
-export class PermitSet implements Permit {
+export class PermitSet extends PermitBase implements Permit {
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
   private stopWatching: (() => void) | undefined;
@@ -16,6 +17,7 @@ export class PermitSet implements Permit {
 
   /** @param parts one permit a key, at least one, in the order in which they were asked for */
   constructor(readonly parts: readonly [Permit, ...Permit[]]) {
+    super();
     this.first = parts[0];
   }
 
@@ -78,10 +80,6 @@ export class PermitSet implements Permit {
 
   release(): Promise<ReleaseOutcome> {
     return (this.releasing ??= this.releaseParts());
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
   }
 
   private async releaseParts(): Promise<ReleaseOutcome> {

@@ -1,7 +1,8 @@
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 
 /**
- * One successful acquisition, held until it is released or its lease runs out.
+ * One successful acquisition, held until it is released or its lease runs out. In a log or as JSON it is what it says of itself
+ * below, without `remainingMs` and `signal`.
  * @example await using permit = await semaphores.acquire('reports');
  */
 export interface Permit extends AsyncDisposable {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { PermitLostError, StoreUnavailableError } from '../../../lib/semaphore.errors.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
@@ -403,7 +404,38 @@ describe('release', () => {
   });
 });
 
-test('a permit can be serialised', async () => {
-  const permit = await store.hold(semaphores, { label: 'me' });
-  expect(JSON.parse(JSON.stringify(permit))).toMatchObject({ key: 'k', label: 'me' });
+describe('what a permit says of itself', () => {
+  test('as JSON and in a log is what there is to know, and nothing of how it is kept', async () => {
+    const permit = await store.hold(semaphores, { label: 'me' });
+    const { id, acquiredAt, expiresAt } = permit;
+    expect(JSON.parse(JSON.stringify(permit))).toEqual({
+      id,
+      key: 'k',
+      keys: ['k'],
+      weight: 1,
+      label: 'me',
+      fencingToken: permit.fencingToken,
+      fencingTokens: { k: permit.fencingToken },
+      acquiredAt,
+      expiresAt,
+      isHeld: true,
+      degraded: false,
+    });
+    expect(inspect(permit)).not.toContain('keeper');
+  });
+
+  test('is the same of one that is borrowed, and as much of several keys', async () => {
+    const inMemory = new SemaphoreService({ log: 'none' });
+    await inMemory.scope(async () => {
+      const [own, borrowed] = [await inMemory.use('a'), await inMemory.use('a')];
+      expect(JSON.stringify(borrowed)).toBe(JSON.stringify(own));
+    });
+    await using both = await inMemory.acquire(['a', 'b']);
+    expect(JSON.parse(JSON.stringify(both))).toMatchObject({
+      keys: ['a', 'b'],
+      fencingTokens: Object.fromEntries(both.fencingTokens),
+      isHeld: true,
+    });
+    await inMemory.close();
+  });
 });
