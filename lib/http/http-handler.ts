@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { HttpProblem, sendProblem } from './http-problem.js';
+import { HttpProblem, internalError, sendProblem } from './http-problem.js';
 import { turnOf } from './pipelining.js';
 import { hasBody, tooSlow } from './read-json-body.js';
 import { type Route, Router } from './router.js';
@@ -247,7 +247,3 @@ export function isSent({ writableEnded, writableFinished }: ServerResponse): boo
 
 /** A connection that breaks is no fault of this process. */
 function ignore(): void {}
-
-function internalError(): HttpProblem {
-  return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
-}

@@ -52,6 +52,11 @@ export function unreadable(code: string, message: string, broken: BrokenRule): H
   return new HttpProblem(400, code, message, { details: [broken] });
 }
 
+/** 500 because of what should not have happened: the client need not know it. */
+export function internalError(): HttpProblem {
+  return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
+}
+
 /** Answers with JSON. No effect when the answer has begun already or nobody is there to read it. */
 export function sendJson(
   response: ServerResponse,

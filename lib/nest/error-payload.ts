@@ -1,3 +1,4 @@
+import { DEFAULT_RETRY_AFTER_MS, retryAfterHeader } from '../http/retry-after.js';
 import { PermitUnavailableError, type RetriableError } from '../semaphore.errors.js';
 import type { StatusCodes } from '../semaphore.options.js';
 
@@ -7,8 +8,6 @@ export interface ErrorPayload {
   message: string;
   retryAfterMs: number;
 }
-
-const RETRY_AFTER_MS = 1000;
 
 const MESSAGES: Record<keyof StatusCodes, string> = {
   busy: 'Too many requests are being worked on. Try again later.',
@@ -38,7 +37,7 @@ export function httpAnswerOf(
   const payload = payloadOf(error);
   return {
     statusCode: statusCodes[statusOf(error)],
-    retryAfter: String(Math.ceil(payload.retryAfterMs / 1000)),
+    retryAfter: retryAfterHeader(payload.retryAfterMs),
     payload,
   };
 }
@@ -48,6 +47,8 @@ export function payloadOf(error: RetriableError): ErrorPayload {
     code: error.code,
     message: MESSAGES[statusOf(error)],
     retryAfterMs:
-      error instanceof PermitUnavailableError ? Math.ceil(error.retryAfterMs) : RETRY_AFTER_MS,
+      error instanceof PermitUnavailableError
+        ? Math.ceil(error.retryAfterMs)
+        : DEFAULT_RETRY_AFTER_MS,
   };
 }

@@ -1,4 +1,5 @@
-import { type BrokenRule, HttpProblem } from '../http/http-problem.js';
+import { type BrokenRule, HttpProblem, internalError } from '../http/http-problem.js';
+import { DEFAULT_RETRY_AFTER_MS, retryAfterHeader } from '../http/retry-after.js';
 import {
   AcquireAbortedError,
   InvalidOptionsError,
@@ -7,9 +8,6 @@ import {
   SemaphoreClosedError,
   SemaphoreError,
 } from '../semaphore.errors.js';
-
-/** When nothing says how long it takes. */
-const RETRY_AFTER_MS = 1000;
 
 const STORE_DOWN = 'The store of the semaphores is not available. Try again later.';
 
@@ -38,7 +36,7 @@ export function toProblem(error: unknown, report: (error: unknown) => void): Htt
     return retriable(503, error.code, whyNotNow(error));
   }
   report(error);
-  return new HttpProblem(500, 'INTERNAL_ERROR', 'The server failed');
+  return internalError();
 }
 
 function whyNotNow(error: SemaphoreError): string {
@@ -48,7 +46,7 @@ function whyNotNow(error: SemaphoreError): string {
 
 /** @param members what the answer says beside that */
 export function storeDown(members?: Readonly<Record<string, unknown>>): HttpProblem {
-  return retriable(503, 'SEMAPHORE_STORE_UNAVAILABLE', STORE_DOWN, RETRY_AFTER_MS, members);
+  return retriable(503, 'SEMAPHORE_STORE_UNAVAILABLE', STORE_DOWN, DEFAULT_RETRY_AFTER_MS, members);
 }
 
 /** @param members what the answer says beside that */
@@ -56,11 +54,11 @@ export function retriable(
   statusCode: number,
   code: string,
   message: string,
-  retryAfterMs = RETRY_AFTER_MS,
+  retryAfterMs = DEFAULT_RETRY_AFTER_MS,
   members: Readonly<Record<string, unknown>> = {},
 ): HttpProblem {
   return new HttpProblem(statusCode, code, message, {
-    headers: { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) },
+    headers: { 'retry-after': retryAfterHeader(retryAfterMs) },
     members: { ...members, retryAfterMs },
   });
 }

@@ -11,14 +11,15 @@ import { isKey } from '../resolve-options.js';
 /** Keys in one call of `/lock`, `/unlock` and `/check`. */
 const MAX_KEYS = 100;
 
-const wholeNumber = (least: number) => z.int().min(least);
-const duration = (least: number) => z.number().min(least).max(MAX_DURATION_MS);
+export const wholeNumber = (least: number) => z.int().min(least);
+export const duration = (least: number) => z.number().min(least).max(MAX_DURATION_MS);
 const unicode = (most: number) =>
   z
     .string()
     .max(most)
     .refine((value) => value.isWellFormed(), 'well-formed Unicode');
 const text = (most: number) => unicode(most).min(1);
+export const labelText = unicode(MAX_LABEL_LENGTH);
 
 export const semaphoreKey = z
   .string()
@@ -35,7 +36,7 @@ const expiresAt = z
   .number()
   .nullable()
   .meta({ description: 'Epoch milliseconds by the clock of the store; null: never' });
-const leaseMs = duration(1)
+export const leaseMs = duration(1)
   .nullable()
   .meta({ description: 'Milliseconds until it ends without a renewal; null: it never ends' });
 
@@ -59,7 +60,7 @@ export const acquireBody = z
     priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY).optional(),
     leaseMs: leaseMs.optional(),
     holdAtLeastMs: duration(0).optional(),
-    label: unicode(MAX_LABEL_LENGTH).optional(),
+    label: labelText.optional(),
     requestId: text(256).optional().meta({ description: 'The same again gives the same permit' }),
   })
   .default({});

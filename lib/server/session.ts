@@ -41,7 +41,7 @@ export class Session {
   private renewalMs = Infinity;
   private readonly lapse: EarliestTimer;
   private stream: EventStream | undefined;
-  /** When the grace time of a client that is away is over. */
+  /** When the grace time of a client that is away is over, by the clock here. */
   private awayUntil = 0;
   isOver = false;
 
@@ -148,10 +148,10 @@ export class Session {
 
   /** The stream is gone: from now on nothing is renewed. */
   pause(): void {
-    const { graceMs } = this.parts;
+    const { clock, graceMs } = this.parts;
     this.stopRenewals();
     this.stream = undefined;
-    this.awayUntil = performance.now() + graceMs;
+    this.awayUntil = clock.now() + graceMs;
     for (const permit of this.permits.values()) this.renew(permit, graceMs);
   }
 
@@ -171,7 +171,7 @@ export class Session {
 
   /** What is left of the grace time. */
   private get awayMs(): number {
-    return Math.max(1, Math.ceil(this.awayUntil - performance.now()));
+    return Math.max(1, Math.ceil(this.awayUntil - this.parts.clock.now()));
   }
 
   private disown(id: string): void {

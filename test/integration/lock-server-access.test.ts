@@ -156,6 +156,8 @@ test('each caller may have only so many remote stores, and each of them so many 
     { value: { status: 'granted' } },
     { error: { code: 'TOO_MANY_PERMITS', nothingDone: true } },
   ]);
+  await a.call('DELETE', '/v1/store', undefined, { headers });
+  (await a.stream('/v1/store', newSession())).close();
   stream.close();
 });
 

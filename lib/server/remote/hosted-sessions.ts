@@ -4,6 +4,7 @@ import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
 import { retriable } from '../problems.js';
+import { Quota } from '../quota.js';
 import { HostedSession, type Tell } from './hosted-session.js';
 
 export interface RemoteLimits {
@@ -30,18 +31,22 @@ interface Kept {
   /** The one that is open now. */
   stream: SessionStream | undefined;
   stopGrace: StopTimer;
+  leaveQuota(): void;
 }
 
 /** The sessions of RemoteSemaphoreStore at this server, by their secrets. */
 export class HostedSessions {
   private readonly bySecret = new Map<string, Kept>();
+  private readonly quota: Quota;
   private readonly closing = new Set<Promise<void>>();
   private isClosed = false;
 
   constructor(
     private readonly store: SemaphoreStore,
     private readonly limits: RemoteLimits,
-  ) {}
+  ) {
+    this.quota = new Quota(limits.maxSessions, 'TOO_MANY_SESSIONS', 'sessions');
+  }
 
   /**
    * Opens a session with its stream, or takes it up again with a new one.
@@ -87,7 +92,7 @@ export class HostedSessions {
     const kept = this.bySecret.get(secret);
     if (kept === undefined) return;
     requireOwner(kept.session, access);
-    this.bySecret.delete(secret);
+    this.forget(secret, kept);
     finish(kept);
     await kept.session.store.close();
   }
@@ -107,17 +112,13 @@ export class HostedSessions {
   }
 
   private open({ secret, name, graceMs }: SessionWish, access: Access): Kept {
-    const { maxSessions } = this.limits;
-    const own = [...this.bySecret.values()].filter(({ session }) => session.owner === access.name);
-    if (own.length >= maxSessions) {
-      const message = `The API key has ${maxSessions} sessions open, which is as many as it may`;
-      throw retriable(429, 'TOO_MANY_SESSIONS', message);
-    }
+    const leaveQuota = this.quota.enter(access.name);
     const { clock } = this.store;
     const kept: Kept = {
       session: new HostedSession(this.store, access.name, name, secret, graceMs, clock),
       stream: undefined,
       stopGrace: () => undefined,
+      leaveQuota,
     };
     this.bySecret.set(secret, kept);
     return kept;
@@ -128,11 +129,16 @@ export class HostedSessions {
     kept.stream = undefined;
     kept.session.detach();
     kept.stopGrace = this.store.clock.schedule(() => {
-      this.bySecret.delete(secret);
+      this.forget(secret, kept);
       const closing = kept.session.abandon().catch(() => undefined);
       this.closing.add(closing);
       void closing.then(() => this.closing.delete(closing));
     }, kept.session.graceMs);
+  }
+
+  private forget(secret: string, kept: Kept): void {
+    this.bySecret.delete(secret);
+    kept.leaveQuota();
   }
 }
 

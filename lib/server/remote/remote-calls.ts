@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_DURATION_MS, MAX_LABEL_LENGTH, MAX_PRIORITY } from '../../limits.js';
+import { MAX_PRIORITY } from '../../limits.js';
 import { SemaphoreError, StoreUnavailableError } from '../../semaphore.errors.js';
 import {
   acquireReplyToWire,
@@ -15,13 +15,10 @@ import {
 import type { StoreSession } from '../../store/semaphore-store.js';
 import type { FlightLook, SingleFlightStore } from '../../store/single-flight-store.js';
 import type { Access } from '../api-keys.js';
-import { permitId, semaphoreKey } from '../schemas.js';
+import { duration, labelText, leaseMs, permitId, semaphoreKey, wholeNumber } from '../schemas.js';
 import type { HostedSession } from './hosted-session.js';
 import { Inspections } from './inspections.js';
 
-const whole = z.int();
-const leaseMs = z.number().min(1).max(MAX_DURATION_MS).nullable();
-const durationMs = z.number().min(0).max(MAX_DURATION_MS);
 const key = semaphoreKey;
 const permit = { key, id: permitId };
 const publication = {
@@ -31,34 +28,34 @@ const publication = {
     .string()
     .regex(/^[A-Za-z]/)
     .meta({ examples: ['v"a result"'] }),
-  freshMs: durationMs,
-  staleMs: durationMs,
+  freshMs: duration(0),
+  staleMs: duration(0),
 };
 
 const wireCall: z.ZodType<WireCall> = z.discriminatedUnion('op', [
   z.strictObject({
     op: z.literal('acquire'),
     ...permit,
-    permits: whole.min(1),
-    weight: whole.min(1),
-    priority: whole.min(-MAX_PRIORITY).max(MAX_PRIORITY),
+    permits: wholeNumber(1),
+    weight: wholeNumber(1),
+    priority: wholeNumber(-MAX_PRIORITY).max(MAX_PRIORITY),
     leaseMs,
     wait: z.boolean(),
-    maxWaiting: whole.min(0).nullable(),
-    label: z.string().max(MAX_LABEL_LENGTH).optional(),
+    maxWaiting: wholeNumber(0).nullable(),
+    label: labelText.optional(),
   }),
   z.strictObject({ op: z.literal('cancel'), ...permit }),
   z.strictObject({ op: z.literal('forceRelease'), ...permit, onlyWaiting: z.boolean() }),
   z.strictObject({
     op: z.literal('release'),
     ...permit,
-    holdAtLeastMs: durationMs,
-    lastToken: whole.min(0),
+    holdAtLeastMs: duration(0),
+    lastToken: wholeNumber(0),
   }),
   z.strictObject({ op: z.literal('renew'), ...permit, leaseMs }),
   z.strictObject({ op: z.literal('inspect'), key }),
-  z.strictObject({ op: z.literal('setPermits'), key, permits: whole.min(1).nullable() }),
-  z.strictObject({ op: z.literal('look'), key, seen: whole.min(0).nullable() }),
+  z.strictObject({ op: z.literal('setPermits'), key, permits: wholeNumber(1).nullable() }),
+  z.strictObject({ op: z.literal('look'), key, seen: wholeNumber(0).nullable() }),
   z.strictObject({ op: z.literal('publish'), ...publication }),
   z.strictObject({ op: z.literal('forget'), key }),
 ]);
@@ -68,7 +65,7 @@ export const resultBody = z.strictObject(publication);
 
 /** The body of a POST of calls. */
 export const callsBody = z.strictObject({
-  attempt: whole.min(1).optional().meta({
+  attempt: wholeNumber(1).optional().meta({
     description:
       'Grows with every request of the session that is sent, also again: 409 for one that comes after a later one',
   }),

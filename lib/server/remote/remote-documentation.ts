@@ -19,7 +19,7 @@ const secret = z
     examples: ['0123456789-0123456789-0123456789-0123456789'],
   });
 
-export const sessionHeaders = z.object({ [SESSION_HEADER]: secret });
+export const storeSessionHeaders = z.object({ [SESSION_HEADER]: secret });
 
 export const openHeaders = z.object({
   [SESSION_HEADER]: secret,
@@ -93,7 +93,7 @@ export const storeCalls: readonly DocumentedCall[] = [
     operationId: 'callStore',
     summary: `Calls to the store, in their order; each fails alone. ${OF_CLIENT}`,
     role: 'use',
-    headers: sessionHeaders,
+    headers: storeSessionHeaders,
     body: callsBody,
     answers: { 200: { description: 'What came of them', schema: reply } },
     problems: [409],
@@ -104,7 +104,7 @@ export const storeCalls: readonly DocumentedCall[] = [
     operationId: 'publishResult',
     summary: `Publishes a long result of a single flight. ${OF_CLIENT}`,
     role: 'use',
-    headers: sessionHeaders,
+    headers: storeSessionHeaders,
     body: resultBody,
     answers: {
       200: {
@@ -120,7 +120,7 @@ export const storeCalls: readonly DocumentedCall[] = [
     operationId: 'lookAtResult',
     summary: `What single flights of a key have published, however long. ${OF_CLIENT}`,
     role: 'use',
-    headers: sessionHeaders,
+    headers: storeSessionHeaders,
     query: resultQuery,
     answers: { 200: { description: 'What there is', schema: look } },
     problems: [409],
@@ -131,7 +131,7 @@ export const storeCalls: readonly DocumentedCall[] = [
     operationId: 'closeStore',
     summary: `Ends a session of the store. ${OF_CLIENT}`,
     role: 'use',
-    headers: sessionHeaders,
+    headers: storeSessionHeaders,
     answers: { 204: { description: 'It is over, or was', content: 'none' } },
   },
   {

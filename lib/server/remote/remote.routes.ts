@@ -22,7 +22,12 @@ import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.j
 import { toObject, validate } from '../validate.js';
 import { type Access, requireKeys } from '../api-keys.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
-import { keysQuery, openHeaders, resultQuery, sessionHeaders } from './remote-documentation.js';
+import {
+  keysQuery,
+  openHeaders,
+  resultQuery,
+  storeSessionHeaders,
+} from './remote-documentation.js';
 import { HostedSessions, type RemoteLimits, type SessionWish } from './hosted-sessions.js';
 import { Transfers } from './transfers.js';
 
@@ -168,5 +173,5 @@ function wishOf(request: IncomingMessage): SessionWish {
 }
 
 function secretOf(request: IncomingMessage): string {
-  return validate(sessionHeaders, request.headers)[SESSION_HEADER];
+  return validate(storeSessionHeaders, request.headers)[SESSION_HEADER];
 }
