@@ -2,6 +2,8 @@
 export class CallParts {
   isOver = false;
   private open = 0;
+  private ending: Promise<void> | undefined;
+  private settle: (() => void) | undefined;
 
   constructor(private readonly onOver: () => void) {}
 
@@ -14,7 +16,16 @@ export class CallParts {
       isOpen = false;
       if (--this.open > 0) return;
       this.isOver = true;
+      this.settle?.();
       this.onOver();
     };
+  }
+
+  /** Resolves when the call is over. */
+  over(): Promise<void> {
+    if (this.isOver) return Promise.resolve();
+    return (this.ending ??= new Promise((resolve) => {
+      this.settle = resolve;
+    }));
   }
 }

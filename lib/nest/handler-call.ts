@@ -36,13 +36,10 @@ export class HandlerCall {
   private readonly abandoned = new Abandonment();
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
-    this.settle();
     // What the last part has just begun may still ask the scope for what it holds.
     queueMicrotask(() => void this.scope.end());
   });
   private isRunning = false;
-  private ended: Promise<void> | undefined;
-  private settle: () => void = () => undefined;
 
   /** @param subscriber Nest, which waits for the result */
   constructor(
@@ -69,11 +66,9 @@ export class HandlerCall {
   }
 
   /** Resolves when the call is over, and its scope has ended. */
-  over(): Promise<void> {
-    if (this.parts.isOver) return this.scope.end();
-    return (this.ended ??= new Promise<void>((resolve) => {
-      this.settle = resolve;
-    }).then(() => this.scope.end()));
+  async over(): Promise<void> {
+    await this.parts.over();
+    await this.scope.end();
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */

@@ -23,8 +23,8 @@ class Wait {
   isAnswered = false;
   isDelivered = false;
   graceTimer: NodeJS.Timeout | undefined;
-  /** Leaves the quota; of a wait that is kept although no request waits. */
-  leave: (() => void) | undefined;
+  /** Of a wait that is kept although no request waits. */
+  leaveQuota: (() => void) | undefined;
 
   constructor(
     readonly wish: WaitWish,
@@ -36,14 +36,50 @@ class Wait {
 }
 
 /** A request's part in a {@link Wait}. */
-export interface Attendance {
-  granted: Promise<UnkeptGrant>;
+export class Attendance {
+  /** Why the request is answered without a permit. */
+  private refusal: 'postponed' | 'abandoned' | undefined;
+  private isOver = false;
+
+  constructor(
+    private readonly wait: Wait,
+    private readonly giveUp: () => void,
+  ) {
+    wait.attached++;
+  }
+
+  get granted(): Promise<UnkeptGrant> {
+    return this.wait.granted;
+  }
+
   /** @returns whether this is the first request that answers with the permit */
-  answer(): boolean;
+  answer(): boolean {
+    if (this.isOver || this.wait.isAnswered) return false;
+    this.wait.isAnswered = true;
+    return true;
+  }
+
   /** The request is answered without a permit, and asked again soon: its place is kept. */
-  postpone(): void;
+  postpone(): void {
+    this.refusal = 'postponed';
+  }
+
   /** Ends the wait of all, and takes the permit back when it is granted already. */
-  abandon(): void;
+  abandon(): void {
+    this.refusal = 'abandoned';
+    this.giveUp();
+  }
+
+  get isPostponed(): boolean {
+    return this.refusal === 'postponed';
+  }
+
+  /** The response is closed. @param isSent all of it has reached the client's machine */
+  end(isSent: boolean): void {
+    this.isOver = true;
+    this.wait.attached--;
+    if (isSent && this.refusal === undefined) this.wait.isDelivered = true;
+  }
 }
 
 /**
@@ -60,47 +96,27 @@ export class PermitWaits {
   ) {}
 
   /**
-   * @param enter counts one more that waits, and returns what ends that
-   * @throws {HttpProblem} what `enter` throws
+   * @param enterQuota counts one more that waits, and returns what ends that
+   * @throws {HttpProblem} what `enterQuota` throws
    */
-  attend(wish: WaitWish, response: ServerResponse, enter: () => () => void): Attendance {
+  attend(wish: WaitWish, response: ServerResponse, enterQuota: () => () => void): Attendance {
     if (this.isClosed) throw new SemaphoreClosedError(wish.key);
     const kept = this.byId.get(wish.id);
-    const leave = kept?.leave ?? enter();
+    const leaveQuota = kept?.leaveQuota ?? enterQuota();
     const wait = kept ?? this.begin(wish);
-    wait.leave = undefined;
+    wait.leaveQuota = undefined;
     clearTimeout(wait.graceTimer);
-    wait.attached++;
-    let isPostponed = false;
-    let isAbandoned = false;
-    let isGone = false;
+    const attendance = new Attendance(wait, () => this.permits.giveUp(wish.id));
     response.once('close', () => {
-      isGone = true;
-      wait.attached--;
-      if (isSent(response) && !isPostponed && !isAbandoned) wait.isDelivered = true;
+      attendance.end(isSent(response));
       const isLast = wait.attached === 0;
-      if (isLast && isPostponed && this.byId.get(wish.id) === wait) {
-        this.keep(wait, leave);
-        return;
+      if (isLast && attendance.isPostponed && this.isCurrent(wait)) this.keep(wait, leaveQuota);
+      else {
+        leaveQuota();
+        if (isLast) this.leave(wait);
       }
-      leave();
-      if (isLast) this.leave(wait);
     });
-    return {
-      granted: wait.granted,
-      answer: () => {
-        const isFirst = !isGone && !wait.isAnswered;
-        wait.isAnswered ||= !isGone;
-        return isFirst;
-      },
-      postpone: () => {
-        isPostponed = true;
-      },
-      abandon: () => {
-        isAbandoned = true;
-        this.permits.giveUp(wish.id);
-      },
-    };
+    return attendance;
   }
 
   /** Sends everybody away. */
@@ -117,8 +133,8 @@ export class PermitWaits {
     return wait;
   }
 
-  private keep(wait: Wait, leave: () => void): void {
-    wait.leave = leave;
+  private keep(wait: Wait, leaveQuota: () => void): void {
+    wait.leaveQuota = leaveQuota;
     wait.graceTimer = setTimeout(() => this.end(wait), this.graceMs);
     wait.graceTimer.unref();
   }
@@ -136,8 +152,7 @@ export class PermitWaits {
 
   private end(wait: Wait): void {
     const { granted, isDelivered, wish } = wait;
-    // What was refused is forgotten: another wait may have its id by now.
-    const isCurrent = this.byId.get(wish.id) === wait;
+    const isCurrent = this.isCurrent(wait);
     this.forget(wait);
     if (isDelivered || !isCurrent) return;
     this.permits.giveUp(wish.id);
@@ -150,7 +165,12 @@ export class PermitWaits {
 
   private forget(wait: Wait): void {
     clearTimeout(wait.graceTimer);
-    wait.leave?.();
-    if (this.byId.get(wait.wish.id) === wait) this.byId.delete(wait.wish.id);
+    wait.leaveQuota?.();
+    if (this.isCurrent(wait)) this.byId.delete(wait.wish.id);
+  }
+
+  /** What was refused is forgotten: another wait may have its id by now. */
+  private isCurrent(wait: Wait): boolean {
+    return this.byId.get(wait.wish.id) === wait;
   }
 }

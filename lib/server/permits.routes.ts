@@ -201,16 +201,16 @@ function preferredWaitMs(prefer: string | undefined, requestId: string | undefin
 }
 
 /** @returns undefined when the time was up first */
-async function within({ granted, postpone }: Attendance, ms: number) {
+async function within(attendance: Attendance, ms: number) {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => {
-      postpone();
+      attendance.postpone();
       resolve(undefined);
     }, ms);
     timer.unref();
   });
-  return Promise.race([granted, timeout]).finally(() => clearTimeout(timer));
+  return Promise.race([attendance.granted, timeout]).finally(() => clearTimeout(timer));
 }
 
 /** JSON knows no Infinity. */
