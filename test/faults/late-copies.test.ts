@@ -18,7 +18,10 @@ let usual: RedisServer;
 
 beforeAll(async () => {
   [redis, usual] = await Promise.all([startRedis(), startRedis()]);
-  await withRedis(redis.port, (admin) => admin.acl('SETUSER', 'default', '-client'));
+  await withRedis(redis.port, async (admin) => {
+    await admin.acl('SETUSER', 'admin', 'on', '>secret', '+@all');
+    await admin.acl('SETUSER', 'default', '-client');
+  });
 });
 afterAll(() => Promise.all([redis.stop(), usual.stop()]));
 
@@ -78,6 +81,34 @@ describe('a copy of an acquire that arrives late takes no permit for long', () =
       await kept;
       await held.release();
       expect(await (await outcome).release()).toBe('released');
+    });
+  });
+
+  test('when it was granted by a release of the same call, and released meanwhile', async () => {
+    await play(async ({ own, copies }) => {
+      const held = await own.acquire(KEY, OPTIONS);
+      const kept = copies.keep(/\{key\}/);
+      const acquiring = own.acquire(KEY, OPTIONS);
+      await Promise.all([held.release(), kept]);
+      expect(await (await acquiring).release()).toBe('released');
+    });
+  });
+
+  test('when it was dropped by force meanwhile, of which no message told', async () => {
+    await play(async ({ own, other, copies }) => {
+      const held = await other.acquire(KEY, OPTIONS);
+      const kept = copies.keep(/\{key\}/);
+      const { outcome } = await queued(own, () => own.acquire(KEY, OPTIONS));
+      const lost = rejection(outcome);
+      await kept;
+      const [waiter] = (await other.inspect(KEY)).waiters;
+      await withRedis(redis.port, async (admin) => {
+        await admin.auth('admin', 'secret');
+        await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+      });
+      expect(await other.forceRelease(KEY, String(waiter?.id))).toBe(true);
+      expect(await lost).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
+      await held.release();
     });
   });
 

@@ -41,7 +41,10 @@ export class RedisAcquires implements Acquirer {
   ) {
     this.waiting = new RedisWaiting(calls, clock, {
       granted: (pending, grant) => this.onGrant(pending, grant),
-      dropped: ({ request }) => client.revoked(request.key, request.id),
+      dropped: (pending) => {
+        this.ended(pending);
+        client.revoked(pending.request.key, pending.request.id);
+      },
       undead: (pending) => this.uncertain.cancel(pending),
       doubted: (pending) => this.uncertain.addDoubted(pending),
       unknown: (id) => {
@@ -99,6 +102,8 @@ export class RedisAcquires implements Acquirer {
     if (answer[0] === 0) {
       // A call that was repeated may have run after the cancel or the release.
       if (pending.isCancelled) this.uncertain.cancel(pending);
+      // Its grant came with the answer.
+      else this.waiting.expectRelease(pending);
       return { status: 'waiting' };
     }
     this.uncertain.addDoubted(pending);
