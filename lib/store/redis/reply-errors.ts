@@ -29,9 +29,17 @@ export function silence(withinMs: number): StoreUnavailableError {
   return new StoreUnavailableError(`Redis did not answer within ${Math.round(withinMs)} ms`);
 }
 
+/** How Redis 6 tells what a script was refused: `ERR Error running script (call to f_…): @user_script:9: @user_script: 9: -READONLY …` */
+const OF_A_SCRIPT = /^ERR Error running script .*?: -(?=[A-Z]+ )/;
+
+/** An error of a server, from its code on. */
+function textOf({ message }: Error): string {
+  return message.replace(OF_A_SCRIPT, '');
+}
+
 /** What errors of a server begin with. */
-export function codeOf({ message }: Error): string {
-  return message.split(' ', 1)[0] as string;
+export function codeOf(error: Error): string {
+  return textOf(error).split(' ', 1)[0] as string;
 }
 
 /** Redis answered, with an error: as opposed to a broken connection. */
@@ -40,8 +48,8 @@ export function isReply(error: unknown): error is Error {
 }
 
 /** The server may do it later. */
-export function isTransient({ message }: Error): boolean {
-  return TRANSIENT.test(message);
+export function isTransient(error: Error): boolean {
+  return TRANSIENT.test(textOf(error));
 }
 
 /** The server is a replica, and takes no writes. */
