@@ -1,9 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { type Permit, PermitLostError, type SemaphoreService } from 'nestjs-semaphore';
+import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
+import { Peer } from '../../lib/testing/conformance/peer.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { countCommands } from '../support/redis-watch.js';
 import { aborted, nextEvent, Semaphores } from '../support/semaphores.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
 import { Workers } from '../support/workers.js';
 
 const ROUNDS = process.env['SEMAPHORE_LONG'] ? 50 : 5;
@@ -44,6 +48,24 @@ test('a lease that is not renewed ends, and the next in the queue is granted', a
   expect((await next).fencingToken).toBeGreaterThan(permit.fencingToken);
   expect(await permit.release()).toBe('expired');
   expect((await other.inspect('short')).held).toBe(1);
+});
+
+test('who comes to wait is told of a lease that is made shorter later in the same call', async () => {
+  const keyPrefix = uniquePrefix();
+  const peer = new Peer(new RedisSemaphoreStore({ redis: server.url, keyPrefix }));
+  const listener = new Redis(server.port);
+  const told: string[] = [];
+  listener.on('pmessage', (_pattern, _channel, text: string) => told.push(text));
+  try {
+    await listener.psubscribe(`${keyPrefix}:@*`);
+    const { id } = await peer.hold('k');
+    await Promise.all([peer.wait('k'), peer.session.renew('k', id, 30_000)]);
+    await listener.ping();
+    expect(told).toEqual([`?${keyPrefix}:{k}`]);
+  } finally {
+    listener.disconnect();
+    await peer.session.close();
+  }
 });
 
 test('maxHoldMs ends the renewals', async () => {

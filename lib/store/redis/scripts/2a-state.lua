@@ -32,7 +32,7 @@ end
 -- kept is the ttl that K has, when it is known; holders are those in K, by id, and count how many; many when all are in H.
 local function load(text, K, H, Q)
   local s = {
-    K = K, H = H, Q = Q, limit = 0, token = 0, used = 0, place = 0, waiting = 0, waited = 0, next = ENDLESS, ttl = 0,
+    K = K, H = H, Q = Q, limit = 0, token = 0, used = 0, place = 0, waiting = 0, next = ENDLESS, ttl = 0,
     holders = {}, count = 0,
   }
   if not text then return s end
@@ -41,7 +41,7 @@ local function load(text, K, H, Q)
     local flags
     form, s.limit, s.token, s.used, s.place, s.waiting, s.next, s.ttl, flags, at = parse(FULL_FORM, text)
     s.pinned, s.inH, s.many = flags % 2 >= PINNED, flags % 4 >= IN_H, flags >= MANY
-    s.waited, s.kept = s.waiting, s.ttl
+    s.kept = s.ttl
     while at <= #text do
       local id, held
       id, held, at = parse(HOLDER_FORM, text, at)
@@ -85,7 +85,7 @@ local function hold(s, id, expiry, weight, token, acquired, state, owner)
   end
   if expiry < s.next then
     s.next = expiry
-    s.news = s.news or s.waited > 0 and (state ~= 'p' or expiry < now + CLAIM_MS)
+    s.news = s.news or s.waiting > 0 and (state ~= 'p' or expiry < now + CLAIM_MS)
   end
   -- Twice as long as needed: then not every grant has to move it.
   if expiry + IDLE_TTL_MS > s.ttl then s.ttl = expiry == ENDLESS and ENDLESS or 2 * expiry - now + IDLE_TTL_MS end
