@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import type { Permit } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pollUntil } from '../support/redis-admin.js';
 import { canFakeTime } from '../support/redis-clock.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { readCounts } from '../support/redis-watch.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Worker } from '../support/workers.js';
 
@@ -54,6 +56,23 @@ describe('a key is not left behind', () => {
       expect(await longestLife(semaphores)).toBeLessThan(IDLE_AT_MOST_MS);
     },
   );
+
+  test('by many leases of which some were endless, each given back without a look at all of them', async () => {
+    await using semaphores = new Semaphores({ redis: server.url });
+    const service = semaphores.open();
+    const hold = (count: number, leaseMs: number): Promise<Permit[]> =>
+      Promise.all(
+        Array.from({ length: count }, () => service.acquire(KEY, { permits: 100, leaseMs })),
+      );
+    const [endless] = await Promise.all([hold(40, Infinity), hold(5, 30_000)]);
+    const last = endless.pop();
+    const before = await readCounts(redis);
+    for (const permit of endless) expect(await permit.release()).toBe('released');
+    expect((await readCounts(redis)).of('hgetall')).toBe(before.of('hgetall'));
+    expect(await longestLife(semaphores)).toBe(Infinity);
+    await last?.release();
+    expect(await longestLife(semaphores)).toBeLessThan(DAY_MS);
+  });
 
   test('by a permit that was endless until it was renewed for a while', async () => {
     await using semaphores = new Semaphores({ redis: server.url });

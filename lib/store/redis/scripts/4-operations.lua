@@ -84,8 +84,7 @@ local function free(s, id, expiry, weight)
   s.changed = true
   s.used = s.used - weight
   remove(s, id)
-  -- K was to stay for ever: how long it has to now, the other holders tell.
-  if expiry == ENDLESS then seldom().sweep(s) end
+  if expiry == ENDLESS then seldom().sweepEndless(s) end
 end
 
 -- A holder's record and what it says, when it has not been released.
@@ -100,7 +99,7 @@ end
 -- Gives a holder another lease end.
 local function extend(s, id, from, to, ...)
   hold(s, id, to, ...)
-  if from == ENDLESS and to < ENDLESS then seldom().sweep(s) end
+  if from == ENDLESS and to < ENDLESS then seldom().sweepEndless(s) end
 end
 
 -- R  "id", or "id holdAtLeastMs last": release; last is the highest token that was used under the permit, 0 for its own

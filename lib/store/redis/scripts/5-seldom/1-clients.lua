@@ -123,3 +123,19 @@ local function sweep(s)
     bury(s)
   end
 end
+
+-- Whether somebody else holds for ever, as far as a short look tells: where most do, each that is given back must not cost a
+-- look at all of them.
+local function seesEndless(s)
+  if not s.many then return false end
+  local some = call('HSCAN', s.H, 0, 'COUNT', 10)[2]
+  for i = 1, #some, 2 do
+    if sub(some[i], 1, 1) == '@' and fieldsOf(some[i + 1]) == ENDLESS then return true end
+  end
+  return false
+end
+
+-- An endless lease is over, for which K was to stay for ever: how long it has to now, the other holders tell.
+local function sweepEndless(s)
+  if not seesEndless(s) then sweep(s) end
+end

@@ -5,6 +5,7 @@ return {
   passed = passed,
   markDropped = markDropped,
   sweep = sweep,
+  sweepEndless = sweepEndless,
   bury = bury,
   buryFirst = buryFirst,
 }
