@@ -57,8 +57,15 @@ export class WaitingRanks {
     return rank?.priority === priority ? rank.waiters : [];
   }
 
-  /** Where the highest rank stands that is not above the priority; there are few. */
+  /** Where the highest rank stands that is not above the priority; -1 when all are. */
   private upTo(priority: number): number {
-    return this.ranks.findLastIndex((rank) => rank.priority <= priority);
+    let at = -1;
+    let above = this.ranks.length;
+    while (above - at > 1) {
+      const middle = (at + above) >> 1;
+      if ((this.ranks[middle] as Rank).priority <= priority) at = middle;
+      else above = middle;
+    }
+    return at;
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Waiter } from '../../../lib/core/waiter.js';
 import { WaitingRanks } from '../../../lib/core/waiting-ranks.js';
@@ -41,6 +41,24 @@ test('waiters are served by priority, then arrival, whoever comes twice and whoe
       }
     }),
   );
+});
+
+test('waiters of a thousand priorities come and leave without a look at all the others', () => {
+  let looks = 0;
+  const counted = (priority: number): number => {
+    const valueOf = (): number => (looks++, priority);
+    return { valueOf } as unknown as number;
+  };
+  const options = resolveOptions({});
+  const waiters = Array.from({ length: 1000 }, (_, i) => {
+    const priority = counted(-i);
+    return new Waiter('id', 'k', { ...options, priority }, 0, ignore, ignore);
+  });
+  const ranks = new WaitingRanks();
+  for (const waiter of waiters) ranks.add(waiter);
+  for (const waiter of waiters) ranks.delete(waiter);
+  expect(ranks.size).toBe(0);
+  expect(looks / waiters.length).toBeLessThan(100);
 });
 
 const isSame = (a: readonly Waiter[], b: readonly Waiter[]): boolean =>
