@@ -1,3 +1,4 @@
+import { lastIndexThatFits } from './last-index.js';
 import type { Waiter } from './waiter.js';
 
 interface LocalKey {
@@ -22,7 +23,8 @@ export class LocalPermits {
   enter(waiter: Waiter): 'busy' | 'queue-full' | undefined {
     const { key, options } = waiter;
     const local = this.keys.get(key) ?? { held: 0, queue: [] };
-    const place = local.queue.findLastIndex((other) => other.options.priority >= options.priority);
+    const { priority } = options;
+    const place = lastIndexThatFits(local.queue, (other) => other.options.priority >= priority);
     if (place !== -1 || !this.fits(local, waiter)) {
       if (options.waitMs === 0) return 'busy';
       if (local.queue.length >= options.maxWaiting) return 'queue-full';

@@ -1,4 +1,5 @@
 import { ChurningMap } from '../churning-map.js';
+import { lastIndexThatFits } from './last-index.js';
 import { type Link, LinkedList } from './linked-list.js';
 import type { Waiter } from './waiter.js';
 
@@ -57,15 +58,8 @@ export class WaitingRanks {
     return rank?.priority === priority ? rank.waiters : [];
   }
 
-  /** Where the highest rank stands that is not above the priority; -1 when all are. */
+  /** Where the highest rank stands that is not above the priority. */
   private upTo(priority: number): number {
-    let at = -1;
-    let above = this.ranks.length;
-    while (above - at > 1) {
-      const middle = (at + above) >> 1;
-      if ((this.ranks[middle] as Rank).priority <= priority) at = middle;
-      else above = middle;
-    }
-    return at;
+    return lastIndexThatFits(this.ranks, (rank) => rank.priority <= priority);
   }
 }

@@ -20,6 +20,21 @@ test('thousands that come and give up are not looked through for each of them', 
   expect(looks).toBeLessThan(10);
 });
 
+test('who comes with a higher priority than all before finds its place without a look at each of them', () => {
+  let looks = 0;
+  const counted = (priority: number): number => {
+    const valueOf = (): number => (looks++, priority);
+    return { valueOf } as unknown as number;
+  };
+  const local = new LocalPermits(() => 1, ignore);
+  const options = resolveOptions({});
+  for (let i = 0; i < 1000; i++) {
+    const waiter = new Waiter('id', 'k', { ...options, priority: counted(i) }, 0, ignore, ignore);
+    expect(local.enter(waiter)).toBeUndefined();
+  }
+  expect(looks / 1000).toBeLessThan(100);
+});
+
 test('who needs less room than the one before it is served when that one gives up', () => {
   const served: Waiter[] = [];
   const local = new LocalPermits(
