@@ -2,6 +2,7 @@ const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 10_000;
 /** The server says something at least every 10 seconds. */
 const SILENCE_MS = 25_000;
+const PATIENCE_MS = 5_000;
 
 /**
  * Frames from the server, for as long as the page is visible. Comes back by itself.
@@ -56,10 +57,12 @@ export class Stream {
   }
 
   async #comeBack() {
-    const query = this.#query;
     this.#stop();
-    this.#handlers.onState('lost', await problemWith(query));
+    const problem = await problemWith(this.#query);
+    // Somebody looks at something else by now, or at nothing.
     if (this.#source || document.hidden) return;
+    this.#handlers.onState('lost', problem);
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#reopen(), this.#retryMs);
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
   }
@@ -71,15 +74,19 @@ export class Stream {
   }
 }
 
-/** An EventSource does not tell why it was refused. */
+/** An EventSource does not tell why it was refused; a server that is gone without a word does not answer. */
 async function problemWith(query) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), PATIENCE_MS);
   try {
-    const response = await fetch(`api/overview?limit=0&${query}`);
+    const response = await fetch(`api/overview?limit=0&${query}`, { signal: controller.signal });
     if (response.ok) return {};
     const isRefusal = response.status === 401 || response.status === 403;
     return { reason: await problemOf(response), isRefusal };
   } catch {
     return {};
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,0 +1,83 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { Browser, Route } from 'playwright-core';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
+import { DashboardPage } from '../support/dashboard-page.js';
+import { adapters, TestApp } from '../support/nest-app.js';
+
+/** How long the page waits to be told why its stream has broken. */
+const PATIENCE_MS = 5_000;
+const FIRST_RETRY_MS = 1_000;
+
+describeWithBrowser('a page whose stream has broken', () => {
+  let app: TestApp;
+  let browser: Browser;
+  let dashboard: DashboardPage;
+
+  beforeEach(async () => {
+    const [express] = adapters;
+    const imports = [SemaphoreDashboardModule.forRoot()];
+    app = await TestApp.start(
+      express!.createAdapter,
+      { imports },
+      { store: new MemorySemaphoreStore() },
+    );
+    browser = await launchBrowser();
+    dashboard = await DashboardPage.open(browser, app);
+  }, BROWSER_TIMEOUT_MS);
+
+  afterEach(async () => {
+    await browser?.close();
+    await app?.close();
+  }, BROWSER_TIMEOUT_MS);
+
+  test(
+    'says so, and comes back, although nobody answers why',
+    async () => {
+      const { page } = dashboard;
+      await page.clock.install();
+      await page.route('**/api/stream?*', (route) => route.abort());
+      const asked = new Promise<void>((resolve) => {
+        void page.route('**/api/overview?*', () => resolve());
+      });
+      await page.goto(`${app.url}/semaphores/`);
+      await asked;
+      await page.clock.runFor(PATIENCE_MS);
+      await dashboard.untilTexts('#live', ['Reconnecting']);
+      await page.unroute('**/api/stream?*');
+      await page.clock.runFor(FIRST_RETRY_MS);
+      await dashboard.untilTexts('#live', ['Live']);
+    },
+    2 * BROWSER_TIMEOUT_MS,
+  );
+
+  test(
+    'is live when somebody looks at something else before it is told why',
+    async () => {
+      const { page } = dashboard;
+      await page.route('**/api/stream?search=*', (route) => route.abort());
+      let answer!: Route;
+      const asked = new Promise<void>((resolve) => {
+        void page.route('**/api/overview?*', (route) => {
+          answer = route;
+          resolve();
+        });
+      });
+      await page.goto(`${app.url}/semaphores/`);
+      await asked;
+      await dashboard.evaluate(
+        `new MutationObserver((all) => all.forEach(({ target }) => (document.title += target.dataset.state))).observe(
+          document.getElementById('live'), { attributes: true })`,
+      );
+      await dashboard.show('k');
+      await page.unroute('**/api/overview?*');
+      const answered = page.waitForResponse('**/api/overview?*');
+      await answer.continue();
+      await answered;
+      await dashboard.evaluate('new Promise((done) => setTimeout(done))');
+      expect(await page.title()).not.toContain('lost');
+    },
+    2 * BROWSER_TIMEOUT_MS,
+  );
+});
