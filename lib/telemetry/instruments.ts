@@ -86,10 +86,16 @@ function read(
     result.observe(held, tally.held, attributes);
     result.observe(waiters, tally.waiting, attributes);
     result.observe(acquired, tally.acquired, attributes);
-    if (tally.degraded > 0) result.observe(acquired, tally.degraded, tally.degradedAttributes);
-    for (const count of tally.rejected.values()) {
-      result.observe(rejected, count.value, count.attributes);
+    // A counter that begins with 1 shows no increase: nobody would be alerted of the first loss.
+    if (!tallies.lost.has(tally, 'expired')) {
+      result.observe(lost, 0, { ...attributes, 'semaphore.reason': 'expired' });
     }
-    for (const count of tally.lost.values()) result.observe(lost, count.value, count.attributes);
   }
+  for (const { value, attributes } of tallies.degraded) {
+    result.observe(acquired, value, attributes);
+  }
+  for (const { value, attributes } of tallies.rejected) {
+    result.observe(rejected, value, attributes);
+  }
+  for (const { value, attributes } of tallies.lost) result.observe(lost, value, attributes);
 }

@@ -60,33 +60,34 @@ class MeasuredAcquisition implements AcquisitionProbe {
   }
 
   acquired(permit: Acquired): void {
-    const { tally } = this;
+    const { tally, instruments } = this;
     const startedAt = this.lap();
     if (tally !== undefined) {
       this.endWait(tally, startedAt, tally.attributes);
       this.weight = permit.weight;
       tally.held += permit.weight;
-      if (permit.degraded) tally.degraded++;
+      if (permit.degraded) instruments?.tallies.degraded.add(tally, true);
       else tally.acquired++;
     }
     this.tellSpan(startedAt, 'acquired', permit, undefined);
   }
 
   rejected(reason: RejectedReason, error: Error): void {
-    const { tally } = this;
+    const { tally, instruments } = this;
     const startedAt = this.lap();
-    if (tally !== undefined) {
-      this.endWait(tally, startedAt, tally.count(tally.rejected, reason));
+    if (tally !== undefined && instruments !== undefined) {
+      this.endWait(tally, startedAt, instruments.tallies.rejected.add(tally, reason));
     }
     this.tellSpan(startedAt, reason, undefined, error);
   }
 
   ended(how: 'released' | LostReason): void {
-    const { tally } = this;
-    if (tally === undefined) return;
+    const { tally, instruments } = this;
+    if (tally === undefined || instruments === undefined) return;
     tally.held -= this.weight;
-    const attributes = how === 'released' ? tally.attributes : tally.count(tally.lost, how);
-    this.instruments?.holdDuration.record(this.secondsSince(this.lap()), attributes);
+    const attributes =
+      how === 'released' ? tally.attributes : instruments.tallies.lost.add(tally, how);
+    instruments.holdDuration.record(this.secondsSince(this.lap()), attributes);
   }
 
   private tellSpan(

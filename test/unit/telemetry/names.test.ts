@@ -1,14 +1,15 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { SemaphoreService } from 'nestjs-semaphore';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
+import { VirtualClock } from 'nestjs-semaphore/testing';
 import { Telemetry } from '../../support/telemetry.js';
 
 let telemetry: Telemetry;
 
-beforeAll(async () => {
+beforeEach(async () => {
   telemetry = await Telemetry.start();
 });
 
-afterAll(() => telemetry[Symbol.asyncDispose]());
+afterEach(() => telemetry[Symbol.asyncDispose]());
 
 test('names beyond the thousandth are measured together, and none is lost', async () => {
   const service = new SemaphoreService({ log: 'none' });
@@ -31,4 +32,43 @@ test('names beyond the thousandth are measured together, and none is lost', asyn
   }
   expect(sum('semaphore_lost_total', overflow)).toBe(30);
   expect(sum('semaphore_permits_held')).toBe(0);
+});
+
+test('of many names with many reasons, each is counted', async () => {
+  const service = new SemaphoreService({ log: 'none' });
+  const holder = await service.acquire('k', { name: 'holder' });
+  const signal = AbortSignal.abort();
+  for (let i = 0; i < 700; i++) {
+    const name = `name-${i}`;
+    const refused = await Promise.allSettled([
+      service.acquire('k', { name, waitMs: 0 }),
+      service.acquire('k', { name, maxWaiting: 0 }),
+      service.acquire('k', { name, signal }),
+    ]);
+    expect(refused.every(({ status }) => status === 'rejected')).toBe(true);
+  }
+  await holder.release();
+  await service.close();
+  for (const metric of ['semaphore_rejected_total', 'semaphore_wait_duration_count']) {
+    const series = (await telemetry.scrape()).filter((sample) => sample.metric === metric);
+    expect(series.length).toBeLessThan(2_000);
+    for (const reason of ['busy', 'queue-full', 'aborted']) {
+      expect(await telemetry.value(metric, { semaphore_reason: reason })).toBe(700);
+    }
+  }
+});
+
+test('the first loss under a name is an increase, from 0', async () => {
+  const clock = new VirtualClock();
+  const service = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }), log: 'none' });
+  const lost = (): Promise<number[]> =>
+    telemetry
+      .scrape()
+      .then((all) => all.filter(({ metric }) => metric === 'semaphore_lost_total'))
+      .then((all) => all.map(({ value }) => value));
+  await service.acquire('k', { name: 'job', leaseMs: 1_000, renew: false });
+  expect(await lost()).toEqual([0]);
+  await clock.advance(1_000);
+  expect(await lost()).toEqual([1]);
+  await service.close();
 });
