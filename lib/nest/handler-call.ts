@@ -37,7 +37,7 @@ export class HandlerCall {
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
     // What the last part has just begun may still ask the scope for what it holds.
-    queueMicrotask(() => void this.scope.end());
+    void Promise.resolve().then(() => this.scope.end());
   });
   private isRunning = false;
 

@@ -21,7 +21,7 @@ export function handleInScope(
     let isFinished = false;
     const parts = new CallParts(() => {
       // What the last part has just begun may still ask the scope for what it holds.
-      queueMicrotask(() => void (isFinished ? scope.end() : scope.breakOff()));
+      void Promise.resolve().then(() => (isFinished ? scope.end() : scope.breakOff()));
     });
     subscriber.add(parts.begin());
     const isHttp = context.getType() === 'http';
