@@ -1,6 +1,7 @@
 import { confirm, toast } from './dialog.js';
 import { h } from './dom.js';
-import { plural } from './format.js';
+import { plural, printable } from './format.js';
+import { nameOf } from './holders.js';
 import { problemOf } from './stream.js';
 
 /** What an operator may do to one semaphore. Each act is confirmed first. */
@@ -16,28 +17,32 @@ export class Acts {
     this.#dialog?.close();
   }
 
-  release({ id, label, client, weight }) {
+  release(holder) {
+    const { id, client, weight } = holder;
+    const name = nameOf(holder);
     this.#ask({
       title: 'Release this permit by force?',
       text: [
-        `${label ?? id} (${client}) loses its permit at once, and the next waiter may get it.`,
+        `${name} (${client}) loses its permit at once, and the next waiter may get it.`,
         'Its signal is aborted, but work that does not listen to the signal goes on.',
       ],
       confirm: 'Release by force',
       isDangerous: true,
       act: () => this.#post('release', { id }),
-      done: `The permit of ${label ?? id} was released (weight ${weight}).`,
+      done: `The permit of ${name} was released (weight ${weight}).`,
     });
   }
 
-  drop({ id, label, client }) {
+  drop(waiter) {
+    const { id, client } = waiter;
+    const name = nameOf(waiter);
     this.#ask({
       title: 'Drop this waiter?',
-      text: [`${label ?? id} (${client}) leaves the queue: its call fails with PermitLostError.`],
+      text: [`${name} (${client}) leaves the queue: its call fails with PermitLostError.`],
       confirm: 'Drop from the queue',
       isDangerous: true,
       act: () => this.#post('drop', { id }),
-      done: `${label ?? id} was dropped from the queue.`,
+      done: `${name} was dropped from the queue.`,
     });
   }
 
@@ -75,7 +80,7 @@ export class Acts {
   }
 
   #ask(question) {
-    this.#dialog = confirm({ ...question, subject: this.#key }, (text) => toast(text));
+    this.#dialog = confirm({ ...question, subject: printable(this.#key) }, (text) => toast(text));
   }
 
   /** @throws with what the server answered */

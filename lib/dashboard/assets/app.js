@@ -1,7 +1,7 @@
 import { server, store } from './clock.js';
 import { setText } from './dom.js';
 import { Detail } from './detail.js';
-import { age, timeOfDay } from './format.js';
+import { age, moment } from './format.js';
 import { Overview } from './overview.js';
 import { Stream } from './stream.js';
 
@@ -93,11 +93,11 @@ function showOutage() {
 function outageText() {
   if (lost?.reason) return lost.reason;
   if (lost) {
-    return `No connection to the server since ${timeOfDay(lost.since)}. Shown is what was known then.`;
+    return `No connection to the server since ${moment(lost.since)}. Shown is what was known then.`;
   }
   if (!storeDown) return '';
   const { since, message } = storeDown;
-  return `Store down since ${timeOfDay(since)}: ${message}. Shown is what was known then.`;
+  return `Store down since ${moment(since)}: ${message}. Shown is what was known then.`;
 }
 
 function showSession() {
@@ -107,6 +107,6 @@ function showSession() {
   setText(
     source,
     `Holders and waiters come from the store, for all processes. Rejections, losses, rates and times are those of ` +
-      `the process that serves this page (${process.host}, pid ${process.pid}), since ${timeOfDay(process.since)}.`,
+      `the process that serves this page (${process.host}, pid ${process.pid}), since ${moment(process.since)}.`,
   );
 }

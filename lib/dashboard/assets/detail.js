@@ -1,7 +1,7 @@
 import { Acts } from './acts.js';
 import { store } from './clock.js';
 import { h, setText } from './dom.js';
-import { age, count, maybeDuration, unbroken } from './format.js';
+import { age, count, maybeDuration, printable, unbroken } from './format.js';
 import { HoldersPanel } from './holders.js';
 import { lastList } from './list-address.js';
 import { meter } from './meter.js';
@@ -29,7 +29,7 @@ export class Detail {
   constructor(stream, key) {
     this.#stream = stream;
     this.#key = key;
-    this.title = `${key} · Semaphores`;
+    this.title = `${printable(key)} · Semaphores`;
     this.#acts = new Acts(key);
     this.#limitButton.append('Change the limit…');
     this.#holders = new HoldersPanel((holder) => this.#acts.release(holder));
@@ -42,7 +42,13 @@ export class Detail {
         { 'aria-label': 'Back' },
         h('a', { class: 'back', href: lastList.address }, 'All semaphores'),
       ),
-      h('div', { class: 'title' }, h('h1', { class: 'key' }, key), this.#pinned, this.#limitButton),
+      h(
+        'div',
+        { class: 'title' },
+        h('h1', { class: 'key' }, printable(key)),
+        this.#pinned,
+        this.#limitButton,
+      ),
       h(
         'dl',
         { class: 'tiles is-detail' },

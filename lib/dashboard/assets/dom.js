@@ -17,6 +17,12 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** @param full shown to a pointer, where it says more */
+export function setShortText(element, text, full) {
+  setText(element, text);
+  setAttribute(element, 'title', text === full ? null : full);
+}
+
 export function setAttribute(element, name, value) {
   if (value === null) element.removeAttribute(name);
   else if (element.getAttribute(name) !== `${value}`) element.setAttribute(name, value);

@@ -1,8 +1,14 @@
 const counts = new Intl.NumberFormat('en');
+const shortCounts = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
 /** 1,234 */
 export function count(number) {
   return counts.format(number);
+}
+
+/** 1,234, but 123.5K and 1.2M: for where there is little room. */
+export function shortCount(number) {
+  return number < 100_000 ? count(number) : shortCounts.format(number);
 }
 
 /** 12 ms, 4.2 s, 37 s, 3 m 05 s, 2 h 10 m, 3 d 04 h */
@@ -28,8 +34,25 @@ export function unbroken(text) {
   return text.replaceAll(' ', '\u00a0');
 }
 
-export function timeOfDay(epochMs) {
-  return new Date(epochMs).toLocaleTimeString('en-GB');
+/** 14:05:09, with the date unless it is today's. */
+export function moment(epochMs) {
+  const then = new Date(epochMs);
+  const today = new Date();
+  const time = then.toLocaleTimeString('en-GB');
+  if (then.toDateString() === today.toDateString()) return time;
+  const year = then.getFullYear() === today.getFullYear() ? undefined : 'numeric';
+  const date = then.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year });
+  return `${date}, ${time}`;
+}
+
+/** Signs that are not seen, or that change how others are shown. Of spaces those at either end, and before another one. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?! )\p{Zs}|^ +| +$| (?= )/gu;
+
+/** A key or a label as text in which nothing is hidden. */
+export function printable(text) {
+  return text.replace(UNSEEN, (signs) =>
+    signs.startsWith(' ') ? '␣'.repeat(signs.length) : `\\u{${signs.codePointAt(0).toString(16)}}`,
+  );
 }
 
 /** "1 waiter", "2 waiters" */

@@ -1,6 +1,6 @@
 import { store } from './clock.js';
 import { h, keyedList, setAttribute, setShare, setText } from './dom.js';
-import { age, count, duration, timeOfDay } from './format.js';
+import { age, count, duration, moment, printable } from './format.js';
 
 /** So much of the time line is the past, and so much the future: of one scale, for lengths that can be compared. */
 const HALF = 0.5;
@@ -98,14 +98,14 @@ class HolderView {
 
   update(holder) {
     this.#holder = holder;
-    const { id, label, client, weight, fencingToken, acquiredAt, expiresAt } = holder;
-    setText(this.#label, label ?? id);
+    const { label, client, weight, fencingToken, acquiredAt, expiresAt } = holder;
+    setText(this.#label, nameOf(holder));
     this.#label.classList.toggle('is-id', label === undefined);
     setText(this.#client, client);
     setText(this.#weight, weight === 1 ? '' : `weight ${count(weight)}`);
     setText(this.#token, `token ${fencingToken}`);
-    setAttribute(this.element, 'title', `${fullName(holder)}, since ${timeOfDay(acquiredAt)}`);
-    setAttribute(this.#button, 'aria-label', `Release the permit of ${label ?? id}…`);
+    setAttribute(this.element, 'title', `${fullName(holder)}, since ${moment(acquiredAt)}`);
+    setAttribute(this.#button, 'aria-label', `Release the permit of ${nameOf(holder)}…`);
     this.#future.classList.toggle('is-endless', expiresAt === null);
   }
 
@@ -137,9 +137,14 @@ function shortSpan(ms) {
     .replace(/ 00 [smh]$/, '');
 }
 
+/** Who holds or waits. */
+export function nameOf({ id, label }) {
+  return label === undefined ? id : printable(label);
+}
+
 /** A label may be cut where it stands. */
-export function fullName({ id, label }) {
-  return label === undefined ? id : `${label} (${id})`;
+export function fullName(who) {
+  return who.label === undefined ? who.id : `${nameOf(who)} (${who.id})`;
 }
 
 export function moreText(all, shown) {

@@ -1,5 +1,5 @@
-import { h, setShare, setText } from './dom.js';
-import { count } from './format.js';
+import { h, setShare, setShortText } from './dom.js';
+import { count, shortCount } from './format.js';
 
 /** How much of a limit is used: a bar, and the figures beside it. */
 export function meter() {
@@ -17,10 +17,9 @@ export function meter() {
       element.classList.toggle('is-full', permits > 0 && held >= permits && waiting > 0);
       element.classList.toggle('is-over', permits !== null && held > permits);
       setShare(fill, '--share', permits > 0 ? held / permits : Number(held > 0));
-      setText(
-        text,
-        permits === null ? '–' : `${count(held)} / ${permits > 0 ? count(permits) : '–'}`,
-      );
+      const told = (format) =>
+        permits === null ? '–' : `${format(held)} / ${permits > 0 ? format(permits) : '–'}`;
+      setShortText(text, told(shortCount), told(count));
     },
   };
 }

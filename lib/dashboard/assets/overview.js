@@ -1,5 +1,5 @@
-import { h, setText } from './dom.js';
-import { age, count, plural } from './format.js';
+import { h, setShortText, setText } from './dom.js';
+import { age, count, plural, shortCount } from './format.js';
 import { store } from './clock.js';
 import { addressOf, lastList, readList } from './list-address.js';
 import { RowView } from './row.js';
@@ -212,7 +212,7 @@ class Totals {
 
   show(totals) {
     for (const id of ['keys', 'held', 'waiting', 'rejected', 'lost']) {
-      setText(this.#values[id], count(totals[id]));
+      setShortText(this.#values[id], shortCount(totals[id]), count(totals[id]));
     }
     this.#values.waiting.classList.toggle('is-waiting', totals.waiting > 0);
     this.#values.rejected.classList.toggle('is-bad', totals.rejected > 0);

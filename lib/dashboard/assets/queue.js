@@ -1,7 +1,7 @@
 import { store } from './clock.js';
 import { h, keyedList, setAttribute, setText } from './dom.js';
 import { age, count, unbroken } from './format.js';
-import { fullName, moreText } from './holders.js';
+import { fullName, moreText, nameOf } from './holders.js';
 
 /** Who waits, in the order in which they will be served. */
 export class QueuePanel {
@@ -96,9 +96,9 @@ class WaiterView {
 
   update(waiter) {
     this.#waiter = waiter;
-    const { id, label, client, priority, weight, place } = waiter;
+    const { label, client, priority, weight, place } = waiter;
     setText(this.#place, count(place));
-    setText(this.#label, label ?? id);
+    setText(this.#label, nameOf(waiter));
     this.#label.classList.toggle('is-id', label === undefined);
     setAttribute(this.#label, 'title', fullName(waiter));
     setText(this.#client, client);
@@ -109,7 +109,7 @@ class WaiterView {
       weight !== 1 && unbroken(`weight ${count(weight)}`),
     ];
     setText(this.#more, [...unusual, client].filter(Boolean).join(' · '));
-    setAttribute(this.#button, 'aria-label', `Drop the waiter ${label ?? id}…`);
+    setAttribute(this.#button, 'aria-label', `Drop the waiter ${nameOf(waiter)}…`);
   }
 
   tick(at) {

@@ -1,6 +1,6 @@
 import { store } from './clock.js';
 import { h, setAttribute, setText } from './dom.js';
-import { age, count } from './format.js';
+import { age, count, printable } from './format.js';
 import { meter } from './meter.js';
 
 /** One line of the overview. */
@@ -30,7 +30,7 @@ export class RowView {
   show(row) {
     this.element.classList.toggle('is-loading', row === undefined);
     const { key = '', state = null, rejected = null, lost = null } = row ?? {};
-    setText(this.#link, key);
+    setText(this.#link, printable(key));
     setAttribute(this.#link, 'title', key);
     setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
     this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
