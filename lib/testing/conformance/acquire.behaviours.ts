@@ -10,6 +10,7 @@ export const acquireBehaviours: Behaviours = {
     const answeredAt = store.clock.now();
     assert.ok(Number.isSafeInteger(grant.fencingToken) && grant.fencingToken > 0);
     assert.equal(grant.provisional, false);
+    assert.notEqual(grant.again, true, 'nobody held it before under this id');
     assertNear(grant.expiresAt - grant.acquiredAt, 60_000);
     assertNear(grant.deadline, (sentAt + answeredAt) / 2 + 60_000, (answeredAt - sentAt) / 2 + 2);
   },

@@ -5,7 +5,7 @@ import { limitBehaviours } from './limit.behaviours.js';
 import { oddKeyBehaviours } from './odd-key.behaviours.js';
 import { queueBehaviours } from './queue.behaviours.js';
 import { releaseBehaviours } from './release.behaviours.js';
-import { type Behaviours, Scene } from './scene.js';
+import { type Behaviours, Scene, TIMEOUT_MS } from './scene.js';
 import { sessionBehaviours } from './session.behaviours.js';
 import { snapshotBehaviours } from './snapshot.behaviours.js';
 import type { StoreHarness, TestFramework } from './store-harness.js';
@@ -47,7 +47,7 @@ export function describeSemaphoreStore(
     for (const [chapter, behaviours] of Object.entries(CHAPTERS)) {
       describe(chapter, () => {
         for (const [title, behaviour] of Object.entries(behaviours)) {
-          it(title, () => Scene.play(harness, behaviour));
+          it(title, () => Scene.play(harness, behaviour), TIMEOUT_MS);
         }
       });
     }

@@ -1,6 +1,6 @@
 import { flightBehaviours } from './flight.behaviours.js';
 import { globalFramework } from './describe-semaphore-store.js';
-import { Scene } from './scene.js';
+import { Scene, TIMEOUT_MS } from './scene.js';
 import type { StoreHarness, TestFramework } from './store-harness.js';
 
 /**
@@ -17,7 +17,7 @@ export function describeSingleFlightStore(
   const { describe, it } = framework;
   describe(`${name}: single flight`, () => {
     for (const [title, behaviour] of Object.entries(flightBehaviours)) {
-      it(title, () => Scene.play(harness, behaviour));
+      it(title, () => Scene.play(harness, behaviour), TIMEOUT_MS);
     }
   });
 }

@@ -158,7 +158,7 @@ export class Peer implements StoreClient {
       };
       const timer = setTimeout(() => {
         end();
-        reject(new assert.AssertionError({ message: [what, ...this.failures].join('\n') }));
+        reject(new Error([what, ...this.failures].join('\n')));
       }, MESSAGE_LIMIT_MS);
       this.listeners.add(check);
     });

@@ -10,6 +10,9 @@ export type Behaviours = Record<string, (scene: Scene) => Promise<void>>;
 /** Short enough to wait for, long enough for a busy machine to do something before it ends. */
 export const SHORT_MS = 200;
 
+/** Long enough to say which message of the store did not come, where a framework's own limit is not. */
+export const TIMEOUT_MS = 30_000;
+
 /** Rounding of a store that counts whole milliseconds. */
 export const ROUNDING_MS = 2;
 

@@ -21,5 +21,6 @@ export interface StoreHarness {
 /** What the suite needs of Jest, Vitest or `node:test`. */
 export interface TestFramework {
   describe(name: string, body: () => void): unknown;
-  it(name: string, body: () => Promise<void>): unknown;
+  /** @param timeoutMs how long it may take; `node:test`, which has no limit of its own, does without */
+  it(name: string, body: () => Promise<void>, timeoutMs: number): unknown;
 }
