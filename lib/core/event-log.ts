@@ -1,5 +1,6 @@
 import { detailOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
+import { quoted } from '../quoted.js';
 import type { ResolvedLog } from '../resolve-options.js';
 
 /** Where log lines go; Nest's Logger is one. */
@@ -125,9 +126,4 @@ function describe(event: SemaphoreEvent): string {
     case 'renewed':
       return `Permit ${event.permitId} of semaphore ${quoted(event.key)}: ${event.type}`;
   }
-}
-
-/** On one line, whatever it contains: keys may be made from what somebody sent. */
-function quoted(key: string): string {
-  return JSON.stringify(key);
 }

@@ -2,6 +2,7 @@ import type { Logger } from '@nestjs/common';
 import type { IncomingMessage } from 'node:http';
 import { HttpProblem } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
+import { quoted } from '../quoted.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import type { Visitor } from './access-control.js';
@@ -62,11 +63,6 @@ export class DashboardActs {
     const what = permits === null ? 'cleared the limit' : `set the limit to ${permits}`;
     this.logger.log(`${who} ${what} for ${quoted(key)}`);
   };
-}
-
-/** On one line of the log, whatever it contains. */
-function quoted(text: string): string {
-  return JSON.stringify(text);
 }
 
 function gone(message: string): HttpProblem {

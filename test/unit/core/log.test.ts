@@ -146,4 +146,13 @@ describe('the log', () => {
       expect.stringContaining(' of semaphore "k\\n[Nest] ERROR forged \\"line\\"" acquired after '),
     ]);
   });
+
+  test('shows signs of a key that steer a terminal, or hide, by their codes', async () => {
+    const semaphores = new SemaphoreService({ log: 'all' });
+    await using permit = await semaphores.acquire('\x9b31m \u202egnp.exe\u2028\u{e0041}');
+    expect(permit.isHeld).toBe(true);
+    expect(lines()).toEqual([
+      expect.stringContaining('"\\u009b31m \\u202egnp.exe\\u2028\\udb40\\udc41" acquired after '),
+    ]);
+  });
 });

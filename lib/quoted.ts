@@ -1,0 +1,12 @@
+/** Control characters, and those that hide, split or turn round what stands beside them. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** In quotes, on one line, and as it is, whatever it contains: keys may be made from what somebody sent. */
+export function quoted(text: string): string {
+  return JSON.stringify(text).replace(UNPRINTABLE, escaped);
+}
+
+function escaped(sign: string): string {
+  const hex = (code: number): string => code.toString(16).padStart(4, '0');
+  return Array.from({ length: sign.length }, (_, i) => `\\u${hex(sign.charCodeAt(i))}`).join('');
+}
