@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '../on-abort.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
@@ -40,7 +41,7 @@ const MISSED_HEARTBEATS = 2.5;
 export class RemoteLink {
   private base: URL;
   private current = new AbortController();
-  private isClosed = false;
+  private readonly closing = new AbortController();
   private attempts = 0;
   private heardAt = 0;
   private answeredAt = -Infinity;
@@ -54,6 +55,10 @@ export class RemoteLink {
   ) {
     this.base = options.urls[0] as URL;
     void this.keepOpen();
+  }
+
+  private get isClosed(): boolean {
+    return this.closing.signal.aborted;
   }
 
   /** How long nothing has come from a server. */
@@ -100,7 +105,7 @@ export class RemoteLink {
   /** Tells the server that the session is over. */
   async close(): Promise<void> {
     if (this.isClosed) return;
-    this.isClosed = true;
+    this.closing.abort();
     try {
       const signal = AbortSignal.timeout(this.options.timeoutMs);
       if (this.attempts === 0) {
@@ -126,8 +131,13 @@ export class RemoteLink {
         this.events.closed(signal.reason as Error);
       }
       this.base = this.options.urls[this.attempts++ % this.options.urls.length] as URL;
-      await this.pause(Math.min(RECONNECT_AFTER_MS * this.attempts, RECONNECT_AT_MOST_MS));
+      await this.waitForNext(Math.min(RECONNECT_AFTER_MS * this.attempts, RECONNECT_AT_MOST_MS));
     }
+  }
+
+  /** Keeps the process alive, as the stream does: who waits for a permit may have nothing else to live for. */
+  private async waitForNext(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.closing.signal }).catch(() => undefined);
   }
 
   /** Never returns, but throws when the stream is over. */

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { fork } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore, type RemoteSemaphoreStoreOptions } from 'nestjs-semaphore/client';
 import { Cli } from '../support/cli.js';
@@ -14,6 +16,7 @@ import { nextEvent, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const GRACE_MS = 2000;
+const WAITER = fileURLToPath(new URL('../support/workers/remote-waiter.mjs', import.meta.url));
 
 describe('a client whose server fails', () => {
   let redis: RedisServer;
@@ -64,6 +67,21 @@ describe('a client whose server fails', () => {
     const next = await waits;
     expect(next.fencingToken).toBeGreaterThan(held.fencingToken);
     expect(await next.release()).toBe('released');
+  });
+
+  it('lives on without its server, though it has nothing to do but to wait', async () => {
+    const prefix = uniquePrefix();
+    await using direct = onRedis(prefix);
+    const held = await direct.acquire('k');
+    const first = await serve(prefix);
+    await using _one = first.server;
+    const waiter = promisify(execFile)(process.execPath, [WAITER, first.url], { timeout: 20_000 });
+    await waiting(direct, 'k', 1);
+    await first.server.kill();
+    const second = await serve(prefix, new URL(first.url).port);
+    await using _two = second.server;
+    await held.release();
+    expect((await waiter).stdout).toContain('released');
   });
 
   it('goes on when an answer has stopped in its middle', async () => {
