@@ -172,7 +172,7 @@ export class PermitsById {
     this.parts.entries.set(permit.id, permit);
     const { fencingToken, expiresAt, deadline } = grant;
     this.expectEnd(permit, deadline);
-    waiter.handOver({ fencingToken, expiresAt, deadline, again });
+    waiter.handOver({ weight: permit.weight, fencingToken, expiresAt, deadline, again });
     return permit;
   }
 

@@ -5,6 +5,8 @@ import { Waiter } from './waiter.js';
 
 /** What becomes of an acquisition whose permit is not kept. */
 export interface UnkeptGrant extends Pick<Grant, 'fencingToken' | 'expiresAt' | 'deadline'> {
+  /** Less than was asked for where a limit that was set leaves less. */
+  weight: number;
   /** The id held it before it was asked for now. */
   again: boolean;
 }

@@ -77,8 +77,8 @@ export function permitRoutes({
         // Whoever is known to be gone is not answered: then the permit is taken back.
         await hangUpsRead();
         const isNew = attendance.answer() && !grant.again;
-        const { fencingToken, expiresAt } = grant;
-        const figures = isNew ? figuresOf(options) : await heldFigures(key, id, options);
+        const { weight, fencingToken, expiresAt } = grant;
+        const figures = isNew ? { weight, leaseMs } : await heldFigures(key, id, options);
         return {
           status: isNew ? 201 : 200,
           body: { id, key, ...figures, fencingToken, expiresAt },
@@ -104,7 +104,7 @@ export function permitRoutes({
   async function heldFigures(key: string, id: string, wanted: ResolvedOptions) {
     const { holders, now } = await internalsOf(semaphores).look(key);
     const held = holders.find((holder) => holder.id === id);
-    if (held === undefined) return figuresOf(wanted);
+    if (held === undefined) return { weight: wanted.weight, leaseMs: wanted.leaseMs };
     const { weight, acquiredAt, expiresAt } = held;
     // Nobody knows when it was renewed: its lease is no shorter than what is left of it, and no longer than all of it.
     const leaseMs = Math.min(Math.max(wanted.leaseMs, expiresAt - now), expiresAt - acquiredAt);
@@ -182,10 +182,6 @@ export function permitRoutes({
   });
 
   return [acquire, renew, release];
-}
-
-function figuresOf({ weight, leaseMs }: ResolvedOptions): { weight: number; leaseMs: number } {
-  return { weight, leaseMs };
 }
 
 type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {

@@ -328,6 +328,18 @@ describe.each(stores)('the lock server on $store', ({ options }) => {
     }
   });
 
+  test('says how many units a permit has where a limit that was set leaves fewer', async () => {
+    await using services = new Semaphores(options());
+    await using server = await LockServer.start(services.open());
+    await server.call('PUT', '/v1/semaphores/k', { permits: 2 });
+    const wish = { permits: 9, weight: 3, requestId: 'r' };
+    for (const expected of [201, 200]) {
+      const { status, body } = await server.acquire('k', wish);
+      expect([status, body['weight']]).toEqual([expected, 2]);
+    }
+    expect((await server.inspect('k')).body).toMatchObject({ permits: 2, held: 2 });
+  });
+
   test('the same requestId with other fields is answered with what is held', async () => {
     await using services = new Semaphores(options());
     await using server = await LockServer.start(services.open());
