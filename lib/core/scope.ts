@@ -20,6 +20,8 @@ export interface ScopeSemaphore {
   readonly options: SemaphoreDefaults;
   /** false: a permit of it outlives the scope. */
   readonly release: boolean;
+  /** Is told why an acquisition of the scope, whatever its key, came to nothing, before whoever waits for it. */
+  readonly refused: (error: unknown) => void;
 }
 
 // Made once: an error of its own for each scope would cost more than the rest of it.
@@ -104,9 +106,11 @@ export class Scope {
     if (signal?.aborted === true) throw new AcquireAbortedError(key, signal.reason);
     const known = this.permits.get(key);
     if (known?.isUsable === true) return known.join(signal);
-    const fresh = new SharedPermit(key, (abandoned) =>
-      this.host.acquire(key, { ...options, signal: abandoned }),
-    );
+    const fresh = new SharedPermit(key, (abandoned) => {
+      const permit = this.host.acquire(key, { ...options, signal: abandoned });
+      if (this.semaphore !== undefined) permit.catch(this.semaphore.refused);
+      return permit;
+    });
     this.permits.set(key, fresh);
     return fresh.join(signal);
   }

@@ -47,8 +47,9 @@ export type SemaphoreMiddleware<Request = IncomingMessage> = (
  * Express and Connect middleware: one scope for each request, and one permit for each request in it, released when the
  * response was sent or its connection is gone. In the handlers after it `service.use(key)` gives the request's permit.
  *
- * A refusal goes to `next(error)`: the error has `status` and `statusCode` (429 or 503), and `Retry-After` is set. A client
- * that disconnects while its request waits leaves the queue; nothing is called for it any more.
+ * A refusal goes to `next(error)`: the error has `status` and `statusCode` (429 or 503) and `headers`, and `Retry-After` is
+ * set. So has the error of a `use` in the handlers, for Express and Connect to answer with when it is passed on. A client that
+ * disconnects while its request waits leaves the queue; nothing is called for it any more.
  * @throws {InvalidOptionsError}
  * @example
  * ```ts
@@ -74,21 +75,30 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
     if (!acquireOnStart || scope.isOver) return proceed();
     scope.use(semaphore.key).then(
       () => proceed(),
-      (error: unknown) => proceed(toRefusal(error, response, service.statusCodes)),
+      (error: unknown) => {
+        setRetryAfter(error, response, service.statusCodes);
+        proceed(error);
+      },
     );
   };
 }
 
-/** The error, and the response, as Express and Connect need them to answer with its status. */
-function toRefusal(
+/** What an error needs for Express and Connect to answer with its status, whoever passes it on to them. */
+function toRefusal(error: unknown, statusCodes: Required<StatusCodes>): void {
+  if (!isRetriable(error)) return;
+  const { statusCode, retryAfter } = httpAnswerOf(error, statusCodes);
+  const headers = { 'Retry-After': retryAfter };
+  Object.assign(error, { status: statusCode, statusCode, headers });
+}
+
+/** For error handlers that know nothing of `error.headers`. */
+function setRetryAfter(
   error: unknown,
   response: MiddlewareResponse,
   statusCodes: Required<StatusCodes>,
-): unknown {
-  if (!isRetriable(error)) return error;
-  const { statusCode, retryAfter } = httpAnswerOf(error, statusCodes);
-  if (!response.headersSent) response.setHeader('Retry-After', retryAfter);
-  return Object.assign(error, { status: statusCode, statusCode });
+): void {
+  if (!isRetriable(error) || response.headersSent) return;
+  response.setHeader('Retry-After', httpAnswerOf(error, statusCodes).retryAfter);
 }
 
 const OWN_RULES: Record<
@@ -118,10 +128,11 @@ function resolve<Request>(
   });
   // A permit that nobody is sure to release must end by itself.
   const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
+  const refused = (error: unknown): void => toRefusal(error, service.statusCodes);
   const semaphoreOf = (request: Request): ScopeSemaphore => {
     const ofRequest = typeof key === 'function' ? key(request) : key;
     validateKey(ofRequest);
-    return { key: ofRequest, options: own, release: releaseOnEnd };
+    return { key: ofRequest, options: own, release: releaseOnEnd, refused };
   };
   return { acquireOnStart, semaphoreOf };
 }

@@ -179,6 +179,28 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     expect((await own.fetch()).status).toBe(200);
   });
 
+  it('answers as much when what the handler uses is refused, unless the handler knows better', async () => {
+    await using _blocking = await other.acquire('pool', { permits: 4, weight: 3 });
+    const middleware = semaphoreMiddleware(semaphores, {
+      key: 'pool',
+      permits: 4,
+      waitMs: 0,
+      acquireOnStart: false,
+    });
+    const useTwo = () => semaphores.use('pool', { weight: 2 });
+    await using passing = await start(middleware, (_request, response, next) =>
+      useTwo().then(() => response.end('done'), next),
+    );
+    await using knowing = await start(middleware, (_request, response) =>
+      useTwo().catch(() => response.end('later')),
+    );
+    const refused = await passing.fetch();
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    const answered = await knowing.fetch();
+    expect([answered.status, answered.headers.get('retry-after')]).toEqual([200, null]);
+  });
+
   it('answers with the status codes of the service', async () => {
     await semaphores.close();
     open({ statusCodes: { busy: 423, unavailable: 500 } });
