@@ -6,13 +6,13 @@ import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
 /** TLS settings of the connections, as Node's `https` takes them. */
 export interface RemoteTlsOptions {
   /** Certificates to trust, as PEM, instead of those that Node trusts. */
-  ca?: string | Buffer;
+  ca?: string | Buffer | undefined;
   /** Certificate of this client, as PEM. */
-  cert?: string | Buffer;
+  cert?: string | Buffer | undefined;
   /** Its private key, as PEM. */
-  key?: string | Buffer;
+  key?: string | Buffer | undefined;
   /** Name that the server's certificate must have, where it is not the one in the URL. */
-  servername?: string;
+  servername?: string | undefined;
 }
 
 /** Options of {@link RemoteSemaphoreStore}. */
@@ -23,9 +23,9 @@ export interface RemoteSemaphoreStoreOptions {
    */
   url: string | readonly string[];
   /** Key that the server knows; left out for a server without keys. */
-  apiKey?: string;
+  apiKey?: string | undefined;
   /** How long one call may take, in milliseconds, at least 1. @default 5000 */
-  storeTimeoutMs?: number;
+  storeTimeoutMs?: number | undefined;
   /**
    * How long the server keeps what this process holds when their connection breaks, in milliseconds from 500 to 60,000: a
    * crashed process gives its permits back within this time. When the server cannot be reached for as long, permits count
@@ -33,8 +33,8 @@ export interface RemoteSemaphoreStoreOptions {
    * shorter pauses of the network and of both processes.
    * @default 5000
    */
-  graceMs?: number;
-  tls?: RemoteTlsOptions;
+  graceMs?: number | undefined;
+  tls?: RemoteTlsOptions | undefined;
 }
 
 export interface ResolvedRemoteOptions {

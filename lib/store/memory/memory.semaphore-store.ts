@@ -11,7 +11,7 @@ export interface MemorySemaphoreStoreOptions {
    * Measures leases; a virtual one makes tests exact.
    * @default the machine's own
    */
-  clock?: Clock;
+  clock?: Clock | undefined;
 }
 
 const CLOCK_METHODS = ['now', 'wallTime', 'schedule'] as const satisfies (keyof Clock)[];

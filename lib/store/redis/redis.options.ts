@@ -14,13 +14,13 @@ export interface RedisSemaphoreStoreOptions {
   /** A URL, ioredis options, or an ioredis `Redis` or `Cluster`, whose settings are used for connections of our own. */
   redis: RedisConnection;
   /** What every key and channel begins with. At most 128 characters, no braces. @default 'semaphore' */
-  keyPrefix?: string;
+  keyPrefix?: string | undefined;
   /** How long one call may take, in milliseconds, at least 1. @default 5000 */
-  storeTimeoutMs?: number;
+  storeTimeoutMs?: number | undefined;
   /** How many replicas must have confirmed a grant, from 0 to 100. 0 does not wait. @default 0 */
-  minReplicas?: number;
+  minReplicas?: number | undefined;
   /** How long to wait for them, in milliseconds, at least 1, and at most a third of `storeTimeoutMs`. @default 1000 */
-  replicaTimeoutMs?: number;
+  replicaTimeoutMs?: number | undefined;
 }
 
 /** What sessions need of them. */

@@ -63,9 +63,9 @@ export class ReadmeProject implements AsyncDisposable {
     }
   }
 
-  /** What `npx tsc` does in `folder`, with the tsconfig.json of README.md. */
+  /** What `npx tsc` does in `folder`, with the tsconfig.json of README.md, and with what readers may have set besides. */
   async compile(folder: string): Promise<void> {
-    await this.run([TSC, '-p', folder]);
+    await this.run([TSC, '-p', folder, '--exactOptionalPropertyTypes']);
   }
 
   /**
