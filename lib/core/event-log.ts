@@ -19,12 +19,18 @@ const FREQUENT: readonly SemaphoreEventType[] = [
   'released',
 ];
 
+/** So long a change of a limit that was told is not told again: two versions of an application may make it at each call. */
+const CHANGES_EVERY_MS = 60_000;
+const MOST_CHANGES = 1000;
+
 /** Writes events to the logger, or to the sink of the user's. Whatever these throw stays here. */
 export class EventLog {
   /** Whether it wants to hear of what happens all the time. */
   isVerbose!: boolean;
   private options!: ResolvedLog;
   private hasSinkFailed = false;
+  /** When each change of a limit was told last. */
+  private readonly changes = new Map<string, number>();
 
   constructor(
     private readonly logger: SemaphoreLogger,
@@ -43,7 +49,7 @@ export class EventLog {
 
   write(event: SemaphoreEvent): void {
     const severity = severityOf(event);
-    if (!this.isLogged(event.type, severity)) return;
+    if (!this.isLogged(event.type, severity) || this.isRepeated(event)) return;
     const { sink } = this.options;
     if (sink === undefined) this.tell((logger) => logger[severity](describe(event)));
     else void this.pass(sink, event);
@@ -60,6 +66,18 @@ export class EventLog {
   private isLogged(type: SemaphoreEventType, severity: Severity): boolean {
     const { level, events } = this.options;
     return events[type] ?? (level === 'all' || (level === 'problems' && severity !== 'log'));
+  }
+
+  /** Of what was told lately; with the level 'all' everything is. */
+  private isRepeated(event: SemaphoreEvent): boolean {
+    if (event.type !== 'permits-changed' || event.pinned || this.options.level === 'all')
+      return false;
+    const change = JSON.stringify([event.key, event.previous, event.permits]);
+    const toldAt = this.changes.get(change) ?? -Infinity;
+    if (Math.abs(event.at - toldAt) < CHANGES_EVERY_MS) return true;
+    if (this.changes.size >= MOST_CHANGES) this.changes.clear();
+    this.changes.set(change, event.at);
+    return false;
   }
 
   private async pass(sink: NonNullable<ResolvedLog['sink']>, event: SemaphoreEvent): Promise<void> {

@@ -101,6 +101,32 @@ describe('the log', () => {
     expect(unhandled).not.toHaveBeenCalled();
   });
 
+  test('tells once a minute of a limit that callers change back and forth', async () => {
+    const seen: string[] = [];
+    const semaphores = service({ sink: (_event, message) => seen.push(message) });
+    const events: string[] = [];
+    semaphores.events.subscribe(({ type }) => events.push(type));
+    const change = (permits: number, previous: number, key = 'k'): void =>
+      store.client.permitsChanged({ key, permits, previous, pinned: false });
+    const both = (): void => {
+      change(5, 3);
+      change(3, 5);
+    };
+    both();
+    both();
+    expect(seen).toHaveLength(2);
+    change(4, 3);
+    change(5, 3, 'other');
+    expect(seen).toHaveLength(4);
+    await store.clock.advance(60_000);
+    both();
+    expect(seen).toHaveLength(6);
+    semaphores.setLog({ level: 'all', sink: (_event, message) => seen.push(message) });
+    both();
+    expect(seen).toHaveLength(8);
+    expect(events).toHaveLength(10);
+  });
+
   test('can be changed while the service runs', async () => {
     const semaphores = service('none');
     await store.hold(semaphores, {});
