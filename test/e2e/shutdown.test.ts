@@ -1,4 +1,10 @@
-import { Controller, Get, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  Controller,
+  Get,
+  Injectable,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,6 +43,18 @@ class Flushes implements OnModuleDestroy {
   }
 }
 
+/** Works on something that is no request, which its application waits for. */
+@Injectable()
+class Works implements BeforeApplicationShutdown {
+  job: Promise<void> | undefined;
+
+  async beforeApplicationShutdown(): Promise<void> {
+    if (this.job === undefined) return;
+    gate.pass();
+    await this.job;
+  }
+}
+
 class LoggingStore extends MemorySemaphoreStore {
   override connect(client: StoreClient): StoreSession {
     const session = super.connect(client);
@@ -55,7 +73,7 @@ describe.each(adapters)('app.close() on $platform', ({ createAdapter }) => {
   beforeEach(async () => {
     gate = new Gate();
     log = [];
-    const metadata = { controllers: [Handlers], providers: [Flushes] };
+    const metadata = { controllers: [Handlers], providers: [Flushes, Works] };
     const options = { store: new LoggingStore() };
     app = await TestApp.start(createAdapter, metadata, options, undefined, false);
     app.semaphores.events.subscribe(({ type, key }) => log.push(`${type} ${key}`));
@@ -92,6 +110,15 @@ describe.each(adapters)('app.close() on $platform', ({ createAdapter }) => {
       'released Handlers.handle',
       'disconnected',
     ]);
+  });
+
+  it('takes back the permit of other work that a hook of the application waits for', async () => {
+    app.app.get(Works).job = app.semaphores.withPermit('job', () => gate.stop(), {
+      leaseMs: Infinity,
+    });
+    await gate.reached;
+    await app.app.close();
+    expect(log.slice(-2)).toEqual(['released job', 'disconnected']);
   });
 
   it('is idempotent', async () => {
