@@ -28,8 +28,8 @@ export interface SingleFlightOptions {
    */
   ttlMs?: number | undefined;
   /**
-   * For how long after `ttlMs` the old result is still served, in milliseconds, while one caller's work makes a new one in
-   * the background.
+   * For how long after `ttlMs`, unless that is 0, the old result is still served, in milliseconds, while one caller's work
+   * makes a new one in the background.
    * @default 0
    */
   staleWhileRevalidateMs?: number | undefined;
