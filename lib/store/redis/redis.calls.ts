@@ -49,6 +49,8 @@ interface Batch {
   nothingDone: boolean;
   /** The code of the server's error when one of those that travelled together could not be done: those before it were. */
   refusal?: string;
+  /** The server's answer to the attempt before, that it cannot do it now: it does answer, and a late answer is no outage. */
+  notNow: Error | undefined;
 }
 
 /** The answer to a release that released. */
@@ -121,7 +123,7 @@ export class RedisCalls {
 
   private dispatchInParts(group: Operation[], slot: number, end: number): void {
     for (const operations of inParts(group, this.link.isCluster, this.limits.count === 0)) {
-      this.dispatch({ operations, slot, end, nothingDone: true });
+      this.dispatch({ operations, slot, end, nothingDone: true, notNow: undefined });
     }
   }
 
@@ -144,7 +146,9 @@ export class RedisCalls {
   ): void {
     const sentAt = this.clock.now();
     const limit = this.limits.start(batch.end, () => {
-      this.failed(batch, this.link.noAnswer(batch.end - sentAt, batch.slot));
+      const { end, slot, notNow } = batch;
+      const error = notNow ? unavailable(notNow) : this.link.noAnswer(end - sentAt, slot);
+      this.failed(batch, error);
     });
     const script = command === 'eval' ? semaphoreScript : SHA;
     connection[command](script, batch.operations.length * 3, ...this.build(batch)).then(
@@ -199,9 +203,11 @@ export class RedisCalls {
       this.fail(batch, batch.operations, error);
     } else if (!isReply(error)) {
       batch.nothingDone = false;
+      batch.notNow = undefined;
       for (const operation of batch.operations) operation.doubted?.(batch.end);
       this.repeat(batch, error);
     } else if (isTransient(error)) {
+      batch.notNow = error;
       if (isReadOnly(error)) this.link.suspect(error);
       this.repeat(batch, error);
     } else {
@@ -219,9 +225,10 @@ export class RedisCalls {
     for (const one of batch.operations) this.dispatch({ ...batch, operations: [one], refusal });
   }
 
-  /** Once more, when there is time left for it. */
+  /** Once more, when there will be time left for it. */
   private repeat(batch: Batch, error: Error): void {
-    if (error instanceof StoreUnavailableError || this.clock.now() >= batch.end) {
+    const at = this.clock.now() + RETRY_AFTER_MS;
+    if (error instanceof StoreUnavailableError || at >= batch.end) {
       this.fail(batch, batch.operations, error);
       return;
     }

@@ -44,7 +44,8 @@ export class RedisCommands {
         const connection = await this.link.ready(end - this.clock.now());
         return await this.inTime(ask(connection), slot, end);
       } catch (error) {
-        if (this.clock.now() >= end || !mayPass(error as StoreUnavailableError)) throw error;
+        const at = this.clock.now() + RETRY_AFTER_MS;
+        if (at >= end || !mayPass(error as StoreUnavailableError)) throw error;
       }
       await new Promise<void>((resolve) => this.clock.schedule(resolve, RETRY_AFTER_MS));
     }
