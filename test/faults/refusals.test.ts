@@ -4,10 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { COMMANDS, rules } from '../support/faults/acl.js';
 import { ALL_IS_WELL, Crew } from '../support/faults/crew.js';
+import { asOfRedis6, TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { freePort } from '../support/redis-ports.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
-import { nextEvent, queued, rejection } from '../support/semaphores.js';
+import { nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
 
 const STORE_TIMEOUT_MS = 1500;
 const REFUSALS = ['SEMAPHORE_STORE_UNAVAILABLE'];
@@ -84,28 +85,55 @@ describe('Redis refuses', () => {
   });
 });
 
-test('a server that has become a replica is one outage, however often it is asked', async () => {
-  await using redis = await startRedis();
-  const service = new SemaphoreService({ redis: redis.url, storeTimeoutMs: 500, log: 'none' });
-  const told: string[] = [];
-  service.events.subscribe(({ type }) => {
-    if (type.startsWith('store-')) told.push(type);
-  });
-  await service.acquire('key');
-  await withRedis(redis.port, async (admin) => admin.replicaof('127.0.0.1', await freePort()));
-  expect(await rejection(service.acquire('other'))).toMatchObject({
-    code: 'SEMAPHORE_STORE_UNAVAILABLE',
-    message: expect.stringContaining('READONLY'),
-  });
-  await pollUntil('it was asked again', async () => (await errors(redis.port, 'READONLY')) > 5);
-  expect(told).toEqual(['store-down']);
-  const isUp = nextEvent(service, 'store-up');
-  await withRedis(redis.port, (admin) => admin.replicaof('NO', 'ONE'));
-  await isUp;
-  await service.acquire('other');
-  expect(told).toEqual(['store-down', 'store-up']);
-  await service.close();
-});
+test.each([
+  ['7 and newer', {}],
+  ['6.2', { rewrite: asOfRedis6 }],
+])(
+  'a server that has become a replica is one outage, however often it is asked, as Redis %s says it',
+  async (_, fault) => {
+    await using redis = await startRedis();
+    await using proxy = await TcpProxy.start(redis.port);
+    proxy.fault = fault;
+    await using semaphores = new Semaphores({ redis: proxy.url, storeTimeoutMs: 500 });
+    const service = semaphores.open();
+    const told: string[] = [];
+    service.events.subscribe(({ type }) => {
+      if (type.startsWith('store-')) told.push(type);
+    });
+    await service.acquire('key');
+    await withRedis(redis.port, async (admin) => admin.replicaof('127.0.0.1', await freePort()));
+    expect(await rejection(service.acquire('other'))).toMatchObject({
+      code: 'SEMAPHORE_STORE_UNAVAILABLE',
+      message: expect.stringContaining('READONLY'),
+    });
+    await pollUntil('it was asked again', async () => (await errors(redis.port, 'READONLY')) > 5);
+    expect(told).toEqual(['store-down']);
+    const isUp = nextEvent(service, 'store-up');
+    await withRedis(redis.port, (admin) => admin.replicaof('NO', 'ONE'));
+    await isUp;
+    await service.acquire('other');
+    expect(told).toEqual(['store-down', 'store-up']);
+  },
+);
+
+test.each([0, 60])(
+  'a server that may not write is told as such, and its connection is left alone, when answers take up to %i ms',
+  async (delayMs) => {
+    await using redis = await startRedis({ args: ['--min-replicas-to-write', '1'] });
+    await using proxy = await TcpProxy.start(redis.port);
+    await using semaphores = new Semaphores({ redis: proxy.url, storeTimeoutMs: 500 });
+    const service = semaphores.open();
+    await service.health();
+    proxy.fault = { delayMs };
+    const told: string[] = [];
+    service.events.subscribe(({ type }) => told.push(type));
+    expect(await rejection(service.acquire('key'))).toMatchObject({
+      code: 'SEMAPHORE_STORE_UNAVAILABLE',
+      message: expect.stringContaining('NOREPLICAS'),
+    });
+    expect(told).toEqual(['rejected']);
+  },
+);
 
 test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
   await using redis = await startRedis();

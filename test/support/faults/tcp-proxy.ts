@@ -9,6 +9,16 @@ export interface ProxyFault {
   dropReplies?: boolean;
   /** Nobody hears anything, and nobody is told. */
   isHalfOpen?: boolean;
+  /** The client hears this instead of what the server answered. */
+  rewrite?: (reply: string) => string;
+}
+
+/** Of a script that failed, an answer of Redis 7 or newer as Redis 6.2 has it. */
+export function asOfRedis6(reply: string): string {
+  return reply.replace(
+    /^-([A-Z]+ [^\r]*) script: (\w+), on @user_script:(\d+)\.\r/gm,
+    '-ERR Error running script (call to f_$2): @user_script:$3: @user_script: $3: -$1  \r',
+  );
 }
 
 interface Pair {
@@ -102,10 +112,13 @@ export class TcpProxy implements AsyncDisposable {
     let last = connected(to);
     from.setNoDelay(true);
     from.on('data', (data) => {
-      const { delayMs = 0, dropReplies, isHalfOpen } = this.fault;
+      const { delayMs = 0, dropReplies, isHalfOpen, rewrite } = this.fault;
       if (pair.isSilent || isHalfOpen || (dropReplies && isReply)) {
         pair.isSpoilt = true;
         return;
+      }
+      if (isReply && rewrite !== undefined) {
+        data = Buffer.from(rewrite(data.toString('latin1')), 'latin1');
       }
       if (delayMs === 0) {
         last = last.then(() => void to.write(data));
