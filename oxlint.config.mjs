@@ -91,6 +91,7 @@ export default {
     'coverage',
     'node_modules',
     'lib/store/redis/scripts/embedded.ts',
+    'lib/dashboard/assets/embedded.ts',
     'lib/dashboard/assets/uplot*',
   ],
 };

@@ -6,6 +6,7 @@ const generated = [
   'dist',
   'coverage',
   'lib/store/redis/scripts/embedded.ts',
+  'lib/dashboard/assets/embedded.ts',
   'lib/dashboard/assets/uplot.js',
   'lib/dashboard/assets/uplot.css',
   'lib/dashboard/assets/uplot-license.txt',

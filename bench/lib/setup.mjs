@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const bench = fileURLToPath(new URL('..', import.meta.url));
@@ -39,10 +39,9 @@ function isSame(built, copied) {
 }
 
 function sources() {
-  const generated = join('scripts', 'embedded.ts');
   const testing = join(root, 'lib', 'testing');
   return files(join(root, 'lib')).filter(
-    (file) => !file.endsWith(generated) && !file.startsWith(testing),
+    (file) => basename(file) !== 'embedded.ts' && !file.startsWith(testing),
   );
 }
 

@@ -1,11 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { ASSETS } from './assets/embedded.js';
 
-const FOLDER = new URL('./assets/', import.meta.url);
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
@@ -21,15 +19,14 @@ interface Asset {
   zipped: Buffer;
 }
 
-/** The files of the page. They are read once; only what is in the folder can be asked for. */
+/** The files of the page. */
 export class AssetFiles {
   private readonly assets = new Map<string, Asset>();
 
   constructor() {
-    for (const name of readdirSync(fileURLToPath(FOLDER))) {
-      const type = TYPES[extname(name)];
-      if (type === undefined) continue;
-      const plain = readFileSync(new URL(name, FOLDER));
+    for (const [name, text] of Object.entries(ASSETS)) {
+      const type = TYPES[extname(name)] as string;
+      const plain = Buffer.from(text);
       const etag = `"${createHash('sha256').update(plain).digest('base64url').slice(0, 22)}"`;
       this.assets.set(name, { type, etag, plain, zipped: gzipSync(plain) });
     }

@@ -65,11 +65,15 @@ export interface Context {
   deleteValue(key: symbol): Context;
 }
 
-/** Loaded at once, so that no acquisition comes before it; undefined when it is not installed. */
+/**
+ * Loaded at once, so that no acquisition comes before it; undefined when it is not installed. Bundlers leave it where it is:
+ * the copy that is loaded has what the application has registered, because all copies share it.
+ */
 export function loadOpenTelemetry(): OpenTelemetry | undefined {
-  const require = createRequire(import.meta.url);
   try {
-    return require('@opentelemetry/api') as typeof import('@opentelemetry/api');
+    // Of a bundle in CommonJS `import.meta` is empty. The name `require` is one that bundlers take for their own.
+    const load = createRequire(import.meta.url ?? __filename);
+    return load('@opentelemetry/api') as typeof import('@opentelemetry/api');
   } catch {
     return undefined;
   }

@@ -22,6 +22,21 @@ export async function packTarball(folder: string): Promise<string> {
   return join(folder, tarball);
 }
 
+/** Optional peers, of Nest too. */
+const NOT_INSTALLED = [
+  '@nestjs/websockets',
+  '@nestjs/microservices',
+  'class-validator',
+  'class-transformer',
+];
+
+const REQUIRE = `import { createRequire as from } from 'node:module'; const require = from(import.meta.url);`;
+
+const BUNDLES = {
+  CommonJS: { file: 'bundle.cjs', flags: ['--format=cjs'] },
+  'an ES module': { file: 'bundle.mjs', flags: ['--format=esm', `--banner:js=${REQUIRE}`] },
+};
+
 /** An application in a folder of its own that has the tarball installed, as a user's would. */
 export class Consumer implements AsyncDisposable {
   private constructor(readonly folder: string) {}
@@ -50,6 +65,22 @@ export class Consumer implements AsyncDisposable {
   /** Resolves with what the application printed once it has ended by itself with exit code 0. */
   start(env: Record<string, string>): Promise<string> {
     return run(process.execPath, ['dist/main.js'], this.folder, { env, timeoutMs: 20_000 });
+  }
+
+  /** Makes one file of `bundled.js` and all that it needs, away from what is installed; resolves with what that prints. */
+  async startBundle(format: keyof typeof BUNDLES, env: Record<string, string>): Promise<string> {
+    const { file, flags } = BUNDLES[format];
+    const elsewhere = await temporaryFolder();
+    try {
+      const esbuild = join(this.folder, 'node_modules/esbuild/bin/esbuild');
+      const optional = NOT_INSTALLED.map((name) => `--external:${name}`);
+      const common = ['bundled.js', '--bundle', '--platform=node', '--log-level=error'];
+      const output = `--outfile=${join(elsewhere, file)}`;
+      await run(esbuild, [...common, ...flags, ...optional, output], this.folder);
+      return await run(process.execPath, [file], elsewhere, { env, timeoutMs: 20_000 });
+    } finally {
+      await rm(elsewhere, { recursive: true, force: true });
+    }
   }
 
   installed(): Promise<string[]> {

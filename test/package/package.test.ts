@@ -91,6 +91,21 @@ describe('the packed tarball', () => {
       /Expected `redis` to be used with the package ioredis.*`npm install ioredis`.*\/\/\*\*\*@localhost/u,
     );
   }, 240_000);
+
+  it('runs from one file, the dashboard too, when a bundler has made it of everything', async () => {
+    const dependencies = [...nest12, '@nestjs/platform-express@12', 'ioredis@6', 'esbuild@0.28'];
+    await using consumer = await Consumer.create(tarball, { type: 'module', dependencies });
+
+    const results = await Promise.all(
+      (['CommonJS', 'an ES module'] as const).map(async (format) => {
+        const output = await consumer.startBundle(format, { REDIS_URL: redis.url });
+        return JSON.parse(output) as unknown;
+      }),
+    );
+
+    const right = { status: 200, type: 'text/css; charset=utf-8', token: expect.any(Number) };
+    expect(results).toEqual([right, right]);
+  }, 240_000);
 });
 
 /** How many script calls the server has served. */
