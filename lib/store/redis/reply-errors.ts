@@ -30,7 +30,7 @@ export function silence(withinMs: number): StoreUnavailableError {
 }
 
 /** How Redis 6 tells what a script was refused: `ERR Error running script (call to f_…): @user_script:9: @user_script: 9: -READONLY …` */
-const OF_A_SCRIPT = /^ERR Error running script \(.*?\): (@user_script: ?\d+: )*-?/;
+const OF_A_SCRIPT = /^ERR Error running script \(.*?\): (@user_script: ?\d+: )*-?(?=[A-Z]+ )/;
 
 /** An error of a server, from its code on. */
 function textOf({ message }: Error): string {
