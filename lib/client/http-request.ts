@@ -11,20 +11,26 @@ import type { Socket } from 'node:net';
 export class RequestError extends Error {
   override readonly name = 'RequestError';
 
-  /**
-   * @param nothingDone the server has certainly not done what it was asked for
-   * @param isRefusal asking again does not help, until somebody changes something
-   * @param statusCode of the answer, if there was one
-   */
-  constructor(
-    message: string,
-    readonly nothingDone: boolean,
-    readonly isRefusal = false,
-    cause?: unknown,
-    readonly statusCode?: number,
-  ) {
+  readonly nothingDone: boolean;
+  readonly isRefusal: boolean;
+  readonly statusCode: number | undefined;
+
+  constructor(message: string, { nothingDone, isRefusal, statusCode, cause }: RequestFacts = {}) {
     super(message, cause === undefined ? undefined : { cause });
+    this.nothingDone = nothingDone ?? false;
+    this.isRefusal = isRefusal ?? false;
+    this.statusCode = statusCode;
   }
+}
+
+export interface RequestFacts {
+  /** The server has certainly not done what it was asked for. */
+  nothingDone?: boolean;
+  /** Asking again does not help, until somebody changes something. */
+  isRefusal?: boolean;
+  /** Of the answer, if there was one. */
+  statusCode?: number;
+  cause?: unknown;
 }
 
 export interface RequestOptions {
@@ -89,7 +95,7 @@ export class HttpClient {
         const Kind =
           sent.reusedSocket && error.code === 'ECONNRESET' ? StaleConnectionError : RequestError;
         const cause: unknown = signal.aborted ? signal.reason : error;
-        reject(new Kind(messageOf(cause), !isConnected, false, cause));
+        reject(new Kind(messageOf(cause), { nothingDone: !isConnected, cause }));
       });
       sent.end(body);
     });
@@ -109,7 +115,7 @@ export async function readText(response: IncomingMessage): Promise<string> {
   try {
     for await (const chunk of response) chunks.push(chunk as Buffer);
   } catch (error) {
-    throw new RequestError('the answer of the server broke off', false, false, error);
+    throw new RequestError('the answer of the server broke off', { cause: error });
   }
   return Buffer.concat(chunks).toString('utf8');
 }
@@ -118,15 +124,10 @@ export async function readText(response: IncomingMessage): Promise<string> {
 export async function problemOf(response: IncomingMessage): Promise<RequestError> {
   const { statusCode = 0 } = response;
   const text = await readText(response).catch(() => '');
-  const isRefusal = statusCode >= 400 && statusCode < 500 && ![408, 409, 429].includes(statusCode);
+  const isAtFault = statusCode >= 400 && statusCode < 500;
+  const isRefusal = isAtFault && ![408, 409, 429].includes(statusCode);
   const detail = `the server answered ${statusCode}${saidIn(text)}`;
-  return new RequestError(
-    detail,
-    statusCode >= 400 && statusCode < 500,
-    isRefusal,
-    undefined,
-    statusCode,
-  );
+  return new RequestError(detail, { nothingDone: isAtFault, isRefusal, statusCode });
 }
 
 function saidIn(text: string): string {

@@ -164,7 +164,7 @@ export class RemoteLink {
         } else this.events.event(event, data);
       }
     }
-    throw new RequestError('the server ended the stream', false);
+    throw new RequestError('the server ended the stream');
   }
 
   /** A connection that died without a word is noticed by its silence. */
@@ -216,5 +216,5 @@ export class RemoteLink {
 /** What Node says of an answer that breaks off, "aborted", would be read as something that the caller did. */
 function asRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
-  return new RequestError('the stream of the server broke off', false, false, error);
+  return new RequestError('the stream of the server broke off', { cause: error });
 }
