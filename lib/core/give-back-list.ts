@@ -45,11 +45,7 @@ export class GiveBackList {
       this.failed.set(id, () => this.session.cancel(key, id));
       return;
     }
-    const cancelled = this.attempt(id, () => this.session.cancel(key, id), undefined);
-    this.cancelling.set(id, cancelled);
-    void cancelled.then(() => {
-      if (this.cancelling.get(id) === cancelled) this.cancelling.delete(id);
-    });
+    this.takeBack(id, () => this.session.cancel(key, id));
   }
 
   /** Settles when the id's cancel, that is under way, does; undefined when none is. */
@@ -72,7 +68,7 @@ export class GiveBackList {
     this.isPaused = false;
     const tasks = [...this.failed];
     this.failed.clear();
-    for (const [id, task] of tasks) void this.attempt(id, task, undefined);
+    for (const [id, task] of tasks) this.takeBack(id, task);
   }
 
   /** Resolves when nothing is left to give back, also of what is released in this turn, after `timeoutMs` at the latest. */
@@ -97,6 +93,14 @@ export class GiveBackList {
 
   private get isEmpty(): boolean {
     return this.inFlight === 0 && this.failed.size === 0;
+  }
+
+  /** Whoever asks under the id meanwhile would lose it again, when this has to be repeated. */
+  private takeBack(id: string, task: () => Promise<unknown>): void {
+    const attempt = this.attempt<unknown>(id, task, undefined).then(() => {
+      if (this.cancelling.get(id) === attempt) this.cancelling.delete(id);
+    });
+    this.cancelling.set(id, attempt);
   }
 
   private attempt<T>(id: string, task: () => Promise<T>, otherwise: T): Promise<T> {
