@@ -88,7 +88,7 @@ function isFromOwnPage({ headers }: IncomingMessage): boolean {
   const site = headers['sec-fetch-site'];
   if (site !== undefined) return site === 'same-origin';
   // Browsers leave it out on plain HTTP; what is no browser sends neither.
-  const { origin, host } = headers;
+  const { origin, host = headers[':authority'] } = headers;
   return origin === undefined || hostOf(origin) === host;
 }
 

@@ -93,6 +93,16 @@ describe('access to the dashboard', () => {
     ['its own page', { ...OWN, 'sec-fetch-site': 'same-origin' }, true],
     ['its own page over plain HTTP', { ...OWN, origin: 'http://app.example:3000' }, true],
     ['a script without a browser', OWN, true],
+    [
+      'its own page over HTTP/2',
+      { ...OWN, host: undefined, ':authority': OWN.host, origin: `https://${OWN.host}` },
+      true,
+    ],
+    [
+      'another site over HTTP/2',
+      { ...OWN, host: undefined, ':authority': OWN.host, origin: 'https://evil.example' },
+      false,
+    ],
     ['another site', { ...OWN, 'sec-fetch-site': 'cross-site' }, false],
     ['another host of the same site', { ...OWN, 'sec-fetch-site': 'same-site' }, false],
     ['an address bar', { ...OWN, 'sec-fetch-site': 'none' }, false],
