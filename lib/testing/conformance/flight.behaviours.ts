@@ -187,6 +187,8 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
     await leader.peer.hold(scene.key);
     for (const { peer } of [follower, follower, forgetting]) await peer.wait(scene.key);
     await forgetting.flights.forget(scene.key);
+    // In a cluster the key and the one beside it may be on different servers.
+    for (const pilot of [leader, follower]) await pilot.forgets();
     for (const { peer } of [leader, follower, idle])
       await hearAll(forgetting.peer, peer, scene.key);
     assert.deepEqual(

@@ -16,9 +16,12 @@ export class Pilot {
     this.flights = flights;
     const published: PublicationListener = (key, token, payload) => {
       this.heard.push({ key, token, payload });
-      for (const listener of this.listeners) listener();
+      this.changed();
     };
-    flights.listen(published, (key) => this.forgotten.push(key));
+    flights.listen(published, (key) => {
+      this.forgotten.push(key);
+      this.changed();
+    });
   }
 
   get count(): number {
@@ -29,10 +32,13 @@ export class Pilot {
     for (;;) {
       const found = this.heard[index];
       if (found !== undefined) return { ...found, payload: found.payload ?? '' };
-      await new Promise<void>((resolve) => {
-        this.listeners.add(resolve);
-      });
+      await this.change();
     }
+  }
+
+  /** Resolves when it was told that something was forgotten. */
+  async forgets(): Promise<void> {
+    while (this.forgotten.length === 0) await this.change();
   }
 
   /** Leads, publishes and gives the permit back, as one step. @returns the token */
@@ -54,12 +60,21 @@ export class Pilot {
     await released;
     return published;
   }
+
+  private change(): Promise<void> {
+    return new Promise((resolve) => this.listeners.add(resolve));
+  }
+
+  private changed(): void {
+    for (const listener of this.listeners) listener();
+    this.listeners.clear();
+  }
 }
 
 export const pilots = ({ join }: Scene, count: number): Pilot[] =>
   range(count).map(() => new Pilot(join()));
 
-/** Resolves when a process was told what another one did before: messages come in their order. */
+/** Resolves when a process was told what another one did before: messages come in their order, of one server. */
 export async function hearAll(from: Peer, to: Peer, key: string): Promise<void> {
   const beside = `${key}-beside`;
   const { id } = await from.hold(beside);

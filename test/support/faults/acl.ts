@@ -1,3 +1,5 @@
+import { withRedis } from '../redis-admin.js';
+
 /** The commands of an ACL user, as README lists them. */
 const SCRIPTS =
   'time get set del hget hmget hgetall hset hdel hscan hkeys zadd zrange zrem zscore zmscore zcard zpopmin pexpire pexpireat persist publish';
@@ -20,4 +22,10 @@ export function rules(
 ): [string, ...string[]] {
   const allowed = commands.map((name) => `+${name}`);
   return ['reset', 'on', `>${password}`, `~${prefix}:*`, `&${prefix}:@*`, ...allowed];
+}
+
+/** What was denied, by `ACL LOG`; but for `CLIENT SETINFO`, which ioredis does without, and Redis knows since 7.2 only. */
+export async function denials(port: number): Promise<unknown[]> {
+  const log = (await withRedis(port, (admin) => admin.call('ACL', 'LOG'))) as unknown[][];
+  return log.filter((entry) => !entry.includes('client|setinfo'));
 }
