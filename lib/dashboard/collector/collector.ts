@@ -17,6 +17,8 @@ const PERIOD_MS = 1_000;
 const MIN_AGE_MS = 500;
 const MIN_AGE_FOR_EACH_MS = 1;
 const MIN_AGE_FOR_EACH_IF_WATCHED_MS = 0.25;
+/** A store that takes longer to answer is shown as one that does not. Viewers take a server that is silent for longer for lost. */
+const SILENCE_MS = 15_000;
 /** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
 const OTHERS_A_PERIOD = 250;
 
@@ -94,7 +96,12 @@ export class Collector {
     clearTimeout(this.timer);
     const begun = performance.now();
     const views = [...new Set(this.viewers.values())];
+    const silence = setInterval(() => {
+      this.outageNote.failed(new Error(`no answer within ${SILENCE_MS / 1_000} s`), begun);
+      this.tellAll();
+    }, SILENCE_MS).unref();
     await this.refresh(views, OTHERS_A_PERIOD);
+    clearInterval(silence);
     this.isRunning = false;
     this.tellAll();
     if (this.viewers.size === 0) return;

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import { Collector } from '../../../lib/dashboard/collector/collector.js';
@@ -255,5 +255,36 @@ describe('the collector', () => {
     const frame = await watchUntil(({ storeDown }) => storeDown !== null);
     expect(frame.storeDown).toMatchObject({ message: 'this process shuts down' });
     expect(names(frame)).toEqual(['k']);
+  });
+
+  test('a store that has not answered for long is shown as down, until it does', async () => {
+    const { setInterval } = globalThis;
+    let passTime = (): void => undefined;
+    const spy = jest.spyOn(globalThis, 'setInterval').mockImplementation((callback, ms) => {
+      if (ms === 15_000) passTime = callback;
+      return setInterval(callback, ms);
+    });
+    await service.acquire('k');
+    await collector.read(overview());
+    const internals = internalsOf(service);
+    const look = internals.look.bind(internals);
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const isAsked = new Promise<void>((asked) => {
+      internals.look = async (key) => {
+        asked();
+        await answered;
+        return look(key);
+      };
+    });
+    const frames: Frame[] = [];
+    const stop = collector.watch({ type: 'semaphore', key: 'k' }, (frame) => frames.push(frame));
+    await isAsked;
+    passTime();
+    expect(frames.at(-1)?.storeDown).toMatchObject({ message: 'no answer within 15 s' });
+    answer();
+    await watchUntil(({ storeDown }) => storeDown === null);
+    stop();
+    spy.mockRestore();
   });
 });
