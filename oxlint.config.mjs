@@ -41,6 +41,7 @@ const ROOMS = [
   ['lib/index.ts', [NOT.ioredis]],
   ['lib/semaphore.errors.ts', [NOT.anything]],
   ['lib/core/**', [...INNER, NOT.adapters]],
+  ['lib/{cancel,completion}/**', [...INNER, NOT.adapters, NOT.core]],
   ['lib/store/**', STORE],
   ['lib/store/semaphore-store.ts', [...STORE, NOT.otherStores]],
   ['lib/store/memory/**', [...STORE, otherThan('memory')]],

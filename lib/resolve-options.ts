@@ -1,3 +1,4 @@
+import type { CancelSignal } from './cancel/cancel-signal.js';
 import { MAX_KEY_BYTES, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from './limits.js';
 import {
   ABORT_SIGNAL,
@@ -17,7 +18,6 @@ import {
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { SemaphoreEventType } from './semaphore.events.js';
 import type {
-  CancelSignal,
   LogLevel,
   LogOptions,
   RedisConnection,

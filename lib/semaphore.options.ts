@@ -98,14 +98,6 @@ export interface SemaphoreOptions extends SemaphoreDefaults {
 /** Another name of {@link SemaphoreOptions}. */
 export type AcquireOptions = SemaphoreOptions;
 
-/** What somebody who waits needs of an AbortSignal. */
-export interface CancelSignal {
-  readonly aborted: boolean;
-  readonly reason?: unknown;
-  addEventListener(type: 'abort', listener: () => void, options?: { once: boolean }): void;
-  removeEventListener(type: 'abort', listener: () => void): void;
-}
-
 /** An ioredis `Redis` or `Cluster` of any copy of ioredis 5 or 6: known by its shape. */
 export interface RedisInstance {
   readonly status: string;

@@ -7,7 +7,7 @@ import type { Permit } from './core/permit.js';
 import { Reporter } from './core/reporter.js';
 import { Scope } from './core/scope.js';
 import { SemaphoreCore } from './core/semaphore-core.js';
-import { runUntilOver } from './core/until-over.js';
+import { runUntilOver } from './completion/until-over.js';
 import { requireTask } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
 import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';

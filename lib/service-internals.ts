@@ -5,7 +5,7 @@ import type { Permit } from './core/permit.js';
 import type { PermitsById } from './core/permits-by-id.js';
 import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import type { SemaphoreCore } from './core/semaphore-core.js';
-import { runUntilOver } from './core/until-over.js';
+import { runUntilOver } from './completion/until-over.js';
 import type { OptionsMemo } from './options-memo.js';
 import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-options.js';
 import {
@@ -14,7 +14,8 @@ import {
   ScopeError,
   SemaphoreClosedError,
 } from './semaphore.errors.js';
-import type { CancelSignal, SemaphoreOptions } from './semaphore.options.js';
+import type { CancelSignal } from './cancel/cancel-signal.js';
+import type { SemaphoreOptions } from './semaphore.options.js';
 import type { SemaphoreService } from './semaphore.service.js';
 import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 

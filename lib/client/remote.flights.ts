@@ -12,7 +12,7 @@ import type {
   PublicationListener,
   SingleFlightStore,
 } from '../store/single-flight-store.js';
-import { Turns } from '../turns.js';
+import { ConcurrencyLimit } from '../concurrency-limit.js';
 import { RequestError } from './http-request.js';
 import type { RemoteCalls } from './remote.calls.js';
 import type { RemoteLink } from './remote.link.js';
@@ -29,7 +29,7 @@ export class RemoteFlights implements SingleFlightStore {
   readonly maxResultBytes = MAX_RESULT_BYTES;
   published: PublicationListener = () => undefined;
   forgotten: (key: string) => void = () => undefined;
-  private readonly transfers = new Turns(TRANSFERS);
+  private readonly transfers = new ConcurrencyLimit(TRANSFERS);
   /** Publications on their way, by the permit of the leader. */
   private readonly publishing = new Map<string, Promise<void>>();
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { onAbort } from '../on-abort.js';
+import { onAbort } from '../cancel/on-abort.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
 import { EventParser } from './event-parser.js';

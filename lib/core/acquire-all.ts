@@ -1,12 +1,12 @@
-import { onAbort } from '../on-abort.js';
+import { onAbort } from '../cancel/on-abort.js';
 import {
   AcquireAbortedError,
   PermitLostError,
   PermitUnavailableError,
 } from '../semaphore.errors.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { ResolvedOptions } from '../resolve-options.js';
-import { Abandonment } from './abandonment.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import { HeldPermit, whenLost } from './held-permit.js';
@@ -63,7 +63,7 @@ async function acquireInOrder(
 
 /** A wait for several keys, which is in vain as soon as a permit of them that is there already is lost. */
 class Wait {
-  readonly signal = new Abandonment();
+  readonly signal = new CancelSource();
   /** Of the permit that was lost. */
   loss: PermitLostError | undefined;
   private readonly stops: (() => void)[] = [];

@@ -10,7 +10,7 @@ import {
 import type { RejectedReason } from '../semaphore.events.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { AcquireReply, Grant } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { Acquired, Probes } from './acquisition-probe.js';
 import type { CoreParts } from './core-parts.js';
 import { DegradedPermit } from './degraded-permit.js';
@@ -19,7 +19,7 @@ import type { LeaseKeeper } from './lease-keeper.js';
 import { isKeptAlive } from './lease-times.js';
 import type { LocalPasses, Place } from './local-passes.js';
 import { LocalPermits } from './local-permits.js';
-import { onAbort } from '../on-abort.js';
+import { onAbort } from '../cancel/on-abort.js';
 import type { Permit } from './permit.js';
 import { PermitIds } from './permit-ids.js';
 import type { PermitsById } from './permits-by-id.js';

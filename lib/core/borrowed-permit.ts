@@ -1,6 +1,6 @@
 import type { ResolvedOptions } from '../resolve-options.js';
 import { AcquireAbortedError, PermitLostError } from '../semaphore.errors.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';

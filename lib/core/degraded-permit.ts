@@ -1,8 +1,8 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../semaphore.options.js';
-import { Abandonment } from './abandonment.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import type { OwnPermit } from './own-permit.js';
 import { PermitBase } from './permit-base.js';
 import type { Waiter } from './waiter.js';
@@ -17,7 +17,7 @@ export class DegradedPermit extends PermitBase implements OwnPermit {
   readonly fencingToken = 0;
   readonly degraded = true;
   private controller: AbortController | undefined;
-  #ending: Abandonment | undefined;
+  #ending: CancelSource | undefined;
   private released: Promise<ReleaseOutcome> | undefined;
 
   constructor(
@@ -53,7 +53,7 @@ export class DegradedPermit extends PermitBase implements OwnPermit {
   }
 
   get ending(): CancelSignal {
-    this.#ending ??= new Abandonment();
+    this.#ending ??= new CancelSource();
     if (!this.isHeld) this.#ending.abort(this.releasedError());
     return this.#ending;
   }

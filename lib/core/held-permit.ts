@@ -1,8 +1,8 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../semaphore.options.js';
-import { Abandonment } from './abandonment.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';
@@ -53,7 +53,7 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   readonly #keeper: PermitKeeper;
   readonly #probe: AcquisitionProbe | undefined;
   #onLost: ((error: PermitLostError) => void) | undefined;
-  #ending: Abandonment | undefined;
+  #ending: CancelSource | undefined;
   private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
@@ -116,7 +116,7 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   }
 
   get ending(): CancelSignal {
-    this.#ending ??= new Abandonment();
+    this.#ending ??= new CancelSource();
     if (!this.isHeld) this.#ending.abort(this.lostError());
     return this.#ending;
   }

@@ -1,5 +1,5 @@
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { Permit } from './permit.js';
 
 /** A permit that was granted to this process, and is not borrowed from another part of the work. */

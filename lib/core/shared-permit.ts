@@ -1,7 +1,7 @@
 import { AcquireAbortedError } from '../semaphore.errors.js';
-import type { CancelSignal } from '../semaphore.options.js';
-import { Abandonment } from './abandonment.js';
-import { onAbort } from '../on-abort.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
+import { CancelSource } from '../cancel/cancel-source.js';
+import { onAbort } from '../cancel/on-abort.js';
 import { isOwn } from './own-permit.js';
 import type { Permit } from './permit.js';
 
@@ -12,7 +12,7 @@ const ignore = (): void => undefined;
  * of them have given up: the signal of one does not end it for the others.
  */
 export class SharedPermit {
-  private readonly abandoned = new Abandonment();
+  private readonly abandoned = new CancelSource();
   private acquiring: Promise<Permit> | undefined;
   private permit: Permit | undefined;
   private hasFailed = false;

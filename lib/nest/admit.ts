@@ -2,7 +2,7 @@ import type { Permit } from '../core/permit.js';
 import { PermitUnavailableError, SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
 /**

@@ -1,8 +1,8 @@
 import { Observable, takeUntil } from 'rxjs';
-import { Abandonment } from '../core/abandonment.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
 import { AcquireAbortedError, WaitEnded } from '../semaphore.errors.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
@@ -66,7 +66,7 @@ function observe(invocation: Invocation): Observable<unknown> {
   const service = serviceOf(invocation);
   const key = currentKey(invocation);
   return new Observable((subscriber) => {
-    const abandoned = new Abandonment();
+    const abandoned = new CancelSource();
     subscriber.add(() => abandoned.abort(UNREAD));
     const left = new Observable<void>((leave) => subscriber.add(() => leave.next()));
     // Its end is told when the permit is given back.
@@ -86,7 +86,7 @@ function observe(invocation: Invocation): Observable<unknown> {
 
 /** Who leaves while it waits for its permit need not wait for that. */
 function generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
-  const left = new Abandonment();
+  const left = new CancelSource();
   const steps = stepsOf(invocation, left);
   for (const ending of ['return', 'throw'] as const) {
     const end = steps[ending].bind(steps);

@@ -1,18 +1,18 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Subscriber } from 'rxjs';
-import { Abandonment } from '../core/abandonment.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
 import type { Scope } from '../core/scope.js';
 import { WaitEnded } from '../semaphore.errors.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import { CallParts } from './call-parts.js';
 import { connectionOf, DISCONNECTED, onceSentOrClosed, responseOf } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 import { responseOfBody, whenResultOver } from './response-body.js';
 import { unlessSoonOver } from './unless-soon-over.js';
-import type { Enter } from '../core/watched-iterable.js';
-import { isBody, isThenable } from '../core/when-over.js';
+import type { Enter } from '../completion/watched-iterable.js';
+import { isBody, isThenable } from '../completion/when-over.js';
 
 const calls = new AsyncLocalStorage<HandlerCall>();
 
@@ -33,7 +33,7 @@ export class HandlerCall {
   /** Set as long as there is one; not yet when the key comes from the arguments. */
   permit: Permit | undefined;
 
-  private readonly abandoned = new Abandonment();
+  private readonly abandoned = new CancelSource();
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
     // What the last part has just begun may still ask the scope for what it holds.

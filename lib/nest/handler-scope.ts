@@ -4,7 +4,7 @@ import type { Scope } from '../core/scope.js';
 import { CallParts } from './call-parts.js';
 import { onceSentOrClosed, responseOf } from './http-response.js';
 import { responseOfBody, whenResultOver } from './response-body.js';
-import type { Enter } from '../core/watched-iterable.js';
+import type { Enter } from '../completion/watched-iterable.js';
 
 /**
  * Lets Nest run a handler without `@Semaphore()` in a scope. It ends with the handler's error, or when its result was

@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
-import { Abandonment } from '../core/abandonment.js';
-import { isBody, whenOver, type WhenOverOptions } from '../core/when-over.js';
+import { CancelSource } from '../cancel/cancel-source.js';
+import { isBody, whenOver, type WhenOverOptions } from '../completion/when-over.js';
 import { WaitEnded } from '../semaphore.errors.js';
 import { onceSentOrClosed, responseOf, type ResponseStream } from './http-response.js';
 
@@ -32,7 +32,7 @@ export function whenResultOver(
   options: Pick<WhenOverOptions, 'enter' | 'unread'>,
 ): unknown {
   if (response === undefined) return whenOver(result, over, options);
-  const left = new Abandonment();
+  const left = new CancelSource();
   onceSentOrClosed(response, () => left.abort(ANSWERED));
   return whenOver(result, over, { ...options, left });
 }

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { onAbort } from '../on-abort.js';
+import { onAbort } from '../cancel/on-abort.js';
 import { SingleFlightAbortedError, SingleFlightTimeoutError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import type { Outcome } from './envelope.js';

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import { Abandonment } from '../core/abandonment.js';
+import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import {
@@ -33,7 +33,7 @@ const LEFT = new Error('Nobody waits for the permit any more.');
 export class Flight {
   private readonly callers = new Set<FlightCaller>();
   private readonly options: ResolvedFlightOptions;
-  private readonly queueing = new Abandonment();
+  private readonly queueing = new CancelSource();
   private acquiring: Promise<Permit> | undefined;
   private isGranted = false;
 

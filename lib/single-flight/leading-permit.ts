@@ -1,7 +1,7 @@
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
 import { resolveOptions } from '../resolve-options.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 
 /** Of all flights: their keys are too many. */
 const TELEMETRY_NAME = 'single-flight';

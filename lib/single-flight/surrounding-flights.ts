@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { begun } from '../core/when-over.js';
+import { begun } from '../completion/when-over.js';
 
 /** A flight whose work is being done. */
 interface Surrounding {

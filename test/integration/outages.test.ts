@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { SemaphoreService } from 'nestjs-semaphore';
-import { watchedSignals } from '../../lib/on-abort.js';
+import { watchedSignals } from '../../lib/cancel/on-abort.js';
 import { leftovers } from '../support/faults/leftovers.mjs';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';

@@ -1,7 +1,7 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import { snapshotToWire } from '../../store/remote/wire.js';
 import type { StoreSession, StoreSnapshot } from '../../store/semaphore-store.js';
-import { Turns } from '../../turns.js';
+import { ConcurrencyLimit } from '../../concurrency-limit.js';
 
 /** How many snapshots are read at once: each may have thousands of waiters. */
 const AT_ONCE = 8;
@@ -17,7 +17,7 @@ interface Inspection {
 
 /** The inspections of one request: a short one may ask for very much. */
 export class Inspections {
-  private readonly turns = new Turns(AT_ONCE);
+  private readonly turns = new ConcurrencyLimit(AT_ONCE);
   private readonly byKey = new Map<string, Promise<Inspection>>();
   private bytes = 0;
 

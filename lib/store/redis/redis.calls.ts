@@ -1,7 +1,7 @@
 import calculateSlot from 'cluster-key-slot';
 import { hash } from 'node:crypto';
 import { setImmediate } from 'node:timers';
-import { groupBy } from '../../group-by.js';
+import { groupBy } from './group-by.js';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers';
 import { ChurningMap } from '../../churning-map.js';
-import { groupBy } from '../../group-by.js';
+import { groupBy } from './group-by.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';

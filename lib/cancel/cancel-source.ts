@@ -1,10 +1,10 @@
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from './cancel-signal.js';
 
 /**
  * An AbortController and its signal in one, for the inside: a real one costs ten times as much, and most calls need
  * none. Listeners hear it once, and must not throw.
  */
-export class Abandonment implements CancelSignal {
+export class CancelSource implements CancelSignal {
   aborted = false;
   reason: unknown;
   private listeners: Set<() => void> | undefined;

@@ -6,7 +6,7 @@ import { opendir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
-import { isOngoing, whenOver } from '../../../lib/core/when-over.js';
+import { isOngoing, whenOver } from '../../../lib/completion/when-over.js';
 
 class Paged {
   #pages = [1, 2];

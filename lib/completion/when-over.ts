@@ -1,5 +1,5 @@
 import { isObject } from '../option-rules.js';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import { finished, type Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { defer, finalize, isObservable, Observable, throwError } from 'rxjs';
@@ -8,12 +8,23 @@ import { onceLeft, whenAtRest } from './reader-left.js';
 import { type Enter, watchIterable } from './watched-iterable.js';
 import { watchWebStream } from './watched-web-stream.js';
 
+/**
+ * Work may go on after the call that began it has returned. When it is over, by what the call gave:
+ *
+ * | value                      | over                                                      | options           |
+ * | -------------------------- | --------------------------------------------------------- | ----------------- |
+ * | Observable                 | when its last subscriber has left it                      | unread, enter, lateError |
+ * | Node stream, StreamableFile | when it is closed                                         | left              |
+ * | web stream                 | when it was read to its end, or its cancel is done        | left, enter       |
+ * | async iterable             | when it was iterated over, closed, or its iterator returned | left, enter       |
+ * | anything else              | at once                                                   |                   |
+ */
 export interface WhenOverOptions {
-  /** Fires when nobody is going to subscribe to an Observable any more. */
+  /** Fires when nobody is going to subscribe any more who has not yet. */
   unread?: CancelSignal;
-  /** Fires when nobody reads anything else any more: it is over then, but for what is still being done for the reader. */
+  /** Fires when nobody reads it any more: it is over when nothing is being done for the reader either. */
   left?: CancelSignal;
-  /** For work that goes on only while it is read. */
+  /** Leads into the async context of the work, which goes on only while it is read. */
   enter?: Enter;
   /** What an Observable fails with that is subscribed to when it is over; without it the work begins anew. */
   lateError?: () => Error;

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
-import { Abandonment } from '../../../lib/core/abandonment.js';
+import { CancelSource } from '../../../lib/cancel/cancel-source.js';
 
 test('listeners hear of it once, with the first reason', () => {
-  const abandonment = new Abandonment();
+  const abandonment = new CancelSource();
   const heard: unknown[] = [];
   abandonment.addEventListener('abort', () => heard.push(abandonment.reason));
   expect(abandonment.aborted).toBe(false);
@@ -14,7 +14,7 @@ test('listeners hear of it once, with the first reason', () => {
 });
 
 test('who stopped listening, or comes too late, hears nothing', () => {
-  const abandonment = new Abandonment();
+  const abandonment = new CancelSource();
   let heard = 0;
   const listener = (): void => void heard++;
   abandonment.addEventListener('abort', listener);

@@ -17,7 +17,7 @@ import type { Permit } from '../../../lib/core/permit.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
 import { lazily, rejection } from '../../support/semaphores.js';
-import { ScriptedStore } from './scripted-store.js';
+import { ScriptedStore } from '../core/scripted-store.js';
 
 let semaphores: SemaphoreService;
 /** Another process on the same store. */

@@ -1,5 +1,5 @@
 /** Lets so many work at once; the others wait, in the order in which they came. */
-export class Turns {
+export class ConcurrencyLimit {
   private readonly line: (() => void)[] = [];
 
   constructor(private free: number) {}

@@ -1,5 +1,5 @@
-import { ChurningMap } from './churning-map.js';
-import type { CancelSignal } from './semaphore.options.js';
+import { ChurningMap } from '../churning-map.js';
+import type { CancelSignal } from './cancel-signal.js';
 
 type Listener = () => void;
 

@@ -1,6 +1,6 @@
 import { isPromise } from 'node:util/types';
 import { setImmediate } from 'node:timers';
-import type { CancelSignal } from '../semaphore.options.js';
+import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { Enter } from './watched-iterable.js';
 
 /** Calls the listener when a reader has left: once all who hear of it have stopped what nobody reads any more. */
