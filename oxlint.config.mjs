@@ -16,6 +16,10 @@ const NOT = {
     '**/dashboard/**',
     '**/cli/**',
   ],
+  module: [
+    'options of the module are for those who build it; others get what they need',
+    '**/resolve-module-options.js',
+  ],
   core: ['stores know only the port (lib/store/semaphore-store.ts)', '**/core/**'],
   adapters: [
     'only the composition root knows the adapters; use the port',
@@ -40,7 +44,7 @@ const ROOMS = [
   ['lib/**', EVERYWHERE],
   ['lib/index.ts', [NOT.ioredis]],
   ['lib/semaphore.errors.ts', [NOT.anything]],
-  ['lib/core/**', [...INNER, NOT.adapters]],
+  ['lib/core/**', [...INNER, NOT.adapters, NOT.module]],
   ['lib/{cancel,completion}/**', [...INNER, NOT.adapters, NOT.core]],
   ['lib/store/**', STORE],
   ['lib/store/semaphore-store.ts', [...STORE, NOT.otherStores]],

@@ -2,11 +2,8 @@ import type { CancelSignal } from './cancel/cancel-signal.js';
 import { MAX_KEY_BYTES, MAX_LABEL_LENGTH, MAX_PRIORITY, PERMIT_ID } from './limits.js';
 import {
   ABORT_SIGNAL,
-  aFunction,
-  checkedAt,
   duration,
   flag,
-  isObject,
   merge,
   oneOf,
   orInfinity,
@@ -16,37 +13,14 @@ import {
   wholeNumber,
 } from './option-rules.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
-import type { SemaphoreEventType } from './semaphore.events.js';
-import type {
-  LogLevel,
-  LogOptions,
-  RedisConnection,
-  SemaphoreDefaults,
-  SemaphoreModuleOptions,
-  SemaphoreOptions,
-  StatusCodes,
-} from './semaphore.options.js';
-import { REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
-import { type SemaphoreStore, TOKENS_A_GRANT } from './store/semaphore-store.js';
+import type { SemaphoreDefaults, SemaphoreOptions } from './semaphore.options.js';
+import { TOKENS_A_GRANT } from './store/semaphore-store.js';
 
 /** Every option with its value. */
 export type ResolvedOptions = Required<Omit<SemaphoreDefaults, 'label'>> & {
   label: string | undefined;
   signal: CancelSignal | undefined;
 };
-
-/** The module's options with their values. */
-export type ResolvedModuleOptions = Required<
-  Omit<SemaphoreModuleOptions, 'redis' | 'store' | 'log' | 'statusCodes'>
-> & {
-  redis: RedisConnection | undefined;
-  store: SemaphoreStore | undefined;
-  log: ResolvedLog;
-  statusCodes: Required<StatusCodes>;
-};
-
-/** {@link LogOptions} with their values. */
-export type ResolvedLog = Required<Omit<LogOptions, 'sink'>> & Pick<LogOptions, 'sink'>;
 
 const DEFAULTS: ResolvedOptions = Object.freeze({
   permits: 1,
@@ -64,18 +38,6 @@ const DEFAULTS: ResolvedOptions = Object.freeze({
   label: undefined,
   name: 'unnamed',
   signal: undefined,
-});
-
-const LOG_DEFAULTS: ResolvedLog = Object.freeze({ level: 'problems', events: Object.freeze({}) });
-
-const MODULE_DEFAULTS: ResolvedModuleOptions = Object.freeze({
-  ...REDIS_DEFAULTS,
-  redis: undefined,
-  store: undefined,
-  defaults: Object.freeze({}),
-  log: LOG_DEFAULTS,
-  telemetry: true,
-  statusCodes: Object.freeze({ busy: 429, timeout: 429, queueFull: 503, unavailable: 503 }),
 });
 
 const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
@@ -106,51 +68,6 @@ const OPTION_RULES: Record<keyof SemaphoreDefaults, Rule> = {
 };
 
 const CALL_RULES: Record<keyof SemaphoreOptions, Rule> = { ...OPTION_RULES, signal: ABORT_SIGNAL };
-
-const LOG_LEVEL = oneOf('none', 'problems', 'all');
-
-const LOG_RULES: Record<keyof LogOptions, Rule> = {
-  level: LOG_LEVEL,
-  events: { text: 'an object of kinds of events with true or false', holds: isObject },
-  sink: aFunction,
-};
-
-const LOG_EVENT_RULES: Record<SemaphoreEventType, Rule> = {
-  waiting: flag,
-  acquired: flag,
-  rejected: flag,
-  renewed: flag,
-  lost: flag,
-  released: flag,
-  'permits-changed': flag,
-  'refresh-failed': flag,
-  'store-down': flag,
-  'store-up': flag,
-};
-
-const STATUS_CODE = wholeNumber(400, 599);
-
-const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
-  busy: STATUS_CODE,
-  timeout: STATUS_CODE,
-  queueFull: STATUS_CODE,
-  unavailable: STATUS_CODE,
-};
-
-const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
-  ...REDIS_RULES,
-  store: {
-    text: 'a SemaphoreStore',
-    holds: (value) => isObject(value) && typeof (value as SemaphoreStore).connect === 'function',
-  },
-  defaults: { text: 'an object of semaphore options', holds: isObject },
-  log: {
-    text: `${LOG_LEVEL.text}, or an object of log options`,
-    holds: (value) => LOG_LEVEL.holds(value) || (isObject(value) && !Array.isArray(value)),
-  },
-  telemetry: flag,
-  statusCodes: { text: 'an object of HTTP status codes', holds: isObject },
-};
 
 /**
  * The levels of options, later ones winning, with defaults for the rest. Undefined says nothing. Changes none of them.
@@ -194,39 +111,6 @@ export function validateOptions(
 function validateWeight({ weight, permits }: ResolvedOptions): void {
   if (weight <= permits) return;
   throw new InvalidOptionsError('weight', weight, `at most \`permits\` (${permits})`);
-}
-
-/**
- * @param beside rules of the other options that are taken in the same place
- * @throws {InvalidOptionsError}
- */
-export function resolveModuleOptions(
-  options: SemaphoreModuleOptions = {},
-  beside: Readonly<Record<string, Rule>> = {},
-): ResolvedModuleOptions {
-  const resolved = merge(MODULE_DEFAULTS, { ...MODULE_RULES, ...beside }, [options]);
-  if (resolved.redis !== undefined && resolved.store !== undefined) {
-    throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
-  }
-  checkedAt('defaults', () => validateOptions(resolved.defaults));
-  resolved.log = resolveLog(resolved.log);
-  resolved.statusCodes = checkedAt('statusCodes', () =>
-    merge(MODULE_DEFAULTS.statusCodes, STATUS_CODE_RULES, [resolved.statusCodes]),
-  );
-  return resolved;
-}
-
-/** @throws {InvalidOptionsError} */
-export function resolveLog(log: LogLevel | LogOptions): ResolvedLog {
-  if (!MODULE_RULES.log.holds(log)) {
-    throw new InvalidOptionsError('log', log, MODULE_RULES.log.text);
-  }
-  const given = typeof log === 'object' ? log : { level: log };
-  const resolved = checkedAt('log', () => merge(LOG_DEFAULTS, LOG_RULES, [given]));
-  resolved.events = checkedAt('log.events', () =>
-    merge<ResolvedLog['events']>({}, LOG_EVENT_RULES, [resolved.events]),
-  );
-  return resolved;
 }
 
 /** @throws {InvalidOptionsError} */

@@ -24,7 +24,8 @@ import {
   requireObject,
   type Rule,
 } from './option-rules.js';
-import { resolveModuleOptions, validateName, validateOptions } from './resolve-options.js';
+import { resolveModuleOptions } from './resolve-module-options.js';
+import { validateName, validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,

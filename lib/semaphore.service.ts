@@ -12,9 +12,9 @@ import { requireTask } from './option-rules.js';
 import { OptionsMemo } from './options-memo.js';
 import { InvalidOptionsError, PermitUnavailableError, ScopeError } from './semaphore.errors.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
+import { resolveLog } from './resolve-log.js';
+import { resolveModuleOptions } from './resolve-module-options.js';
 import {
-  resolveLog,
-  resolveModuleOptions,
   validateKey,
   validatePermitId,
   validatePermits,

@@ -1,7 +1,7 @@
 import { detailOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
 import { quoted } from '../quoted.js';
-import type { ResolvedLog } from '../resolve-options.js';
+import type { ResolvedLog } from '../resolve-log.js';
 
 /** Where log lines go; Nest's Logger is one. */
 export interface SemaphoreLogger {

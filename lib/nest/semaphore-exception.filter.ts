@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Inject } from '@nestjs
 import { HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
-import { resolveModuleOptions } from '../resolve-options.js';
+import { resolveModuleOptions } from '../resolve-module-options.js';
 import { RETRIABLE_ERRORS, type RetriableError } from '../semaphore.errors.js';
 import type { SemaphoreModuleOptions, StatusCodes } from '../semaphore.options.js';
 import { httpAnswerOf, payloadOf } from './error-payload.js';

@@ -1,4 +1,4 @@
-import type { ResolvedModuleOptions } from '../resolve-options.js';
+import type { ResolvedModuleOptions } from '../resolve-module-options.js';
 import { MemorySemaphoreStore } from './memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from './redis/redis.semaphore-store.js';
 import type { SemaphoreStore } from './semaphore-store.js';

@@ -1,10 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidOptionsError } from '../../lib/semaphore.errors.js';
-import {
-  resolveModuleOptions,
-  resolveOptions,
-  validateOptions,
-} from '../../lib/resolve-options.js';
+import { resolveModuleOptions } from '../../lib/resolve-module-options.js';
+import { resolveOptions, validateOptions } from '../../lib/resolve-options.js';
 import { resolveRedisOptions } from '../../lib/store/redis/redis.options.js';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 

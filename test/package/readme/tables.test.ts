@@ -24,7 +24,9 @@ import {
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
-import { resolveLog, resolveModuleOptions, resolveOptions } from '../../../lib/resolve-options.js';
+import { resolveLog } from '../../../lib/resolve-log.js';
+import { resolveModuleOptions } from '../../../lib/resolve-module-options.js';
+import { resolveOptions } from '../../../lib/resolve-options.js';
 import { resolveServerOptions } from '../../../lib/server/server.options.js';
 import { resolveFlightOptions } from '../../../lib/single-flight/single-flight.options.js';
 import { superjsonSerializer } from '../../../lib/single-flight/superjson.serializer.js';
