@@ -27,6 +27,7 @@ export interface ClusterConnection extends Connection {
   readonly slots: (string[] | undefined)[];
   /** Not a part of what ioredis promises. */
   readonly subscriber?: { getInstance?(): Connection | null };
+  refreshSlotsCache(): void;
   nodes(role: 'all' | 'master'): (Connection & { options: { host?: string; port?: number } })[];
 }
 

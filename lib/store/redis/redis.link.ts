@@ -1,6 +1,7 @@
 import { detailOf, type StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import type { StoreHealth } from '../semaphore-store.js';
+import { pingMasters } from './cluster-health.js';
 import { ClusterListener } from './cluster-listener.js';
 import { ended, limitHandshake } from './connection-limits.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
@@ -100,7 +101,8 @@ export class RedisLink {
     try {
       const commands = await this.ready(timeoutMs);
       const leftMs = timeoutMs - (this.clock.now() - startedAt);
-      await within(this.clock, leftMs, commands.ping(), () => silence(timeoutMs));
+      const pong = this.isCluster ? pingMasters(commands as ClusterConnection) : commands.ping();
+      await within(this.clock, leftMs, pong, () => silence(timeoutMs));
       this.heard();
     } catch (reason) {
       error = asError(reason);
