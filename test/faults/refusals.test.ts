@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { COMMANDS, denials, rules } from '../support/faults/acl.js';
@@ -134,6 +135,18 @@ test.each([0, 60])(
     expect(told).toEqual(['rejected']);
   },
 );
+
+test('a server that accepts connections and is not ready is no longer one that refuses them', async () => {
+  const port = await freePort();
+  const redis = `redis://127.0.0.1:${port}`;
+  await using semaphores = new Semaphores({ redis, storeTimeoutMs: 300 });
+  const service = semaphores.open();
+  const reason = async (): Promise<string> => (await service.health(100)).error?.message ?? '';
+  await pollUntil('it refuses', async () => (await reason()).includes('ECONNREFUSED'));
+  const silent = createServer().listen(port, '127.0.0.1');
+  await pollUntil('it is not ready', async () => (await reason()).includes('is not ready'));
+  silent.close();
+});
 
 test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
   await using redis = await startRedis();

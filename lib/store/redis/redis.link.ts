@@ -8,7 +8,7 @@ import type { ClusterConnection, Connection, Connector } from './redis.connectio
 import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
 import { Predecessor } from './predecessor.js';
-import { linkDownError, silence } from './reply-errors.js';
+import { isReply, linkDownError, silence } from './reply-errors.js';
 import { asError } from '../probe.js';
 import { within } from '../within.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -196,6 +196,11 @@ export class RedisLink {
       return;
     }
     commands.on('error', (error: Error) => (this.lastError = error));
+    commands.on('connect', () => {
+      // What a server has answered stays the reason.
+      if (!isReply(this.lastError))
+        this.lastError = new Error('it accepts connections, but is not ready');
+    });
     commands.on('close', () => this.fell(this.lastError));
     subscriber.on('message', (channel: string, text: string) => {
       this.heard();
