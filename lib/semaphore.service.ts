@@ -74,10 +74,9 @@ export class SemaphoreService {
     this.statusCodes = Object.freeze(resolved.statusCodes);
     this.events = reporter.events;
     const probes = resolved.telemetry ? startTelemetry(store.clock) : undefined;
-    const memo = new OptionsMemo(this.defaults);
     const { storeTimeoutMs } = resolved;
-    const core = new SemaphoreCore({ store, storeTimeoutMs, reporter, memo, probes });
-    this.internals = new ServiceInternals(core, memo);
+    const core = new SemaphoreCore({ store, storeTimeoutMs, reporter, probes });
+    this.internals = new ServiceInternals(core, new OptionsMemo(this.defaults));
   }
 
   /**

@@ -2,7 +2,7 @@ import { acquireAll } from './core/acquire-all.js';
 import { borrowForUse } from './core/borrowed-permit.js';
 import { HeldContext } from './core/held-context.js';
 import type { Permit } from './core/permit.js';
-import type { PermitsById } from './core/permits-by-id.js';
+import { asUnkept, type PermitsById } from './core/permits-by-id.js';
 import { Scope, type ScopeHost, type ScopeSemaphore } from './core/scope.js';
 import type { SemaphoreCore } from './core/semaphore-core.js';
 import { runUntilOver } from './completion/until-over.js';
@@ -22,14 +22,19 @@ import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 /** What is behind a SemaphoreService: for itself, and for what is built on it in this package. */
 export class ServiceInternals implements ScopeHost {
   readonly context = new HeldContext();
-  /** For servers that acquire on behalf of somebody else. */
-  readonly permitsById: PermitsById;
-
   constructor(
     readonly core: SemaphoreCore,
     private readonly memo: OptionsMemo,
-  ) {
-    this.permitsById = core.permitsById;
+  ) {}
+
+  /** For servers that acquire on behalf of somebody else, with options of {@link resolveUnkept}. */
+  get permitsById(): PermitsById {
+    return this.core.permitsById;
+  }
+
+  /** @throws {InvalidOptionsError} */
+  resolveUnkept(options: SemaphoreOptions): ResolvedOptions {
+    return asUnkept(this.memo.resolve(options));
   }
 
   /** @throws {InvalidOptionsError} */

@@ -1,4 +1,3 @@
-import type { OptionsMemo } from '../options-memo.js';
 import { type ResolvedOptions, validateKey, validateLease } from '../resolve-options.js';
 import {
   AcquireAbortedError,
@@ -6,7 +5,6 @@ import {
   SemaphoreClosedError,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
-import type { SemaphoreOptions } from '../semaphore.options.js';
 import type { Grant, Lease, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { CoreParts } from './core-parts.js';
 import type { Entry } from './entries.js';
@@ -21,7 +19,6 @@ const FORGET_AFTER_MS = 600_000;
 const ROUNDING_MS = 2;
 
 export interface PermitsByIdParts extends CoreParts {
-  memo: OptionsMemo;
   begin: (waiter: Waiter) => void;
   giveUp: (waiter: Waiter, reason: GivenUp, error: Error) => void;
   isClosed: () => boolean;
@@ -40,15 +37,10 @@ export class PermitsById {
 
   constructor(private readonly parts: PermitsByIdParts) {}
 
-  /** What an acquisition wants, checked and complete. @throws {InvalidOptionsError} */
-  resolve(options: SemaphoreOptions): ResolvedOptions {
-    return asUnkept(this.parts.memo.resolve(options));
-  }
-
   /**
    * @param id of this acquisition only, 1 to 64 characters of `[A-Za-z0-9_-]`; the same id again gives the same permit.
    *   Not to be called twice at the same time with one id
-   * @param options of {@link resolve}
+   * @param options of {@link asUnkept}
    * @throws as `SemaphoreService.acquire()`
    */
   async acquire(key: string, id: string, options: ResolvedOptions): Promise<UnkeptGrant> {
@@ -243,6 +235,6 @@ function givenUpError(key: string, reason: GivenUp): Error {
 }
 
 /** Without what only a holder in this process could do. */
-function asUnkept(options: ResolvedOptions): ResolvedOptions {
+export function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
 }

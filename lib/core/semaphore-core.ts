@@ -1,5 +1,4 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
-import type { OptionsMemo } from '../options-memo.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Clock } from '../store/clock.js';
 import type {
@@ -29,7 +28,6 @@ export interface CoreSetup {
   store: SemaphoreStore;
   storeTimeoutMs: number;
   reporter: Reporter;
-  memo: OptionsMemo;
   probes: Probes | undefined;
 }
 
@@ -51,7 +49,7 @@ export class SemaphoreCore implements StoreClient {
   private readonly outage: Outage;
   private closed: Promise<void> | undefined;
 
-  constructor({ store, storeTimeoutMs, reporter, memo, probes }: CoreSetup) {
+  constructor({ store, storeTimeoutMs, reporter, probes }: CoreSetup) {
     const { clock } = store;
     const { entries } = this;
     const session = store.connect(this);
@@ -67,7 +65,6 @@ export class SemaphoreCore implements StoreClient {
     });
     const permitsById = new PermitsById({
       ...parts,
-      memo,
       begin: (waiter) => this.acquisitions.begin(waiter),
       giveUp: (waiter, reason, error) => this.acquisitions.giveUp(waiter, reason, error),
       isClosed: () => this.isClosed,

@@ -114,14 +114,15 @@ export class Locks {
     keys: readonly string[],
     leaseMs: number,
   ): Promise<Locked | LockRefusal> {
-    const { permitsById } = internalsOf(this.semaphores);
+    const internals = internalsOf(this.semaphores);
+    const { permitsById } = internals;
     const inOrder = [...new Set(keys)].toSorted();
     // What is refused takes nothing, not even for a moment, unless somebody else is just as fast.
     if (inOrder.length > 1 && (await this.isTaken(name, uid, inOrder))) return 'locked';
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
     const isAtOnce = keys.length === 1 && leaseMs >= SHORT_MS;
     const takingMs = isAtOnce ? leaseMs : Math.max(TAKING_MS, keys.length * TAKING_MS_A_KEY);
-    const options = permitsById.resolve({ ...limits, leaseMs: takingMs, holdAtLeastMs: 0 });
+    const options = internals.resolveUnkept({ ...limits, leaseMs: takingMs, holdAtLeastMs: 0 });
     const held: HeldLock[] = [];
     const undo = (): void => {
       for (const { key, id, isNew } of held) if (isNew) permitsById.takeBack(key, id);

@@ -113,7 +113,7 @@ export function permitRoutes({
 
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
     const { waitMs, maxWaiting, leaseMs } = wanted;
-    const options = permits.resolve({
+    const options = internalsOf(semaphores).resolveUnkept({
       permits: wanted.permits,
       weight: wanted.weight,
       waitMs: orInfinity(waitMs),

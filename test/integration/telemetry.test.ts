@@ -201,9 +201,10 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     const service = semaphores.open();
     const { name, value } = measured();
     const wanted = { name, permits: 4, leaseMs: 60_000 };
-    const { permitsById } = internalsOf(service);
-    const permit = permitsById.resolve(wanted);
-    const brief = permitsById.resolve({ ...wanted, leaseMs: 20 });
+    const internals = internalsOf(service);
+    const { permitsById } = internals;
+    const permit = internals.resolveUnkept(wanted);
+    const brief = internals.resolveUnkept({ ...wanted, leaseMs: 20 });
     await permitsById.acquire('k', 'one', permit);
     await permitsById.acquire('k', 'one', permit);
     await permitsById.acquire('k', 'two', permit);

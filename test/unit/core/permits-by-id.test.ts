@@ -6,8 +6,10 @@ import { ScriptedStore } from './scripted-store.js';
 
 test('an id is not asked for again while a cancel of it that failed is being tried once more', async () => {
   const store = new ScriptedStore();
-  const { permitsById } = internalsOf(new SemaphoreService({ store, log: 'none' }));
-  const acquire = (): Promise<unknown> => permitsById.acquire('k', 'id', permitsById.resolve({}));
+  const internals = internalsOf(new SemaphoreService({ store, log: 'none' }));
+  const { permitsById } = internals;
+  const options = internals.resolveUnkept({});
+  const acquire = (): Promise<unknown> => permitsById.acquire('k', 'id', options);
   const away = new StoreUnavailableError('away');
   const granted = acquire();
   (await store.take('acquire')).answer({ status: 'granted', grant: store.grant() });
