@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { isDeepStrictEqual } from 'node:util';
 import type { SemaphoreService } from '../../semaphore.service.js';
 import { findInternals, internalsOf } from '../../service-internals.js';
@@ -21,6 +22,9 @@ const MIN_AGE_FOR_EACH_IF_WATCHED_MS = 0.25;
 const SILENCE_MS = 15_000;
 /** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
 const OTHERS_A_PERIOD = 250;
+
+/** Its work goes on when the request is over that it began with: it must neither keep that in memory, nor be traced as its part. */
+const outsideOfRequests = AsyncLocalStorage.snapshot();
 
 export type Send = (frame: Frame) => void;
 
@@ -71,7 +75,7 @@ export class Collector {
     // What equal views show is worked out once for all of them.
     const same = [...this.viewers.values()].find((other) => isDeepStrictEqual(other, view));
     this.viewers.set(send, same ?? view);
-    void this.run();
+    outsideOfRequests(() => void this.run());
     return () => {
       this.viewers.delete(send);
       if (this.viewers.size === 0) clearTimeout(this.timer);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import { Collector } from '../../../lib/dashboard/collector/collector.js';
@@ -190,6 +191,24 @@ describe('the collector', () => {
     for (const stop of stops) stop();
     expect(looks.asked).toBeGreaterThan(0);
     expect(looks.asked).toBeLessThanOrEqual(4);
+  });
+
+  test('asks for all viewers, and so in the async context of none', async () => {
+    await service.acquire('k');
+    const contexts = new AsyncLocalStorage<string>();
+    const internals = internalsOf(service);
+    const look = internals.look.bind(internals);
+    const seen = new Promise<string | undefined>((resolve) => {
+      internals.look = (key) => {
+        resolve(contexts.getStore());
+        return look(key);
+      };
+    });
+    const stop = contexts.run('a request', () =>
+      collector.watch({ type: 'semaphore', key: 'k' }, () => undefined),
+    );
+    expect(await seen).toBeUndefined();
+    stop();
   });
 
   test('asks nothing while nobody watches', async () => {
