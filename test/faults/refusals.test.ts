@@ -148,6 +148,30 @@ test('a server that accepts connections and is not ready is no longer one that r
   silent.close();
 });
 
+test("somebody's script that runs for too long is told as such, and is no outage", async () => {
+  await using redis = await startRedis({ args: ['--lua-time-limit', '50'] });
+  await using proxy = await TcpProxy.start(redis.port);
+  await using semaphores = new Semaphores({ redis: proxy.url, storeTimeoutMs: 1000 });
+  const service = semaphores.open();
+  await service.health();
+  proxy.fault = { delayMs: 100 };
+  const told: string[] = [];
+  service.events.subscribe(({ type }) => told.push(type));
+  await withRedis(redis.port, async (admin) => {
+    await admin.ping();
+    const killed = withRedis(redis.port, (other) => rejection(other.eval('while true do end', 0)));
+    await pollUntil('it is busy', async () => /BUSY/.test(String(await rejection(admin.ping()))));
+    const errors = await Promise.all(
+      [service.acquire('key'), service.inspect('key')].map(rejection),
+    );
+    for (const error of errors) expect(String(error)).toContain('BUSY');
+    await admin.script('KILL');
+    await killed;
+  });
+  await (await service.acquire('key')).release();
+  expect(told).toEqual(['rejected', 'acquired', 'released']);
+});
+
 test('a user with only the commands and the keys that README lists is enough, and needs them all', async () => {
   await using redis = await startRedis();
   const user = rules(COMMANDS, 'app', 'secret');

@@ -39,22 +39,36 @@ export class RedisCommands {
    */
   async read<T>(ask: (connection: Connection) => Promise<T>, slot?: number): Promise<T> {
     const end = this.clock.now() + this.timeoutMs;
+    let notNow: StoreUnavailableError | undefined;
     for (;;) {
       try {
         const connection = await this.link.ready(end - this.clock.now());
-        return await this.inTime(ask(connection), slot, end);
+        return await this.inTime(ask(connection), slot, end, notNow);
       } catch (error) {
+        const reason = error as StoreUnavailableError;
         const at = this.clock.now() + RETRY_AFTER_MS;
-        if (at >= end || !mayPass(error as StoreUnavailableError)) throw error;
+        if (at >= end || !mayPass(reason)) throw reason;
+        notNow = isReply(reason.cause) ? reason : undefined;
       }
       await new Promise<void>((resolve) => this.clock.schedule(resolve, RETRY_AFTER_MS));
     }
   }
 
-  /** What comes of a command (in Cluster: on the slot's node). @throws {StoreUnavailableError} */
-  inTime<T>(reply: Promise<T>, slot?: number, end = this.clock.now() + this.timeoutMs): Promise<T> {
+  /**
+   * What comes of a command (in Cluster: on the slot's node).
+   * @param notNow the server's answer to an attempt before, that it cannot do it now: it does answer, and a late answer is no outage
+   * @throws {StoreUnavailableError}
+   */
+  inTime<T>(
+    reply: Promise<T>,
+    slot?: number,
+    end = this.clock.now() + this.timeoutMs,
+    notNow?: StoreUnavailableError,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const limit = this.limits.start(end, () => reject(this.link.noAnswer(this.timeoutMs, slot)));
+      const tooLate = (): StoreUnavailableError =>
+        notNow ?? this.link.noAnswer(this.timeoutMs, slot);
+      const limit = this.limits.start(end, () => reject(tooLate()));
       reply
         .then(resolve, (error: unknown) => reject(unavailable(error)))
         .finally(() => this.limits.stop(limit));
