@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { type Permit, PermitLostError, type SemaphoreService } from 'nestjs-semaphore';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
-import { Peer } from '../../lib/testing/conformance/peer.js';
+import { type Held, Peer } from '../../lib/testing/conformance/peer.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { countCommands } from '../support/redis-watch.js';
 import { aborted, nextEvent, Semaphores } from '../support/semaphores.js';
@@ -65,6 +65,32 @@ test('who comes to wait is told of a lease that is made shorter later in the sam
   } finally {
     listener.disconnect();
     await peer.session.close();
+  }
+});
+
+test('leases of many that end one after another are looked for together, and none is renewed when it is over', async () => {
+  const keyPrefix = uniquePrefix();
+  const peer = new Peer(new RedisSemaphoreStore({ redis: server.url, keyPrefix }));
+  const wish = { permits: 100 };
+  const { session } = peer;
+  try {
+    const wishes = Array.from({ length: 60 }, (_, i) => ({ ...wish, leaseMs: 200 + 5 * i }));
+    const holders = await Promise.all(wishes.map((one) => peer.hold('k', one)));
+    const before = await countCommands(server.port);
+    const startedAt = (await session.inspect('k')).now;
+    let now = startedAt;
+    for (const { id, grant } of [holders[0], holders[59]] as Held[]) {
+      for (; now < grant.expiresAt; { now } = await session.inspect('k')) {
+        await peer.isFree('k', wish);
+      }
+      expect(await session.renew('k', id, LEASE_MS)).toBeNull();
+    }
+    const looks = (await countCommands(server.port)).of('hgetall') - before.of('hgetall');
+    // Ten a second, and those of the renewals.
+    expect(looks).toBeLessThanOrEqual((now - startedAt) / 100 + 4);
+    expect((await session.inspect('k')).holders).toEqual([]);
+  } finally {
+    await session.close();
   }
 });
 

@@ -12,8 +12,8 @@
 --      IDLE   nobody holds or waits: limit, last token
 --      ALONE  the commonest case, one holder that took it in the token's millisecond: limit, token, expiry, weight, client,
 --             then its id and label
---      FULL   anything: limit, last token, weight held, last place in the queue, how many wait, no lease ends before,
---             K and H live until, flags, and up to INLINE holders, each id and record
+--      FULL   anything: limit, last token, weight held, last place in the queue, how many wait, when to look next for leases
+--             that are over, K and H live until, flags, and up to INLINE holders, each id and record
 -- H  hash    @id the record of a holder, when there were more · ~client last sign of life of a client that waits
 --            = the limit passed last by who waits, while another one is pinned
 -- Q  zset    waiters: member "id client weight lease priority label", score the place in the order of service

@@ -1,9 +1,17 @@
 -- Each takes its text, without the code, and returns its answer. Others are in the folder 5-seldom.
 local operations = {}
 
+-- The record of a holder whose lease is not over: among many, one that is may be there for a moment.
+local function live(s, id)
+  local held = holder(s, id)
+  if not held or not s.many or fieldsOf(held) > now then return held end
+  seldom().sweep(s)
+  return nil
+end
+
 -- The answer to an acquire under an id that holds; nil when it does not.
 local function answerToHolder(s, id, lease, label, previous)
-  local held = holder(s, id)
+  local held = live(s, id)
   if not held then return nil end
   local expiry, weight, token, acquired, state, at = fieldsOf(held)
   if state == 'k' then return { 2, previous, s.next } end
@@ -89,7 +97,7 @@ end
 
 -- A holder's record and what it says, when it has not been released.
 local function unreleased(s, id)
-  local held = holder(s, id)
+  local held = live(s, id)
   if not held then return nil end
   local expiry, weight, token, acquired, state, at = fieldsOf(held)
   if state == 'k' then return nil end

@@ -1,6 +1,7 @@
 -- Who waits no longer: the signs of life of clients, and the ends of leases.
 
 local DEAD_MS, AWAY_MS, SPARED_MS = 3400, 2000, 1000
+local TOGETHER_MS = 100
 
 local function alive(s, client)
   write(s.H, 'HSET', s.H, '~' .. client, string.format('%.0f', now))
@@ -118,6 +119,8 @@ local function sweep(s)
     end
     send('HDEL', s.H, over)
   end
+  -- To look through many takes its time: those that end within a moment go together.
+  if s.many then s.next = math.max(s.next, now + TOGETHER_MS) end
   if next(dead) then
     forget(s, dead)
     bury(s)
