@@ -2,40 +2,52 @@
  * Measures nestjs-semaphore beside its peers: `npm run bench -- --only 1,3 --peer redlock --seconds 2 --repeats 5`.
  * See docs/performance.md.
  */
-import { parseArgs } from 'node:util';
+import { Command, InvalidArgumentError } from 'commander';
 import { prepare } from './lib/setup.mjs';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string' },
-    peer: { type: 'string', multiple: true },
-    seconds: { type: 'string', default: '0.4' },
-    repeats: { type: 'string', default: '3' },
-    json: { type: 'string' },
-    svg: { type: 'string' },
-    'cpu-prof': { type: 'string' },
-  },
-});
+const program = new Command('npm run bench --')
+  .description('Measures nestjs-semaphore beside its peers. See docs/performance.md.')
+  .option('--only <ids>', 'scenarios, with commas', ids)
+  .option('--peer <parts>', 'parts of ids of peers, with commas or given several times', append)
+  .option('--seconds <number>', 'how long one measurement takes', positive, 0.4)
+  .option('--repeats <number>', 'how often each is repeated', positive, 3)
+  .option('--json <file>', 'every figure of every repeat')
+  .option('--svg <file>', 'bars with whiskers')
+  .option('--cpu-prof <folder>', 'CPU profiles; they slow everybody down')
+  .allowExcessArguments(false)
+  .parse();
+
+const { only, peer, seconds, repeats, json, svg, cpuProf } = program.opts();
 
 try {
   prepare();
-  const { runBenchmark } = await import('./lib/benchmark.mjs');
+  const { runBenchmark, scenarioIds } = await import('./lib/benchmark.mjs');
+  const unknown = only?.find((id) => !scenarioIds.includes(id));
+  if (unknown !== undefined) program.error(`error: there is no scenario ${unknown}`);
   await runBenchmark({
-    only: values.only?.split(',').map(Number),
-    peers: values.peer?.flatMap((peer) => peer.split(',')),
-    seconds: positive('seconds'),
-    repeats: Math.ceil(positive('repeats')),
-    json: values.json,
-    svg: values.svg,
-    cpuProf: values['cpu-prof'],
+    only,
+    peers: peer,
+    seconds,
+    repeats: Math.ceil(repeats),
+    json,
+    svg,
+    cpuProf,
   });
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
 }
 
-function positive(name) {
-  const number = Number(values[name]);
+function ids(text) {
+  return text.split(',').map(positive);
+}
+
+function append(text, before = []) {
+  return [...before, ...text.split(',')];
+}
+
+function positive(text) {
+  const number = Number(text);
   if (number > 0 && number < Infinity) return number;
-  throw new Error(`Expected --${name} to be a number > 0, got "${values[name]}"`);
+  throw new InvalidArgumentError('It is no number above 0.');
 }

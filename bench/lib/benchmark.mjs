@@ -6,6 +6,8 @@ import { scenarios } from '../scenarios/all.mjs';
 import { printGoals, printGroup, printSettings } from './report.mjs';
 import { drawSvg } from './svg.mjs';
 
+export const scenarioIds = scenarios.map(({ id }) => id);
+
 /**
  * @param {object} options
  * @param {number[]} [options.only] ids of scenarios
