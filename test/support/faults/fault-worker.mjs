@@ -3,7 +3,7 @@ import { openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import { filter, firstValueFrom } from 'rxjs';
-import { watchedSignals } from '../../../dist/on-abort.js';
+import { watchedSignals } from '../../../dist/cancel/on-abort.js';
 import { SemaphoreService } from '../../../dist/index.js';
 import { leftovers } from './leftovers.mjs';
 
