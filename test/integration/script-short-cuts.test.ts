@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
-import { inspectScript, semaphoreScript } from '../../lib/store/redis/scripts/embedded.js';
+import { inspectScript } from '../../lib/store/redis/scripts/embedded.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { CLOCK, replaced, timedScript } from '../support/timed-script.js';
 
 // The script does what happens most by short ways of their own. Here all calls are made twice: with them, and without.
 const WITH = 'short';
@@ -33,18 +34,17 @@ beforeAll(async () => {
     told.push(...text.split(',').map((one) => `${channel} ${one}`));
   });
   await listener.psubscribe('*:@*');
-  // Both read the same time.
-  const timed = replaced(
-    semaphoreScript,
-    "local time = call('TIME')",
-    "local clock = call('GET', 'clock') local time = { string.sub(clock, 1, -7), string.sub(clock, -6) }",
-  );
   const long = replaced(
-    replaced(timed, 'if not open then\nif code == 65 then', 'if false then\nif code == 65 then'),
+    replaced(
+      timedScript,
+      'if not open then\nif code == 65 then',
+      'if false then\nif code == 65 then',
+    ),
     'if not answer and (open or',
     'if false and (open or',
   );
-  shas.set(WITH, String(await admin.script('LOAD', timed)));
+  // Both read the same time.
+  shas.set(WITH, String(await admin.script('LOAD', timedScript)));
   shas.set(WITHOUT, String(await admin.script('LOAD', long)));
 });
 
@@ -53,11 +53,6 @@ afterAll(async () => {
   listener.disconnect();
   await redis.stop();
 });
-
-function replaced(script: string, text: string, by: string): string {
-  if (!script.includes(text)) throw new Error(`The script has no ${text}`);
-  return script.replace(text, () => by);
-}
 
 interface Call {
   client: string;
@@ -263,7 +258,7 @@ test('what is done by a short way is what would be done without it', async () =>
         micros += one.after;
         // The last place of a queue that is empty need not be known: only a clock that was set back tells.
         byTime &&= one.after >= 0;
-        await admin.set('clock', micros);
+        await admin.set(CLOCK, micros);
         const short = await made(WITH, one, byTime);
         expect(short).toEqual(await made(WITHOUT, one, byTime));
         clients.note(one, short.answers, (key, client) =>

@@ -121,6 +121,8 @@ local function sweep(s)
   end
   -- To look through many takes its time: those that end within a moment go together.
   if s.many then s.next = math.max(s.next, now + TOGETHER_MS) end
+  -- It asks, so it lives; where its waiters stand may have been looked up by now.
+  dead[me] = nil
   if next(dead) then
     forget(s, dead)
     bury(s)

@@ -107,7 +107,7 @@ end
 
 -- F  "id": as D, or takes a permit from its holder
 operations.F = function(s, id)
-  local held = holder(s, id)
+  local held = live(s, id)
   if not held then return operations.D(s, id) end
   local expiry, weight, _, _, state = fieldsOf(held)
   free(s, id, expiry, weight)
