@@ -141,8 +141,11 @@ export class Peer implements StoreClient {
 
   up(): void {}
 
-  /** What the store tells, as soon as it does. */
-  private told<T>(what: string, look: () => T | undefined): Promise<T> {
+  /**
+   * What the store tells, as soon as it does.
+   * @param what is wrong when it does not
+   */
+  told<T>(what: string, look: () => T | undefined): Promise<T> {
     const known = look();
     if (known !== undefined) return Promise.resolve(known);
     return new Promise((resolve, reject) => {
@@ -164,7 +167,8 @@ export class Peer implements StoreClient {
     });
   }
 
-  private notify(): void {
+  /** Something was told. */
+  notify(): void {
     for (const listener of this.listeners) listener();
   }
 }

@@ -8,7 +8,6 @@ export class Pilot {
   readonly flights: SingleFlightStore;
   readonly forgotten: string[] = [];
   private readonly heard: { key: string; token: number; payload: string | undefined }[] = [];
-  private readonly listeners = new Set<() => void>();
 
   constructor(readonly peer: Peer) {
     const { flights } = peer.session;
@@ -16,11 +15,11 @@ export class Pilot {
     this.flights = flights;
     const published: PublicationListener = (key, token, payload) => {
       this.heard.push({ key, token, payload });
-      this.changed();
+      peer.notify();
     };
     flights.listen(published, (key) => {
       this.forgotten.push(key);
-      this.changed();
+      peer.notify();
     });
   }
 
@@ -28,17 +27,15 @@ export class Pilot {
     return this.heard.length;
   }
 
-  async publication(index = 0): Promise<{ key: string; token: number; payload?: string }> {
-    for (;;) {
-      const found = this.heard[index];
-      if (found !== undefined) return { ...found, payload: found.payload ?? '' };
-      await this.change();
-    }
+  async publication(index = 0): Promise<{ key: string; token: number; payload: string }> {
+    const what = 'a publication should have been heard';
+    const heard = await this.peer.told(what, () => this.heard[index]);
+    return { ...heard, payload: heard.payload ?? '' };
   }
 
   /** Resolves when it was told that something was forgotten. */
   async forgets(): Promise<void> {
-    while (this.forgotten.length === 0) await this.change();
+    await this.peer.told('it should have been told to forget', () => this.forgotten[0]);
   }
 
   /** Leads, publishes and gives the permit back, as one step. @returns the token */
@@ -59,15 +56,6 @@ export class Pilot {
     const released = this.peer.session.release(key, permitId, 0);
     await released;
     return published;
-  }
-
-  private change(): Promise<void> {
-    return new Promise((resolve) => this.listeners.add(resolve));
-  }
-
-  private changed(): void {
-    for (const listener of this.listeners) listener();
-    this.listeners.clear();
   }
 }
 
