@@ -22,6 +22,7 @@ import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 /** What is behind a SemaphoreService: for itself, and for what is built on it in this package. */
 export class ServiceInternals implements ScopeHost {
   readonly context = new HeldContext();
+
   constructor(
     readonly core: SemaphoreCore,
     private readonly memo: OptionsMemo,

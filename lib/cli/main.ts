@@ -8,7 +8,7 @@ import { ExitCode } from './exit-codes.js';
 import { Output } from './output.js';
 import { createProgram } from './program.js';
 
-/** The library keeps no process alive; this program is to live until it has finished. */
+/** Nothing of the library is sure to keep a process alive; this program is to live until it has finished. */
 const alive = setInterval(() => undefined, 2 ** 30);
 
 const streams = { stdout: process.stdout, stderr: process.stderr };

@@ -20,7 +20,7 @@ import { watchWebStream } from './watched-web-stream.js';
  * | anything else              | at once                                                   |                   |
  */
 export interface WhenOverOptions {
-  /** Fires when nobody is going to subscribe any more who has not yet. */
+  /** Fires when nobody is going to subscribe any more; says nothing once somebody has. */
   unread?: CancelSignal;
   /** Fires when nobody reads it any more: it is over when nothing is being done for the reader either. */
   left?: CancelSignal;

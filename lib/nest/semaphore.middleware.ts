@@ -83,8 +83,8 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
   };
 }
 
-/** What an error needs for Express and Connect to answer with its status, whoever passes it on to them. */
-function toRefusal(error: unknown, statusCodes: Required<StatusCodes>): void {
+/** Gives an error what Express and Connect need to answer with its status, whoever passes it on to them. */
+function setStatus(error: unknown, statusCodes: Required<StatusCodes>): void {
   if (!isRetriable(error)) return;
   const { statusCode, retryAfter } = httpAnswerOf(error, statusCodes);
   const headers = { 'Retry-After': retryAfter };
@@ -128,7 +128,7 @@ function resolve<Request>(
   });
   // A permit that nobody is sure to release must end by itself.
   const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
-  const refused = (error: unknown): void => toRefusal(error, service.statusCodes);
+  const refused = (error: unknown): void => setStatus(error, service.statusCodes);
   const semaphoreOf = (request: Request): ScopeSemaphore => {
     const ofRequest = typeof key === 'function' ? key(request) : key;
     validateKey(ofRequest);

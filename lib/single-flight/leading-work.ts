@@ -132,7 +132,7 @@ export class LeadingWork {
   }
 }
 
-/** What a caller gets who left the flight without work, or whose work nobody waits for. */
+/** Why work is told to stop, or is not begun, when no caller is left. */
 export function desertedError(key: string): SingleFlightAbortedError {
   return new SingleFlightAbortedError(key, undefined, 'nobody waits for the result any more');
 }
