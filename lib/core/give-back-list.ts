@@ -48,7 +48,7 @@ export class GiveBackList {
     this.takeBack(id, () => this.session.cancel(key, id));
   }
 
-  /** Settles when the id's cancel, that is under way, does; undefined when none is. */
+  /** Settles when a cancel of the id that is under way does, or a release that failed before; undefined when there is none. */
   cancellation(id: string): Promise<void> | undefined {
     return this.cancelling.get(id);
   }
