@@ -1,7 +1,7 @@
 -- Each takes its text, without the code, and returns its answer. Others are in the folder 5-seldom.
 local operations = {}
 
--- The record of a holder whose lease is not over: among many, one that is may be there for a moment.
+-- The record of a holder, unless its lease is over: among many it may still be there for a moment.
 local function live(s, id)
   local held = holder(s, id)
   if not held or not s.many or fieldsOf(held) > now then return held end
