@@ -35,6 +35,9 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
         [' a  b ', '␣a␣ b␣'],
         ['\u200b', '\\u{200b}'],
         ['a\tb\u2028c\u00a0d', 'a\\u{9}b\\u{2028}c\\u{a0}d'],
+        ['\u3164', '\\u{3164}'],
+        ['a\u034fb\u2800', 'a\\u{34f}b\\u{2800}'],
+        ['\u26a0\ufe0f a\ufe0f', '\u26a0\ufe0f a\\u{fe0f}'],
         ['tenant: Zoë 漢', 'tenant: Zoë 漢'],
       ]);
       for (const key of shown.keys()) await app.semaphores.acquire(key, { label: key });
@@ -42,6 +45,9 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
       await dashboard.show();
       await dashboard.until(`document.querySelectorAll('.rows .key').length === ${shown.size}`);
       expect(new Set(await dashboard.texts('.rows .key'))).toEqual(new Set(shown.values()));
+      for (const text of shown.values()) {
+        expect(await dashboard.page.getByTitle(text, { exact: true }).count()).toBe(1);
+      }
       for (const [key, text] of shown) {
         await dashboard.show(key);
         await dashboard.untilTexts('h1', [text]);

@@ -45,8 +45,12 @@ export function moment(epochMs) {
   return `${date}, ${time}`;
 }
 
-/** Signs that are not seen, or that change how others are shown. Of spaces those at either end, and before another one. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?! )\p{Zs}|^ +| +$| (?= )/gu;
+/**
+ * Signs that are not seen, or that change how others are shown, but for what makes an emoji of the sign before it.
+ * Of spaces those at either end, and before another one.
+ */
+const UNSEEN =
+  /(?!(?<=\p{Extended_Pictographic})\ufe0f)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}|^ +| +$| (?= )/gu;
 
 /** A key or a label as text in which nothing is hidden. */
 export function printable(text) {

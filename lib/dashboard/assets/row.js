@@ -30,8 +30,9 @@ export class RowView {
   show(row) {
     this.element.classList.toggle('is-loading', row === undefined);
     const { key = '', state = null, rejected = null, lost = null } = row ?? {};
-    setText(this.#link, printable(key));
-    setAttribute(this.#link, 'title', key);
+    const name = printable(key);
+    setText(this.#link, name);
+    setAttribute(this.#link, 'title', name);
     setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
     this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
     figure(this.#waiting, state?.waiting ?? null, 'is-waiting');
