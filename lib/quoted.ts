@@ -3,10 +3,17 @@ const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** In quotes, on one line, and as it is, whatever it contains: keys may be made from what somebody sent. */
 export function quoted(text: string): string {
-  return JSON.stringify(text).replace(UNPRINTABLE, escaped);
+  return printableJson(text);
 }
 
+/** As JSON that a terminal shows as it is. */
+export function printableJson(value: unknown, space?: number): string {
+  return JSON.stringify(value, null, space).replace(UNPRINTABLE, escaped);
+}
+
+/** Of line feeds only those that JSON is laid out with are left. */
 function escaped(sign: string): string {
+  if (sign === '\n') return sign;
   const hex = (code: number): string => code.toString(16).padStart(4, '0');
   return Array.from({ length: sign.length }, (_, i) => `\\u${hex(sign.charCodeAt(i))}`).join('');
 }

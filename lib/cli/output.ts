@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
+import { printableJson } from '../quoted.js';
 import { type CliError, UsageError } from './cli-error.js';
-import { printable, printableJson } from './text.js';
+import { printable } from './text.js';
 
 /** Where the program writes to. */
 export interface Streams {

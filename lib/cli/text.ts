@@ -10,24 +10,13 @@ export function printable(text: string): string {
   return text.replaceAll('\\', '\\\\').replace(UNPRINTABLE, escaped);
 }
 
-/** As JSON that a terminal shows as it is. */
-export function printableJson(value: unknown, space?: number): string {
-  const text = JSON.stringify(value, null, space);
-  return text.replace(UNPRINTABLE, (sign) =>
-    sign === '\n'
-      ? sign
-      : Array.from({ length: sign.length }, (_, i) => `\\u${hex(sign.charCodeAt(i), 4)}`).join(''),
-  );
-}
-
 function escaped(sign: string): string {
   const code = sign.codePointAt(0) as number;
   const short: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-  return short[sign] ?? (code < 256 ? `\\x${hex(code, 2)}` : `\\u{${hex(code, 4)}}`);
-}
-
-function hex(code: number, digits: number): string {
-  return code.toString(16).padStart(digits, '0');
+  const hex = code.toString(16);
+  return (
+    short[sign] ?? (code < 256 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex.padStart(4, '0')}}`)
+  );
 }
 
 /** Columns that a printable text takes. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { tableOf } from '../../../lib/cli/table.js';
-import { duration, printable, printableJson, shortened, widthOf } from '../../../lib/cli/text.js';
+import { duration, printable, shortened, widthOf } from '../../../lib/cli/text.js';
+import { printableJson } from '../../../lib/quoted.js';
 
 describe('durations', () => {
   it.each([
