@@ -4,7 +4,8 @@
  * `semaphoreScript`, a folder `5-some-name` as the function `defineSomeName`, whose body is in its files; every other
  * `some-name.lua` becomes `someNameScript`. A line `include('name')` is what `included/name.lua` has.
  */
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { writeIfChanged } from './write-if-changed.mjs';
 
 const folder = new URL('../lib/store/redis/scripts/', import.meta.url);
 const target = new URL('embedded.ts', folder);
@@ -22,6 +23,7 @@ if (names.length > 0) {
 
   const blocks = await Promise.all(scripts.map(render));
   await writeIfChanged(
+    target,
     `// Generated from the .lua files of this folder by tools/embed-lua.mjs. Do not edit.\n\n${blocks.join('\n')}`,
   );
 }
@@ -78,12 +80,4 @@ function strip(source) {
 
 function camelCase(name) {
   return name.replace(/[-_.]+(.)/g, (_, letter) => letter.toUpperCase());
-}
-
-/** The rename makes the step atomic: a test or a compiler that runs meanwhile never reads half a file. */
-async function writeIfChanged(text) {
-  if ((await readFile(target, 'utf8').catch(() => '')) === text) return;
-  const draft = new URL(`embedded.ts.${process.pid}.tmp`, folder);
-  await writeFile(draft, text);
-  await rename(draft, target);
 }
