@@ -4,6 +4,7 @@
  */
 import { Command, InvalidArgumentError } from 'commander';
 import { prepare } from './lib/setup.mjs';
+import { peerIds } from './peers/registry.mjs';
 
 const program = new Command('npm run bench --')
   .description('Measures nestjs-semaphore beside its peers. See docs/performance.md.')
@@ -24,6 +25,8 @@ try {
   const { runBenchmark, scenarioIds } = await import('./lib/benchmark.mjs');
   const unknown = only?.find((id) => !scenarioIds.includes(id));
   if (unknown !== undefined) program.error(`error: there is no scenario ${unknown}`);
+  const nobody = peer?.find((part) => !peerIds.some((id) => id.includes(part)));
+  if (nobody !== undefined) program.error(`error: there is no peer ${nobody}`);
   await runBenchmark({
     only,
     peers: peer,

@@ -37,6 +37,8 @@ const files = {
   'simple-redis-mutex.mjs': ['simple-redis-mutex', 'simple-redis-mutex-fast'],
 };
 
+export const peerIds = Object.values(files).flat();
+
 /** @returns {Promise<Peer>} */
 export async function loadPeer(id) {
   const file = Object.keys(files).find((name) => files[name].includes(id));
