@@ -89,7 +89,7 @@ function isFromOwnPage({ headers }: IncomingMessage): boolean {
   if (site !== undefined) return site === 'same-origin';
   // Browsers leave it out on plain HTTP; what is no browser sends neither.
   const { origin, host = headers[':authority'] } = headers;
-  return origin === undefined || hostOf(origin) === host;
+  return origin === undefined || (host !== undefined && hostOf(origin) === host);
 }
 
 function hostOf(origin: string): string | undefined {

@@ -108,6 +108,11 @@ describe('access to the dashboard', () => {
     ['an address bar', { ...OWN, 'sec-fetch-site': 'none' }, false],
     ['another origin over plain HTTP', { ...OWN, origin: 'http://evil.example' }, false],
     ['a sandboxed frame', { ...OWN, origin: 'null' }, false],
+    [
+      'a sandboxed frame that comes without a host',
+      { ...OWN, host: undefined, origin: 'null' },
+      false,
+    ],
     ['a form', { ...OWN, 'content-type': 'text/plain' }, false],
     ['a request without the header', { ...OWN, 'x-semaphore-dashboard': undefined }, false],
   ])('%s may act: %j', async (_, headers, may) => {
