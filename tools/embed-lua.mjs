@@ -30,7 +30,7 @@ if (names.length > 0) {
 
 async function render({ constant, parts }) {
   const lines = (await Promise.all(parts.map((name) => linesOf(name)))).flat();
-  return `export const ${constant} = ${JSON.stringify(inlined(lines).join('\n'))};\n`;
+  return `export const ${constant}: string = ${JSON.stringify(inlined(lines).join('\n'))};\n`;
 }
 
 async function linesOf(part) {
