@@ -8,6 +8,7 @@ import { InvalidOptionsError } from 'nestjs-semaphore';
 import { ApiKeys } from '../../lib/server/api-keys.js';
 import { createSemaphoreServer, parseApiKeys, type ApiKeyOptions } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { nextEvent, Semaphores, thrown } from '../support/semaphores.js';
 
 const A: ApiKeyOptions = { key: 'tenant-a-0123456789', prefixes: ['a:'], name: 'a' };
@@ -157,8 +158,12 @@ test('each caller may have only so many remote stores, and each of them so many 
     { error: { code: 'TOO_MANY_PERMITS', nothingDone: true } },
   ]);
   await a.call('DELETE', '/v1/store', undefined, { headers });
-  (await a.stream('/v1/store', newSession())).close();
   stream.close();
+  (await a.stream('/v1/store', { ...newSession(), 'x-store-grace': '1' })).close();
+  await pollUntil('the grace time of what was broken off is over', async () => {
+    (await a.stream('/v1/store', newSession())).close();
+    return true;
+  });
 });
 
 describe('without API keys', () => {
