@@ -1,6 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { performance } from 'node:perf_hooks';
 import { MAX_TIMER_MS } from '../limits.js';
+import { outsideOfRequests } from '../outside-of-requests.js';
 
 /** Where the library reads the time and sets its timers; tests exchange it for a virtual one. */
 export interface Clock {
@@ -26,9 +26,6 @@ export type StopTimer = () => void;
 
 /** A wall clock that is ahead of the monotonic one by less than this was only adjusted. */
 const SLEPT_MS = 500;
-
-/** Timers are set from here, so that they do not keep the async context of a request in memory. */
-const outsideOfRequests = AsyncLocalStorage.snapshot();
 
 class SystemClock implements Clock {
   private slept = 0;

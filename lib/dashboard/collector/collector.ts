@@ -1,5 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { isDeepStrictEqual } from 'node:util';
+import { outsideOfRequests } from '../../outside-of-requests.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
 import { findInternals, internalsOf } from '../../service-internals.js';
 import type { StoreSnapshot } from '../../store/semaphore-store.js';
@@ -22,9 +22,6 @@ const MIN_AGE_FOR_EACH_IF_WATCHED_MS = 0.25;
 const SILENCE_MS = 15_000;
 /** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
 const OTHERS_A_PERIOD = 250;
-
-/** Its work goes on when the request is over that it began with: it must neither keep that in memory, nor be traced as its part. */
-const outsideOfRequests = AsyncLocalStorage.snapshot();
 
 export type Send = (frame: Frame) => void;
 
