@@ -1,5 +1,6 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { afterThis } from '../after-this.js';
 import type { Subscriber } from 'rxjs';
 import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
@@ -37,7 +38,7 @@ export class HandlerCall {
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
     // What the last part has just begun may still ask the scope for what it holds.
-    void Promise.resolve().then(() => this.scope.end());
+    afterThis(() => this.scope.end());
   });
   private isRunning = false;
 

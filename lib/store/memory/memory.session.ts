@@ -1,3 +1,4 @@
+import { afterThis } from '../../after-this.js';
 import { SemaphoreClosedError } from '../../semaphore.errors.js';
 import type {
   AcquireReply,
@@ -99,9 +100,4 @@ export class MemorySession implements StoreSession, Owner {
   private requireOpen(key?: string): void {
     if (this.isClosed) throw new SemaphoreClosedError(key);
   }
-}
-
-/** In a microtask of its own. Fake timers of tests replace `queueMicrotask`, but no promises. */
-function afterThis(task: () => void): void {
-  void Promise.resolve().then(task);
 }
