@@ -1,5 +1,5 @@
-/** Control characters, and those that hide, split or turn round what stands beside them. */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+/** Control characters, and those that hide, split or turn round what stands beside them: a name must not steer a terminal. */
+export const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
 /** In quotes, on one line, and as it is, whatever it contains: keys may be made from what somebody sent. */
 export function quoted(text: string): string {

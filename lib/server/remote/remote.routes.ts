@@ -6,6 +6,7 @@ import { EventStream } from '../../http/event-stream.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
 import { HttpProblem, sendJson } from '../../http/http-problem.js';
 import { readJsonBody } from '../../http/read-json-body.js';
+import { quoted } from '../../quoted.js';
 import {
   GRACE_HEADER,
   KEYS_PATH,
@@ -131,7 +132,8 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
       response.setHeader('content-type', 'application/jsonl');
       for await (const key of list(pattern)) {
         if (hungUp.aborted) return;
-        if (!access.mayUse(key) || response.write(lineOf(key))) continue;
+        // Also for readers that take separators of Unicode for the end of a line, as `readline` from Node 24 on does.
+        if (!access.mayUse(key) || response.write(`${quoted(key)}\n`)) continue;
         await once(response, 'drain', { signal: hungUp }).catch(() => undefined);
       }
       response.end('true\n');
@@ -154,12 +156,6 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     routes: routes.map((route) => ({ ...route, admit: (request) => void authenticate(request) })),
     close: () => sessions.close(),
   };
-}
-
-/** As JSON on one line, also for readers that take the separators of Unicode for line breaks, as `readline` from Node 24 on does. */
-function lineOf(key: string): string {
-  const json = JSON.stringify(key).replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
-  return `${json}\n`;
 }
 
 function wishOf(request: IncomingMessage): SessionWish {
