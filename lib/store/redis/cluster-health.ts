@@ -1,4 +1,4 @@
-import type { ClusterConnection } from './redis.connection.js';
+import { type ClusterConnection, nodeName } from './redis.connection.js';
 
 /**
  * Resolves when every master of a Cluster has answered. Rejects at once when slots belong to one that is not connected: while
@@ -6,7 +6,7 @@ import type { ClusterConnection } from './redis.connection.js';
  */
 export async function pingMasters(cluster: ClusterConnection): Promise<void> {
   const masters = cluster.nodes('master');
-  const names = new Set(masters.map(({ options: { host, port } }) => `${host}:${port}`));
+  const names = new Set(masters.map(nodeName));
   const owner = cluster.slots.find(
     (nodes) => nodes?.[0] !== undefined && !names.has(nodes[0]),
   )?.[0];

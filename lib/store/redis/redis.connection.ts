@@ -28,7 +28,14 @@ export interface ClusterConnection extends Connection {
   /** Not a part of what ioredis promises. */
   readonly subscriber?: { getInstance?(): Connection | null };
   refreshSlotsCache(): void;
-  nodes(role: 'all' | 'master'): (Connection & { options: { host?: string; port?: number } })[];
+  nodes(role: 'all' | 'master'): ClusterNode[];
+}
+
+export type ClusterNode = Connection & { options: { host?: string; port?: number } };
+
+/** As `slots` have it. */
+export function nodeName({ options: { host, port } }: ClusterNode): string {
+  return `${host}:${port}`;
 }
 
 interface Duplicable {

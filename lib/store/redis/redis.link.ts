@@ -4,7 +4,12 @@ import type { StoreHealth } from '../semaphore-store.js';
 import { pingMasters } from './cluster-health.js';
 import { ClusterListener } from './cluster-listener.js';
 import { ended, limitHandshake } from './connection-limits.js';
-import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
+import {
+  type ClusterConnection,
+  type Connection,
+  type Connector,
+  nodeName,
+} from './redis.connection.js';
 import { onSelected } from './redis.database.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
 import { Predecessor } from './predecessor.js';
@@ -156,9 +161,7 @@ export class RedisLink {
   private nodeOf(slot: number): Connection | undefined {
     const cluster = this.commands as ClusterConnection;
     const name = cluster.slots[slot]?.[0];
-    return cluster
-      .nodes('master')
-      .find(({ options }) => `${options.host}:${options.port}` === name);
+    return cluster.nodes('master').find((node) => nodeName(node) === name);
   }
 
   /** Cluster opens a new connection to a node whose old one has ended. */
