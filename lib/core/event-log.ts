@@ -1,6 +1,7 @@
 import { detailOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
 import { quoted } from '../quoted.js';
+import { RecentMap } from '../recent-map.js';
 import type { ResolvedLog } from '../resolve-log.js';
 
 /** Where log lines go; Nest's Logger is one. */
@@ -21,7 +22,8 @@ const FREQUENT: readonly SemaphoreEventType[] = [
 
 /** So long a change of a limit that was told is not told again: two versions of an application may make it at each call. */
 const CHANGES_EVERY_MS = 60_000;
-const MOST_CHANGES = 1000;
+/** Remembered at least; fewer than twice as many. */
+const CHANGES = 500;
 
 /** Writes events to the logger, or to the sink of the user's. Whatever these throw stays here. */
 export class EventLog {
@@ -30,7 +32,7 @@ export class EventLog {
   private options!: ResolvedLog;
   private hasSinkFailed = false;
   /** When each change of a limit was told last. */
-  private readonly changes = new Map<string, number>();
+  private readonly changes = new RecentMap(() => ({ toldAt: -Infinity }), CHANGES);
 
   constructor(
     private readonly logger: SemaphoreLogger,
@@ -72,11 +74,9 @@ export class EventLog {
   private isRepeated(event: SemaphoreEvent): boolean {
     if (event.type !== 'permits-changed' || event.pinned || this.options.level === 'all')
       return false;
-    const change = JSON.stringify([event.key, event.previous, event.permits]);
-    const toldAt = this.changes.get(change) ?? -Infinity;
-    if (Math.abs(event.at - toldAt) < CHANGES_EVERY_MS) return true;
-    if (this.changes.size >= MOST_CHANGES) this.changes.clear();
-    this.changes.set(change, event.at);
+    const change = this.changes.get(JSON.stringify([event.key, event.previous, event.permits]));
+    if (Math.abs(event.at - change.toldAt) < CHANGES_EVERY_MS) return true;
+    change.toldAt = event.at;
     return false;
   }
 
