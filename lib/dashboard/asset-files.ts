@@ -12,6 +12,9 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 };
 
+/** In `accept-encoding`, unless it says that it will not have it. */
+const GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i;
+
 interface Asset {
   type: string;
   etag: string;
@@ -38,11 +41,12 @@ export class AssetFiles {
     if (asset === undefined) return false;
     const { type, etag, plain, zipped } = asset;
     const headers = { 'cache-control': 'private, no-cache', etag, vary: 'accept-encoding' };
-    if (request.headers['if-none-match'] === etag) {
+    // A proxy on the way may have made it a weak one.
+    if (request.headers['if-none-match']?.includes(etag) === true) {
       response.writeHead(304, headers).end();
       return true;
     }
-    const takesZipped = /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''));
+    const takesZipped = GZIP.test(String(request.headers['accept-encoding'] ?? ''));
     const body = takesZipped ? zipped : plain;
     response.writeHead(200, {
       ...headers,
