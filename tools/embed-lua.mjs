@@ -2,7 +2,8 @@
  * Writes the Lua scripts of the Redis store into one TypeScript module, so that the published package
  * carries them as plain strings. What has a name that starts with a digit is joined in name order into
  * `semaphoreScript`, a folder `5-some-name` as the function `defineSomeName`, whose body is in its files; every other
- * `some-name.lua` becomes `someNameScript`. A line `include('name')` is what `included/name.lua` has.
+ * `some-name.lua` becomes `someNameScript`. A line `include('name')` is what `included/name.lua` has. Numbers that
+ * `included/format.lua` names are constants of the module, too.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { writeIfChanged } from './write-if-changed.mjs';
@@ -21,7 +22,10 @@ if (names.length > 0) {
     .map((name) => ({ constant: `${camelCase(name.replace(/\.lua$/, ''))}Script`, parts: [name] }));
   if (parts.length > 0) scripts.unshift({ constant: 'semaphoreScript', parts });
 
-  const blocks = await Promise.all(scripts.map(render));
+  const blocks = [
+    ...(await Promise.all(scripts.map(render))),
+    await numbersOf('included/format.lua'),
+  ];
   await writeIfChanged(
     target,
     `// Generated from the .lua files of this folder by tools/embed-lua.mjs. Do not edit.\n\n${blocks.join('\n')}`,
@@ -52,6 +56,13 @@ async function linesOf(part) {
  * call, and Lua makes an object of each local that a function uses.
  */
 function inlined(lines) {
+  const { values, rest } = constantsOf(lines);
+  return rest.map((line) =>
+    line.replace(/'[^']*'|\b[A-Z][A-Z0-9_]*\b/g, (word) => values.get(word) ?? word),
+  );
+}
+
+function constantsOf(lines) {
   const values = new Map();
   const rest = lines.filter((line) => {
     const [, names, literals] =
@@ -65,9 +76,15 @@ function inlined(lines) {
     }
     return false;
   });
-  return rest.map((line) =>
-    line.replace(/'[^']*'|\b[A-Z][A-Z0-9_]*\b/g, (word) => values.get(word) ?? word),
-  );
+  return { values, rest };
+}
+
+async function numbersOf(part) {
+  const { values } = constantsOf(await linesOf(part));
+  return [...values]
+    .filter(([, value]) => !value.startsWith("'"))
+    .map(([name, value]) => `export const ${name}: number = ${value.replace('^', '**')};\n`)
+    .join('');
 }
 
 /** Full-line comments, blank lines and indentation go: Redis hashes and parses what is left. */

@@ -1,14 +1,13 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
-import { inspectScript } from '../../lib/store/redis/scripts/embedded.js';
+import { ENDLESS, FULL, inspectScript } from '../../lib/store/redis/scripts/embedded.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { CLOCK, replaced, timedScript } from '../support/timed-script.js';
 
 // The script does what happens most by short ways of their own. Here all calls are made twice: with them, and without.
 const WITH = 'short';
 const WITHOUT = 'long';
-const ENDLESS = 1e15;
 const SIGN_MICROS = 1_500_000;
 const REMEMBERED_MICROS = 58_000_000;
 /** Where an acquisition says that its client is alive. */
@@ -16,8 +15,6 @@ const TOLD = 4;
 const KEYS: [string, string] = ['k', 'l'];
 /** As Redis tells how long a key lives. */
 const [IS_NONE, ENDS_NEVER] = [-2, -1];
-/** The form of a state that tells all. */
-const FULL = 3;
 const NO_LIMIT = String(Number.MAX_SAFE_INTEGER);
 
 let redis: RedisServer;

@@ -12,13 +12,13 @@ import { RedisUncertain } from './redis.uncertain.js';
 import { RedisWaiting } from './redis.waiting.js';
 import {
   type AcquireAnswer,
-  ENDLESS,
   GRANT_FIELDS,
   type Granted,
   labelText,
   toGrant,
   toGranted,
 } from './script-format.js';
+import { ENDLESS } from './scripts/embedded.js';
 
 /** How many may wait, as the script takes it. */
 const ANY_NUMBER = -1;

@@ -1,5 +1,5 @@
 import type { HolderSnapshot, StoreSnapshot, WaiterSnapshot } from '../semaphore-store.js';
-import { ENDLESS } from './script-format.js';
+import { ENDLESS, PLACES_PER_MS, PLACES_PER_PRIORITY } from './scripts/embedded.js';
 
 /** What inspect.lua returns. */
 type InspectReply = [
@@ -24,8 +24,6 @@ const FIRST_HOLDER = '0';
 
 /** Fields of a holder in the reply. */
 const HOLDER_FIELDS = 7;
-const PLACES_PER_MS = 16;
-const PLACES_PER_PRIORITY = 2 ** 34;
 
 /**
  * One call, and so one moment, for up to 500 holders and 500 waiters. More are read page by page, waiters first: who

@@ -1,8 +1,6 @@
 import type { Grant, Lease } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
-
-/** The script's mark of a lease without an end. */
-export const ENDLESS = 1e15;
+import { ENDLESS } from './scripts/embedded.js';
 
 /** The server's milliseconds are rounded down. */
 export const ROUNDING_MS = 1;

@@ -3,7 +3,8 @@ import type { Clock } from '../clock.js';
 import { EarliestTimer } from '../earliest-timer.js';
 import type { Sample } from './operations.js';
 import type { PendingAcquire } from './pending-acquire.js';
-import { ENDLESS, ROUNDING_MS } from './script-format.js';
+import { ROUNDING_MS } from './script-format.js';
+import { ENDLESS } from './scripts/embedded.js';
 
 /** A key that somebody in this process waits for. */
 export class WatchedKey {

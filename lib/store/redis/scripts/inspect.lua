@@ -4,7 +4,8 @@
 -- returns { now, limit, holders, members and scores of Q, the next cursor, 1 when the limit is pinned, silent }
 --   holders  id, expiry, weight, token, acquired, client, label of each; of those in K with every page
 --   silent   clients of these members that are dead: they leave Q when somebody asks after them, which may be never
--- K and H are packed as the semaphore script says.
+
+include('format')
 local SILENT_MS = 5000
 local parse = struct.unpack
 local time = redis.call('TIME')
@@ -17,27 +18,27 @@ local function add(id, expiry, weight, token, acquired, client, label)
 end
 
 local function addRecord(id, record)
-  local expiry, weight, token, acquired, _, client, at = parse('<I7I7I7I7c1Bc0', record)
+  local expiry, weight, token, acquired, _, client, at = parse(RECORD_FORM .. 'Bc0', record)
   add(id, expiry, weight, token, acquired, client, string.sub(record, at))
 end
 
 if text then
   local form, at = string.byte(text), nil
-  if form == 2 then
+  if form == ALONE then
     local token, expiry, weight, client
-    form, limit, token, expiry, weight, client, at = parse('<BI7I7I7I7Bc0', text)
+    form, limit, token, expiry, weight, client, at = parse(ALONE_FORM, text)
     local id, label = string.match(text, '^([^=]+)(.*)$', at)
     add(id, expiry, weight, token, math.floor(token / 1000), client, label)
-  elseif form == 3 then
+  elseif form == FULL then
     local _
-    form, limit, _, _, _, _, _, _, flags, at = parse('<BI7I7I7I7I4I7I7B', text)
+    form, limit, _, _, _, _, _, _, flags, at = parse(FULL_FORM, text)
     while at <= #text do
       local id, record
-      id, record, at = parse('<Bc0Hc0', text, at)
+      id, record, at = parse(HOLDER_FORM, text, at)
       addRecord(id, record)
     end
   else
-    form, limit = parse('<BI7I7', text)
+    form, limit = parse(IDLE_FORM, text)
   end
 end
 local from, cursor, count = ARGV[1], ARGV[2], ARGV[3]
