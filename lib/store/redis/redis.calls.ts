@@ -128,11 +128,11 @@ export class RedisCalls {
   }
 
   private dispatch(batch: Batch): void {
-    const connection = this.link.ready(batch.end - this.clock.now());
-    if (!(connection instanceof Promise)) this.attempt(connection, batch);
+    const servers = this.link.ready(batch.end - this.clock.now());
+    if (!(servers instanceof Promise)) this.attempt(servers.commands, batch);
     else {
-      connection.then(
-        (ready) => this.attempt(ready, batch),
+      servers.then(
+        ({ commands }) => this.attempt(commands, batch),
         (error: Error) => this.failed(batch, error),
       );
     }

@@ -42,8 +42,8 @@ export class RedisCommands {
     let notNow: StoreUnavailableError | undefined;
     for (;;) {
       try {
-        const connection = await this.link.ready(end - this.clock.now());
-        return await this.inTime(ask(connection), slot, end, notNow);
+        const { commands } = await this.link.ready(end - this.clock.now());
+        return await this.inTime(ask(commands), slot, end, notNow);
       } catch (error) {
         const reason = error as StoreUnavailableError;
         const at = this.clock.now() + RETRY_AFTER_MS;

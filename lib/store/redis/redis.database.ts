@@ -22,8 +22,7 @@ export function onSelected(
   timeoutMs: number,
   { done, refused }: Listener,
 ): void {
-  const { isCluster, options } = connection;
-  const db = isCluster === true ? 0 : Number(options.db ?? 0);
+  const db = Number(connection.options.db ?? 0);
   let turn = 0;
   const select = async (): Promise<void> => {
     const own = ++turn;

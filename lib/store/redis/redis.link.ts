@@ -1,23 +1,16 @@
-import { detailOf, type StoreUnavailableError } from '../../semaphore.errors.js';
+import type { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
-import type { StoreHealth } from '../semaphore-store.js';
-import { pingMasters } from './cluster-health.js';
-import { ClusterListener } from './cluster-listener.js';
-import { ended, limitHandshake } from './connection-limits.js';
-import {
-  type ClusterConnection,
-  type Connection,
-  type Connector,
-  nodeName,
-} from './redis.connection.js';
-import { onSelected } from './redis.database.js';
-import { ReplicaConfirmations } from './replica-confirmations.js';
-import { Predecessor } from './predecessor.js';
-import { isReply, linkDownError, silence } from './reply-errors.js';
 import { asError } from '../probe.js';
+import type { StoreHealth } from '../semaphore-store.js';
 import { within } from '../within.js';
-import { semaphoreScript } from './scripts/embedded.js';
-import { WriteCheck } from './write-check.js';
+import { ClusterServers } from './cluster-servers.js';
+import { ended } from './connection-limits.js';
+import { closedError, Readiness } from './readiness.js';
+import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
+import type { RedisServers, ServersEvents } from './redis.servers.js';
+import { ReplicaConfirmations } from './replica-confirmations.js';
+import { isReply, silence } from './reply-errors.js';
+import { SingleServer } from './single-server.js';
 
 export interface LinkEvents {
   /** Commands can be sent (again). */
@@ -32,29 +25,19 @@ const PING_EVERY_MS = 5000;
 /** Commands go out without a subscription after this time: waiters then find their grants by asking. */
 const LISTEN_WITHIN_MS = 1000;
 
-/** The connections of one process: one for commands, one that listens to its channel. */
+/** The way of one process to Redis: sends commands, and listens to its channel. */
 export class RedisLink {
   readonly isCluster: boolean;
-  private commands?: Connection;
-  private subscriber?: Connection;
-  private clusterListener?: ClusterListener;
-  private isUp = false;
-  private isClosed = false;
-  /** The script was sent ahead: calls that overtook it would have to be sent twice. */
+  private servers: RedisServers | undefined;
+  private readonly readiness: Readiness;
+  /** The servers are ready. Calls wait a little longer: a message that is sent before somebody listens would be missed. */
   private isConnected = false;
-  /** A message sent before would be missed. */
   private isListening = false;
-  private closing: Promise<void> | undefined;
-  private downSince: number;
-  private lastError: Error | undefined;
   private heardAt = -Infinity;
-  private readonly waiting = new Set<(error?: Error) => void>();
   private readonly confirmations = new ReplicaConfirmations();
-  private readonly writes: WriteCheck;
-  private readonly predecessor = new Predecessor();
-  private readonly replaced = new WeakSet<Connection>();
   private stopPing: StopTimer = () => undefined;
   private stopListenTimer: StopTimer = () => undefined;
+  private closing: Promise<void> | undefined;
 
   constructor(
     private readonly connector: Connector,
@@ -64,33 +47,13 @@ export class RedisLink {
     private readonly events: LinkEvents,
   ) {
     this.isCluster = connector.isCluster;
-    this.writes = new WriteCheck(clock, timeoutMs, channel);
-    this.downSince = clock.now();
-    this.open().catch((error: unknown) => this.fell((this.lastError = asError(error))));
+    this.readiness = new Readiness(clock, timeoutMs);
+    this.open().catch((error: unknown) => this.failed(asError(error)));
   }
 
-  /**
-   * The command connection, as soon as it is there.
-   * @throws {StoreUnavailableError} at once when it has been away for longer than the time limit, otherwise after `withinMs`
-   */
-  ready(withinMs: number): Connection | Promise<Connection> {
-    if (this.isUp && this.commands !== undefined) return this.commands;
-    if (this.isClosed) return Promise.reject(linkDownError('the store is closed'));
-    const downMs = this.clock.now() - this.downSince;
-    if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
-    return new Promise((resolve, reject) => {
-      const settle = (error?: Error): void => {
-        stop();
-        this.waiting.delete(settle);
-        if (error === undefined) resolve(this.commands as Connection);
-        else reject(error);
-      };
-      const stop = this.clock.schedule(
-        () => settle(this.unavailable(this.clock.now() - this.downSince)),
-        Math.min(withinMs, this.timeoutMs - downMs),
-      );
-      this.waiting.add(settle);
-    });
+  /** As {@link Readiness.wait}. */
+  ready(withinMs: number): RedisServers | Promise<RedisServers> {
+    return this.readiness.wait(withinMs);
   }
 
   /** Something came from Redis. */
@@ -100,14 +63,13 @@ export class RedisLink {
 
   /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls and our own PINGs. */
   async health(timeoutMs: number): Promise<StoreHealth> {
-    if (this.isClosed) throw linkDownError('the store is closed');
+    if (this.readiness.isClosed) throw closedError();
     const startedAt = this.clock.now();
     let error: Error | undefined;
     try {
-      const commands = await this.ready(timeoutMs);
+      const servers = await this.ready(timeoutMs);
       const leftMs = timeoutMs - (this.clock.now() - startedAt);
-      const pong = this.isCluster ? pingMasters(commands as ClusterConnection) : commands.ping();
-      await within(this.clock, leftMs, pong, () => silence(timeoutMs));
+      await within(this.clock, leftMs, servers.health(), () => silence(timeoutMs));
       this.heard();
     } catch (reason) {
       error = asError(reason);
@@ -121,21 +83,10 @@ export class RedisLink {
     };
   }
 
-  /**
-   * The connection does not answer, or speaks with a server that takes no writes: look for a better one.
-   * @param slot In Cluster: its node is the one that does not answer
-   */
+  /** As {@link RedisServers.suspect}. */
   suspect(error: Error, slot?: number): void {
-    this.lastError = error;
-    if (!this.isUp) return;
-    if (this.isCluster) {
-      if (slot !== undefined) this.replace(this.nodeOf(slot));
-      return;
-    }
-    // Many calls may suspect it before it is closed.
-    this.writes.note(error);
-    this.fell(error);
-    this.commands?.disconnect(true);
+    this.readiness.lastError = error;
+    if (this.readiness.isUp) this.servers?.suspect(error, slot);
   }
 
   /** The connection may be a dead one. */
@@ -147,29 +98,13 @@ export class RedisLink {
 
   /** How many replicas have what was written on the command connection (in Cluster: on the slot's node) so far. */
   async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
-    const commands = await this.ready(this.timeoutMs);
-    const node = this.isCluster ? this.nodeOf(slot) : commands;
+    const node = (await this.ready(this.timeoutMs)).masterOf(slot);
     return node === undefined ? 0 : this.confirmations.of(node, replicas, timeoutMs);
   }
 
   /** Every master. */
   async masters(): Promise<Connection[]> {
-    const commands = await this.ready(this.timeoutMs);
-    return this.isCluster ? (commands as ClusterConnection).nodes('master') : [commands];
-  }
-
-  private nodeOf(slot: number): Connection | undefined {
-    const cluster = this.commands as ClusterConnection;
-    const name = cluster.slots[slot]?.[0];
-    return cluster.nodes('master').find((node) => nodeName(node) === name);
-  }
-
-  /** Cluster opens a new connection to a node whose old one has ended. */
-  private replace(node: Connection | undefined): void {
-    // Many calls may suspect it before it has ended, and its successor is not to blame for theirs.
-    if (node?.status !== 'ready' || this.replaced.has(node)) return;
-    this.replaced.add(node);
-    node.disconnect();
+    return (await this.ready(this.timeoutMs)).masters();
   }
 
   close(): Promise<void> {
@@ -177,94 +112,87 @@ export class RedisLink {
   }
 
   private async end(): Promise<void> {
-    this.isClosed = true;
-    this.isUp = false;
     this.stopPing();
     this.stopListenTimer();
-    for (const settle of [...this.waiting]) {
-      settle(linkDownError('the store is closed'));
-    }
-    const connections = new Set([this.commands, this.subscriber]);
+    this.readiness.close();
+    await this.disconnect();
+  }
+
+  private async disconnect(): Promise<void> {
+    const connections = new Set([this.servers?.commands, this.servers?.subscriber]);
     await Promise.all([...connections].map((connection) => ended(connection, this.clock)));
   }
 
   private async open(): Promise<void> {
-    const commands = await this.connector.open();
-    // In Cluster, ioredis keeps a connection for subscriptions of its own.
-    const subscriber = this.isCluster ? commands : await this.connector.open();
-    this.commands = commands;
-    this.subscriber = subscriber;
-    if (this.isClosed) {
-      await Promise.all([ended(commands, this.clock), ended(subscriber, this.clock)]);
-      return;
+    const servers = await this.connect({
+      ready: () => this.connected(),
+      down: (error) => this.failed(error),
+      silent: (error) => this.suspect(error),
+      deaf: () => (this.isListening = false),
+      canSubscribe: () => this.subscribe(),
+    });
+    this.servers = servers;
+    if (this.readiness.isClosed) return this.disconnect();
+    const { commands, subscriber } = servers;
+    for (const connection of new Set([commands, subscriber])) {
+      connection.on('error', (error: Error) => (this.readiness.lastError = error));
     }
-    commands.on('error', (error: Error) => (this.lastError = error));
     commands.on('connect', () => {
       // What a server has answered stays the reason.
-      if (!isReply(this.lastError))
-        this.lastError = new Error('it accepts connections, but is not ready');
+      if (!isReply(this.readiness.lastError)) {
+        this.readiness.lastError = new Error('it accepts connections, but is not ready');
+      }
     });
-    commands.on('close', () => this.fell(this.lastError));
+    commands.on('close', () => this.fell(this.readiness.lastError));
     subscriber.on('message', (channel: string, text: string) => {
       this.heard();
       if (channel === this.channel) this.events.message(text);
     });
     subscriber.on('close', () => (this.isListening = false));
-    if (subscriber !== commands) {
-      limitHandshake(commands, this.clock, this.timeoutMs);
-      limitHandshake(subscriber, this.clock, this.timeoutMs);
-      subscriber.on('error', (error: Error) => (this.lastError = error));
-      subscriber.on('ready', () => this.subscribe());
-      if (subscriber.status === 'ready') this.subscribe();
+    this.keepAlive(servers);
+    servers.start();
+  }
+
+  private async connect(events: ServersEvents): Promise<RedisServers> {
+    const { connector, clock, timeoutMs } = this;
+    const commands = await connector.open();
+    if (connector.isCluster) {
+      return new ClusterServers(commands as ClusterConnection, clock, timeoutMs, events);
     }
-    this.keepAlive();
-    if (this.isCluster) {
-      this.clusterListener = new ClusterListener(commands as ClusterConnection, () => {
-        this.isListening = false;
-        if (!this.isClosed) this.subscribe();
-      });
-      const limit = (node: Connection): void => limitHandshake(node, this.clock, this.timeoutMs);
-      commands.on('+node', limit);
-      for (const node of (commands as ClusterConnection).nodes('all')) limit(node);
-    }
-    onSelected(commands, this.clock, this.timeoutMs, {
-      done: () => this.writes.passed(commands, () => this.connected()),
-      refused: (error) => this.fell((this.lastError = error)),
-    });
+    const subscriber = await connector.open();
+    return new SingleServer(commands, subscriber, this.channel, clock, timeoutMs, events);
   }
 
   private connected(): void {
-    if (this.commands !== undefined && !this.isCluster) {
-      this.predecessor.end(this.commands);
-      // Without it the first burst would send the whole text many times. When it fails, calls send the text themselves.
-      this.commands.script('LOAD', semaphoreScript).catch(() => undefined);
-    } else if (!this.isListening) this.subscribe();
     this.isConnected = true;
     if (this.isListening) this.rose();
     else this.stopListenTimer = this.clock.schedule(() => this.rose(), LISTEN_WITHIN_MS);
   }
 
   private rose(): void {
+    const { servers, readiness } = this;
     this.stopListenTimer();
-    if (this.isClosed || this.isUp || !this.isConnected) return;
-    this.isUp = true;
-    this.lastError = undefined;
+    if (servers === undefined || !this.isConnected || readiness.isClosed || readiness.isUp) return;
+    readiness.up(servers);
     this.events.up();
-    for (const settle of [...this.waiting]) settle();
+  }
+
+  private failed(error: Error): void {
+    this.readiness.lastError = error;
+    this.fell(error);
   }
 
   private fell(error: Error | undefined): void {
     this.stopListenTimer();
-    if (this.isClosed) return;
-    if (this.isUp) this.downSince = this.clock.now();
-    this.isUp = false;
+    if (this.readiness.isClosed) return;
+    this.readiness.down();
     this.isConnected = false;
     this.events.down(error ?? new Error('the connection was closed'));
   }
 
   private subscribe(): void {
-    this.clusterListener?.watch();
-    this.subscriber?.subscribe(this.channel).then(
+    if (this.isListening || this.readiness.isClosed) return;
+    this.servers?.subscribe(this.channel).then(
       () => {
         this.heard();
         this.isListening = true;
@@ -272,26 +200,17 @@ export class RedisLink {
         this.events.subscribed();
       },
       // The connection closed meanwhile, and its next 'ready' subscribes; or it was refused, and {@link keepAlive} does.
-      (error: Error) => (this.lastError = error),
+      (error: Error) => (this.readiness.lastError = error),
     );
   }
 
   /** A connection that died without a word while nobody used it would be noticed by a call that is lost on it. */
-  private keepAlive(): void {
+  private keepAlive(servers: RedisServers): void {
     this.stopPing = this.clock.schedule(() => {
-      if (this.isClosed) return;
-      this.keepAlive();
-      const { commands, subscriber } = this;
-      if (!this.isListening && subscriber?.status === 'ready') this.subscribe();
-      if (this.isCluster) {
-        const nodes = (commands as ClusterConnection).nodes('master');
-        for (const node of nodes) this.ping(node, () => this.replace(node));
-        const listener = this.clusterListener?.connection;
-        this.ping(listener, () => listener?.disconnect());
-        return;
-      }
-      this.ping(subscriber, () => subscriber?.disconnect(true));
-      this.ping(commands, () => this.suspect(new Error('Redis did not answer a PING')));
+      if (this.readiness.isClosed) return;
+      this.keepAlive(servers);
+      if (servers.subscriber.status === 'ready') this.subscribe();
+      servers.keepAlive((connection, onSilence) => this.ping(connection, onSilence));
     }, PING_EVERY_MS);
   }
 
@@ -303,11 +222,5 @@ export class RedisLink {
       this.heard();
     };
     connection.ping().then(pong, stop);
-  }
-
-  private unavailable(downMs: number): StoreUnavailableError {
-    const why = this.lastError === undefined ? '' : ` (${detailOf(this.lastError)})`;
-    const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
-    return linkDownError(detail, this.lastError);
   }
 }

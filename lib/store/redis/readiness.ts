@@ -1,0 +1,76 @@
+import { detailOf, type StoreUnavailableError } from '../../semaphore.errors.js';
+import type { Clock } from '../clock.js';
+import type { RedisServers } from './redis.servers.js';
+import { linkDownError } from './reply-errors.js';
+
+/** Whether commands can be sent, and who waits for that. */
+export class Readiness {
+  /** Why they cannot be sent, as far as is known. */
+  lastError: Error | undefined;
+  isClosed = false;
+  private servers: RedisServers | undefined;
+  private downSince: number;
+  private readonly waiting = new Set<(error?: Error) => void>();
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+  ) {
+    this.downSince = clock.now();
+  }
+
+  get isUp(): boolean {
+    return this.servers !== undefined;
+  }
+
+  /**
+   * The servers, as soon as they take commands.
+   * @throws {StoreUnavailableError} at once when they have not for longer than the time limit, otherwise after `withinMs`
+   */
+  wait(withinMs: number): RedisServers | Promise<RedisServers> {
+    if (this.servers !== undefined) return this.servers;
+    if (this.isClosed) return Promise.reject(closedError());
+    const downMs = this.clock.now() - this.downSince;
+    if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error): void => {
+        stop();
+        this.waiting.delete(settle);
+        if (error === undefined) resolve(this.servers as RedisServers);
+        else reject(error);
+      };
+      const stop = this.clock.schedule(
+        () => settle(this.unavailable(this.clock.now() - this.downSince)),
+        Math.min(withinMs, this.timeoutMs - downMs),
+      );
+      this.waiting.add(settle);
+    });
+  }
+
+  up(servers: RedisServers): void {
+    this.servers = servers;
+    this.lastError = undefined;
+    for (const settle of [...this.waiting]) settle();
+  }
+
+  down(): void {
+    if (this.servers !== undefined) this.downSince = this.clock.now();
+    this.servers = undefined;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.servers = undefined;
+    for (const settle of [...this.waiting]) settle(closedError());
+  }
+
+  private unavailable(downMs: number): StoreUnavailableError {
+    const why = this.lastError === undefined ? '' : ` (${detailOf(this.lastError)})`;
+    const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
+    return linkDownError(detail, this.lastError);
+  }
+}
+
+export function closedError(): StoreUnavailableError {
+  return linkDownError('the store is closed');
+}
