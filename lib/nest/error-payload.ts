@@ -22,33 +22,22 @@ function statusOf(error: RetriableError): keyof StatusCodes {
   return error.reason === 'queue-full' ? 'queueFull' : error.reason;
 }
 
-/** What an HTTP client is answered. */
-export interface HttpAnswer {
-  statusCode: number;
-  /** The header `Retry-After`: whole seconds. */
-  retryAfter: string;
-  payload: ErrorPayload;
+/** What an HTTP client is answered with. */
+export function statusCodeOf(error: RetriableError, statusCodes: Required<StatusCodes>): number {
+  return statusCodes[statusOf(error)];
 }
 
-export function httpAnswerOf(
-  error: RetriableError,
-  statusCodes: Required<StatusCodes>,
-): HttpAnswer {
-  const payload = payloadOf(error);
-  return {
-    statusCode: statusCodes[statusOf(error)],
-    retryAfter: retryAfterHeader(payload.retryAfterMs),
-    payload,
-  };
+/** The header `Retry-After`: whole seconds. */
+export function retryAfterOf(error: RetriableError): string {
+  return retryAfterHeader(retryAfterMsOf(error));
 }
 
 export function payloadOf(error: RetriableError): ErrorPayload {
-  return {
-    code: error.code,
-    message: MESSAGES[statusOf(error)],
-    retryAfterMs:
-      error instanceof PermitUnavailableError
-        ? Math.ceil(error.retryAfterMs)
-        : DEFAULT_RETRY_AFTER_MS,
-  };
+  const { code } = error;
+  return { code, message: MESSAGES[statusOf(error)], retryAfterMs: retryAfterMsOf(error) };
+}
+
+function retryAfterMsOf(error: RetriableError): number {
+  if (!(error instanceof PermitUnavailableError)) return DEFAULT_RETRY_AFTER_MS;
+  return Math.ceil(error.retryAfterMs);
 }

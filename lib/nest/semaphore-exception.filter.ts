@@ -5,7 +5,7 @@ import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
 import { resolveModuleOptions } from '../resolve-module-options.js';
 import { RETRIABLE_ERRORS, type RetriableError } from '../semaphore.errors.js';
 import type { SemaphoreModuleOptions, StatusCodes } from '../semaphore.options.js';
-import { httpAnswerOf, payloadOf } from './error-payload.js';
+import { payloadOf, retryAfterOf, statusCodeOf } from './error-payload.js';
 import { toTransportError, transportPayload } from './transport-error.js';
 
 /**
@@ -51,9 +51,9 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
       httpAdapter.end(response);
       return;
     }
-    const { statusCode, retryAfter, payload } = httpAnswerOf(error, this.statusCodes);
-    httpAdapter.setHeader(response, 'Retry-After', retryAfter);
-    httpAdapter.reply(response, { statusCode, ...payload }, statusCode);
+    const statusCode = statusCodeOf(error, this.statusCodes);
+    httpAdapter.setHeader(response, 'Retry-After', retryAfterOf(error));
+    httpAdapter.reply(response, { statusCode, ...payloadOf(error) }, statusCode);
   }
 }
 

@@ -6,7 +6,7 @@ import { isRetriable } from '../semaphore.errors.js';
 import type { SemaphoreDefaults, StatusCodes } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
-import { httpAnswerOf } from './error-payload.js';
+import { retryAfterOf, statusCodeOf } from './error-payload.js';
 import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 
 /** Options of {@link semaphoreMiddleware}: its own, and those of the semaphore. */
@@ -76,7 +76,10 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
     scope.use(semaphore.key).then(
       () => proceed(),
       (error: unknown) => {
-        setRetryAfter(error, response, service.statusCodes);
+        // For error handlers that know nothing of `error.headers`.
+        if (isRetriable(error) && !response.headersSent) {
+          response.setHeader('Retry-After', retryAfterOf(error));
+        }
         proceed(error);
       },
     );
@@ -86,19 +89,9 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
 /** Gives an error what Express and Connect need to answer with its status, whoever passes it on to them. */
 function setStatus(error: unknown, statusCodes: Required<StatusCodes>): void {
   if (!isRetriable(error)) return;
-  const { statusCode, retryAfter } = httpAnswerOf(error, statusCodes);
-  const headers = { 'Retry-After': retryAfter };
+  const statusCode = statusCodeOf(error, statusCodes);
+  const headers = { 'Retry-After': retryAfterOf(error) };
   Object.assign(error, { status: statusCode, statusCode, headers });
-}
-
-/** For error handlers that know nothing of `error.headers`. */
-function setRetryAfter(
-  error: unknown,
-  response: MiddlewareResponse,
-  statusCodes: Required<StatusCodes>,
-): void {
-  if (!isRetriable(error) || response.headersSent) return;
-  response.setHeader('Retry-After', httpAnswerOf(error, statusCodes).retryAfter);
 }
 
 const OWN_RULES: Record<
