@@ -24,6 +24,13 @@ const TIDY_EVERY_MS = 30_000;
 /** Tells the client one thing. */
 export type Tell = <E extends keyof StoreEvents>(event: E, data: StoreEvents[E]) => void;
 
+/** What a client chooses of its session. */
+export interface SessionWish {
+  secret: string;
+  name: string;
+  graceMs: number;
+}
+
 /**
  * A process that uses this server's store from elsewhere: a session of the store, and what it waits for and holds.
  *
@@ -33,6 +40,8 @@ export type Tell = <E extends keyof StoreEvents>(event: E, data: StoreEvents[E])
  */
 export class HostedSession implements StoreClient {
   readonly store: StoreSession;
+  readonly graceMs: number;
+  private readonly clock: Clock;
   private readonly entries: RemoteEntries;
   private tell: Tell | undefined;
   private lastAttempt = 0;
@@ -41,17 +50,16 @@ export class HostedSession implements StoreClient {
   /** Why the store cannot be reached now. */
   private outage: Error | undefined;
 
-  /** @param secret chosen by the client */
+  /** @param owner the name of the API key that it was opened with */
   constructor(
     store: SemaphoreStore,
     readonly owner: string,
-    name: string,
-    secret: string,
-    readonly graceMs: number,
-    private readonly clock: Clock,
+    { name, secret, graceMs }: SessionWish,
   ) {
-    this.entries = new RemoteEntries(clock);
-    this.heardAt = this.tidiedAt = clock.now();
+    this.graceMs = graceMs;
+    this.clock = store.clock;
+    this.entries = new RemoteEntries(store.clock);
+    this.heardAt = this.tidiedAt = store.clock.now();
     this.store = store.connect(this, clientIdOf(name, secret));
     this.store.flights?.listen(
       (key, token, payload) => this.published(key, token, payload),
@@ -150,7 +158,8 @@ export class HostedSession implements StoreClient {
 
   /** A provisional grant ends by itself, or the client has claimed it, which may be at another server: so it is let alone. */
   granted(key: string, id: string, grant: Grant): void {
-    this.holds(key, id, grant, undefined, !grant.provisional);
+    if (grant.provisional) this.entries.holds(key, id, grant.deadline);
+    else this.holds(key, id, grant);
     this.tell?.('granted', { key, id, grant: leaseToWire(grant) });
   }
 
@@ -182,17 +191,13 @@ export class HostedSession implements StoreClient {
     this.tell?.('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 
-  /** @param isOurs whoever is to have it can have got it from here only */
-  private holds(
-    key: string,
-    id: string,
-    { deadline }: Lease,
-    leaseMs?: number,
-    isOurs = true,
-  ): void {
-    const isUnheard = isOurs && !this.isAttached;
-    const entry = this.entries.holds(key, id, deadline, isUnheard, leaseMs);
-    if (isUnheard) this.shorten(id, entry);
+  /** Whoever is to have it can have got it from here only. */
+  private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
+    const isNews = !this.entries.isHeld(id);
+    const entry = this.entries.holds(key, id, deadline, leaseMs);
+    if (this.isAttached) return;
+    entry.isUnheard = isNews;
+    this.shorten(id, entry);
   }
 
   private shorten(id: string, entry: RemoteEntry): void {

@@ -5,19 +5,13 @@ import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
 import { retriable } from '../problems.js';
 import { Quota } from '../quota.js';
-import { HostedSession, type Tell } from './hosted-session.js';
+import { HostedSession, type SessionWish, type Tell } from './hosted-session.js';
 
 export interface RemoteLimits {
   /** Sessions that one caller may have. */
   maxSessions: number;
   /** How many permits one session may wait for and hold. */
   maxPermits: number;
-}
-
-export interface SessionWish {
-  secret: string;
-  name: string;
-  graceMs: number;
 }
 
 /** What the client hears. */
@@ -111,16 +105,15 @@ export class HostedSessions {
     ]);
   }
 
-  private open({ secret, name, graceMs }: SessionWish, access: Access): Kept {
+  private open(wish: SessionWish, access: Access): Kept {
     const leaveQuota = this.quota.enter(access.name);
-    const { clock } = this.store;
     const kept: Kept = {
-      session: new HostedSession(this.store, access.name, name, secret, graceMs, clock),
+      session: new HostedSession(this.store, access.name, wish),
       stream: undefined,
       stopGrace: () => undefined,
       leaveQuota,
     };
-    this.bySecret.set(secret, kept);
+    this.bySecret.set(wish.secret, kept);
     return kept;
   }
 

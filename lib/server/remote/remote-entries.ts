@@ -32,23 +32,16 @@ export class RemoteEntries {
     return true;
   }
 
-  holds(
-    key: string,
-    id: string,
-    deadline: number,
-    isUnheard: boolean,
-    leaseMs?: number,
-  ): RemoteEntry {
-    const known = this.byId.get(id);
-    const entry = {
-      key,
-      leaseMs: leaseMs ?? known?.leaseMs ?? 0,
-      isHeld: true,
-      deadline,
-      isUnheard: isUnheard && known?.isHeld !== true,
-    };
+  /** @param leaseMs left out where it is what was asked for */
+  holds(key: string, id: string, deadline: number, leaseMs?: number): RemoteEntry {
+    const asked = this.byId.get(id)?.leaseMs ?? 0;
+    const entry = { key, leaseMs: leaseMs ?? asked, isHeld: true, deadline, isUnheard: false };
     this.byId.set(id, entry);
     return entry;
+  }
+
+  isHeld(id: string): boolean {
+    return this.byId.get(id)?.isHeld === true;
   }
 
   forget(id: string): void {

@@ -29,7 +29,8 @@ import {
   resultQuery,
   storeSessionHeaders,
 } from './remote-documentation.js';
-import { HostedSessions, type RemoteLimits, type SessionWish } from './hosted-sessions.js';
+import type { SessionWish } from './hosted-session.js';
+import { HostedSessions, type RemoteLimits } from './hosted-sessions.js';
 import { Transfers } from './transfers.js';
 
 export interface RemoteStoreOptions extends RemoteLimits {
