@@ -27,7 +27,7 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
       const wanted = [keys].flat();
       requireKeys(access, wanted);
       const isGone = (): boolean => isHungUp(response);
-      const locked = await locks.lock(access.name, uid, wanted, exp, isGone);
+      const locked = await locks.lock({ name: access.name, uid }, wanted, exp, isGone);
       // Whoever is gone is not answered.
       if (locked === undefined) return undefined;
       if (typeof locked === 'string') {
@@ -54,7 +54,8 @@ export function lockRoutes(locks: Locks, defaultExpiryMs: number): ServerRoute[]
         access,
         tokens.map(({ key }) => key),
       );
-      return { status: 200, body: { unlocked: await locks.unlock(access.name, uid, tokens) } };
+      const unlocked = await locks.unlock({ name: access.name, uid }, tokens);
+      return { status: 200, body: { unlocked } };
     },
   });
 

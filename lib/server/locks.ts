@@ -4,7 +4,7 @@ import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import type { StoreSnapshot } from '../store/semaphore-store.js';
-import { lockPrefixOf, newLockId } from './permit-ids.js';
+import { type LockOwner, lockPrefixOf, newLockId } from './permit-ids.js';
 
 export interface LockToken {
   key: string;
@@ -53,15 +53,14 @@ export class Locks {
    * @returns why not, or undefined when nobody is there
    */
   lock(
-    name: string,
-    uid: string,
+    owner: LockOwner,
     keys: readonly string[],
     leaseMs: number,
     isGone: () => boolean,
   ): Promise<Locked | LockRefusal | undefined> {
-    return this.inTurn(JSON.stringify([name, uid]), async () => {
+    return this.inTurn(JSON.stringify([owner.name, owner.uid]), async () => {
       if (isGone()) return undefined;
-      const locked = await this.tryToTake(name, uid, keys, leaseMs);
+      const locked = await this.tryToTake(owner, keys, leaseMs);
       await hangUpsRead();
       if (!isGone()) return locked;
       // Within the turn: the same caller, who asks again, is not to find what is taken back.
@@ -71,14 +70,14 @@ export class Locks {
   }
 
   /** @returns the keys that the uid held in just this version */
-  async unlock(name: string, uid: string, tokens: readonly LockToken[]): Promise<string[]> {
+  async unlock(owner: LockOwner, tokens: readonly LockToken[]): Promise<string[]> {
     const versions = new Map<string, Set<number>>();
     for (const { key, version } of tokens) {
       versions.set(key, (versions.get(key) ?? new Set()).add(version));
     }
     const unlocked = await Promise.all(
       Array.from(versions, async ([key, wanted]) => {
-        const own = await this.find(key, lockPrefixOf(name, key, uid));
+        const own = ownOf(await this.look(key), lockPrefixOf(owner, key));
         if (own === undefined || !wanted.has(own.version)) return undefined;
         const outcome = await internalsOf(this.semaphores).permitsById.release(key, own.id);
         return outcome === 'released' ? key : undefined;
@@ -96,21 +95,19 @@ export class Locks {
 
   /** What another server's call of the same uid takes back is lost, but free. */
   private async tryToTake(
-    name: string,
-    uid: string,
+    owner: LockOwner,
     keys: readonly string[],
     leaseMs: number,
   ): Promise<Locked | LockRefusal> {
     for (let tries = 1; ; tries++) {
-      const locked = await this.take(name, uid, keys, leaseMs);
+      const locked = await this.take(owner, keys, leaseMs);
       if (locked !== 'lost' || tries === MAX_TRIES) return locked;
     }
   }
 
   /** In an order that all share: of those who want the same keys one gets all. */
   private async take(
-    name: string,
-    uid: string,
+    owner: LockOwner,
     keys: readonly string[],
     leaseMs: number,
   ): Promise<Locked | LockRefusal> {
@@ -118,7 +115,7 @@ export class Locks {
     const { permitsById } = internals;
     const inOrder = [...new Set(keys)].toSorted();
     // What is refused takes nothing, not even for a moment, unless somebody else is just as fast.
-    if (inOrder.length > 1 && (await this.isTaken(name, uid, inOrder))) return 'locked';
+    if (inOrder.length > 1 && (await this.isTaken(owner, inOrder))) return 'locked';
     const limits = { permits: 1, weight: 1, waitMs: 0, maxWaiting: 0, priority: 0 };
     const isAtOnce = keys.length === 1 && leaseMs >= SHORT_MS;
     const takingMs = isAtOnce ? leaseMs : Math.max(TAKING_MS, keys.length * TAKING_MS_A_KEY);
@@ -129,7 +126,7 @@ export class Locks {
     };
     try {
       for (const key of inOrder) {
-        held.push(await this.takeOne(key, lockPrefixOf(name, key, uid), options));
+        held.push(await this.takeOne(key, lockPrefixOf(owner, key), options));
       }
       const isLeased = isAtOnce && held[0]?.isNew === true;
       if (!isLeased && !(await this.setLeases(held, leaseMs))) {
@@ -147,13 +144,13 @@ export class Locks {
     return { tokens, undo };
   }
 
-  /** Whether another uid holds any of them. */
-  private async isTaken(name: string, uid: string, keys: readonly string[]): Promise<boolean> {
+  /** Whether somebody else holds any of them. */
+  private async isTaken(owner: LockOwner, keys: readonly string[]): Promise<boolean> {
     const snapshots = await Promise.all(keys.map((key) => this.look(key)));
     return snapshots.some((snapshot) => {
       const { key, held, permits, pinned } = snapshot;
       const isFull = held >= (pinned ? permits : 1);
-      return isFull && ownOf(snapshot, lockPrefixOf(name, key, uid)) === undefined;
+      return isFull && ownOf(snapshot, lockPrefixOf(owner, key)) === undefined;
     });
   }
 
@@ -180,11 +177,6 @@ export class Locks {
     }
   }
 
-  /** What the uid holds of the key already. */
-  private async find(key: string, prefix: string): Promise<HeldLock | undefined> {
-    return ownOf(await this.look(key), prefix);
-  }
-
   private look(key: string): Promise<StoreSnapshot> {
     return internalsOf(this.semaphores).look(key);
   }
@@ -209,6 +201,7 @@ export class Locks {
   }
 }
 
+/** What is held already under an id that begins so. */
 function ownOf({ key, holders, now }: StoreSnapshot, prefix: string): HeldLock | undefined {
   const own = holders.find(({ id }) => id.startsWith(prefix));
   if (own === undefined) return undefined;

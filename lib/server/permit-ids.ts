@@ -25,8 +25,14 @@ export function holdAtLeastOf(id: string): number {
   return holdAtLeastMs <= MAX_DURATION_MS ? holdAtLeastMs : 0;
 }
 
-/** What the ids begin with under which `/lock` holds a key for a uid. */
-export function lockPrefixOf(name: string, key: string, uid: string): string {
+/** Who locks: a uid means something only together with the name of the API key that it is used with. */
+export interface LockOwner {
+  name: string;
+  uid: string;
+}
+
+/** What the ids begin with under which `/lock` holds a key for somebody. */
+export function lockPrefixOf({ name, uid }: LockOwner, key: string): string {
   return `${digestOf('lock', name, key, uid)}-`;
 }
 

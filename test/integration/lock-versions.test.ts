@@ -5,6 +5,8 @@ import { internalsOf } from '../../lib/service-internals.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 
+const OWNER = { name: '', uid: 'uid' };
+
 let redis: RedisServer;
 beforeAll(async () => {
   redis = await startRedis();
@@ -17,7 +19,7 @@ async function lock(
   keys: string[],
 ): Promise<Locked | LockRefusal | undefined> {
   const nobodyHangsUp = (): boolean => false;
-  return locks.lock('', uid, keys, 60_000, nobodyHangsUp);
+  return locks.lock({ name: '', uid }, keys, 60_000, nobodyHangsUp);
 }
 
 async function mustLock(locks: Locks, keys: string[]): Promise<Locked> {
@@ -47,9 +49,9 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
       second = await mustLock(others, ['k']);
       return seen;
     };
-    expect(await locks.unlock('', 'uid', first.tokens)).toEqual([]);
+    expect(await locks.unlock(OWNER, first.tokens)).toEqual([]);
     expect(await locks.areLocked(['k'])).toBe(true);
-    expect(await locks.unlock('', 'uid', second?.tokens ?? [])).toEqual(['k']);
+    expect(await locks.unlock(OWNER, second?.tokens ?? [])).toEqual(['k']);
     expect(await locks.areLocked(['k'])).toBe(false);
   });
 
@@ -62,6 +64,6 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     // The answer of the first reaches nobody, after the second was told.
     first.undo();
     expect(await lock(others, 'another', ['a'])).toBe('locked');
-    expect(await others.unlock('', 'uid', second.tokens)).toEqual(['b', 'a']);
+    expect(await others.unlock(OWNER, second.tokens)).toEqual(['b', 'a']);
   });
 });
