@@ -23,7 +23,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../store/semaphore-store.js';
-import { NOBODYS_KEY, probe } from '../store/probe.js';
+import { checkHealth, NOBODYS_KEY } from '../store/health-check.js';
 import { HttpClient, readText } from './http-request.js';
 import { RemoteCalls } from './remote.calls.js';
 import { RemoteFlights } from './remote.flights.js';
@@ -149,7 +149,7 @@ export class RemoteSession implements StoreSession {
     if (this.isClosed) throw new SemaphoreClosedError();
     const late = (): Error =>
       this.linkError ?? new Error(`the server did not answer within ${timeoutMs} ms`);
-    const seen = await probe(this.clock, timeoutMs, () => this.reachStore(timeoutMs), late);
+    const seen = await checkHealth(this.clock, timeoutMs, () => this.reachStore(timeoutMs), late);
     return { ...seen, isListening: this.isLinkUp, silentMs: this.link.silentMs };
   }
 

@@ -37,7 +37,7 @@ async function acquireInOrder(
   const since = core.clock.now();
   const permits = new Map<string, Permit>();
   const keptAlive = keepAlive(options);
-  const wait = new Wait(options.signal);
+  const wait = new WaitForAll(options.signal);
   const meanwhile = { ...keptAlive, signal: wait.signal };
   try {
     for (const key of keys.toSorted()) {
@@ -62,7 +62,7 @@ async function acquireInOrder(
 }
 
 /** A wait for several keys, which is in vain as soon as a permit of them that is there already is lost. */
-class Wait {
+class WaitForAll {
   readonly signal = new CancelSource();
   /** Of the permit that was lost. */
   loss: PermitLostError | undefined;

@@ -25,15 +25,16 @@ export function invalidRequest(broken: readonly BrokenRule[]): HttpProblem {
 export function toProblem(error: unknown, report: (error: unknown) => void): HttpProblem {
   if (error instanceof PermitUnavailableError) {
     const { code, message, reason } = error;
+    const statusCode = reason === 'queue-full' ? 503 : 429;
     const retryAfterMs = Math.ceil(error.retryAfterMs);
-    return retriable(reason === 'queue-full' ? 503 : 429, code, message, retryAfterMs, { reason });
+    return retriableProblem(statusCode, code, message, { reason, retryAfterMs });
   }
   if (error instanceof InvalidOptionsError) {
     return invalidRequest([{ field: error.option, rule: error.rule }]);
   }
   if (error instanceof PermitLostError) return new HttpProblem(410, error.code, error.message);
   if (error instanceof SemaphoreError) {
-    return retriable(503, error.code, whyNotNow(error));
+    return retriableProblem(503, error.code, whyNotNow(error));
   }
   report(error);
   return internalError();
@@ -44,19 +45,24 @@ function whyNotNow(error: SemaphoreError): string {
   return error instanceof AcquireAbortedError ? 'The session has ended' : STORE_DOWN;
 }
 
-/** @param members what the answer says beside that */
-export function storeDown(members?: Readonly<Record<string, unknown>>): HttpProblem {
-  return retriable(503, 'SEMAPHORE_STORE_UNAVAILABLE', STORE_DOWN, DEFAULT_RETRY_AFTER_MS, members);
+/** What a problem says beside its code and message. */
+interface Members {
+  retryAfterMs?: number;
+  [name: string]: unknown;
 }
 
-/** @param members what the answer says beside that */
-export function retriable(
+export function storeDown(members?: Members): HttpProblem {
+  return retriableProblem(503, 'SEMAPHORE_STORE_UNAVAILABLE', STORE_DOWN, members);
+}
+
+/** Tells the client to try again later. */
+export function retriableProblem(
   statusCode: number,
   code: string,
   message: string,
-  retryAfterMs = DEFAULT_RETRY_AFTER_MS,
-  members: Readonly<Record<string, unknown>> = {},
+  members: Members = {},
 ): HttpProblem {
+  const { retryAfterMs = DEFAULT_RETRY_AFTER_MS } = members;
   return new HttpProblem(statusCode, code, message, {
     headers: { 'retry-after': retryAfterHeader(retryAfterMs) },
     members: { ...members, retryAfterMs },

@@ -1,4 +1,4 @@
-import { retriable } from './problems.js';
+import { retriableProblem } from './problems.js';
 
 /** Counts what each caller has open, and refuses more than the bound. */
 export class Quota {
@@ -15,7 +15,7 @@ export class Quota {
     const count = this.counts.get(name) ?? 0;
     if (count >= this.most) {
       const message = `This API key has ${this.most} ${this.what} open already`;
-      throw retriable(429, this.code, message);
+      throw retriableProblem(429, this.code, message);
     }
     this.counts.set(name, count + 1);
     let isOver = false;

@@ -12,7 +12,7 @@ const TOGETHER_MS = 100;
 const FEW = 16;
 
 /** A wait that is over: a permit was acquired, or an error says why not. Times are by the clock of the store. */
-export interface Wait {
+export interface FinishedWait {
   readonly options: ResolvedOptions;
   readonly context: Context;
   readonly startedAt: number;
@@ -30,7 +30,7 @@ export interface Wait {
 export class WaitSpans {
   private readonly tracer: Tracer;
   private readonly nobody: object;
-  private waits: Wait[] = [];
+  private waits: FinishedWait[] = [];
   private left = AT_ONCE;
   private crowd = 0;
   private isTimed = false;
@@ -50,7 +50,7 @@ export class WaitSpans {
     return this.api.context.active();
   }
 
-  add(wait: Wait): void {
+  add(wait: FinishedWait): void {
     this.waits.push(wait);
     if (this.left > 0) {
       this.left--;
@@ -88,7 +88,7 @@ export class WaitSpans {
     this.make();
   }
 
-  private makeOne(wait: Wait, epoch: number): void {
+  private makeOne(wait: FinishedWait, epoch: number): void {
     const { options, context, outcome, error } = wait;
     const startTime = epoch + wait.startedAt;
     const endTime = epoch + wait.endedAt;
@@ -106,7 +106,7 @@ export class WaitSpans {
   }
 }
 
-function attributesOf({ options, outcome, permit }: Wait): Attributes {
+function attributesOf({ options, outcome, permit }: FinishedWait): Attributes {
   const { name, weight } = options;
   const attributes: Attributes = {
     'semaphore.name': name,

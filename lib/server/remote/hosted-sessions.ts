@@ -3,7 +3,7 @@ import type { StopTimer } from '../../store/clock.js';
 import { NO_SESSION_STATUS } from '../../store/remote/wire.js';
 import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
-import { retriable } from '../problems.js';
+import { retriableProblem } from '../problems.js';
 import { Quota } from '../quota.js';
 import { HostedSession, type SessionWish, type Tell } from './hosted-session.js';
 
@@ -51,7 +51,7 @@ export class HostedSessions {
     access: Access,
     openStream: () => S,
   ): { stream: S; onBroken: () => void } {
-    if (this.isClosed) throw retriable(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
+    if (this.isClosed) throw retriableProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
     const kept = this.bySecret.get(wish.secret) ?? this.open(wish, access);
     requireOwner(kept.session, access);
     const stream = openStream();

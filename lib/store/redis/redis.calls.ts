@@ -23,7 +23,7 @@ import {
   isReadOnly,
   isReply,
   isTransient,
-  RETRY_AFTER_MS,
+  NEXT_ATTEMPT_AFTER_MS,
   unavailable,
 } from './reply-errors.js';
 import { semaphoreScript } from './scripts/embedded.js';
@@ -227,7 +227,7 @@ export class RedisCalls {
 
   /** Once more, when there will be time left for it. */
   private repeat(batch: Batch, error: Error): void {
-    const at = this.clock.now() + RETRY_AFTER_MS;
+    const at = this.clock.now() + NEXT_ATTEMPT_AFTER_MS;
     if (error instanceof StoreUnavailableError || at >= batch.end) {
       this.fail(batch, batch.operations, error);
       return;
@@ -236,7 +236,7 @@ export class RedisCalls {
     this.fail(batch, batch.operations.filter(isPoll), error);
     const operations = batch.operations.filter((operation) => !isPoll(operation));
     if (operations.length === 0) return;
-    this.clock.schedule(() => this.dispatch({ ...batch, operations }), RETRY_AFTER_MS);
+    this.clock.schedule(() => this.dispatch({ ...batch, operations }), NEXT_ATTEMPT_AFTER_MS);
   }
 
   private build({ operations, slot, end }: Batch): string[] {

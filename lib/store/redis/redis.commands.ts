@@ -4,7 +4,13 @@ import type { RedisCalls } from './redis.calls.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
 import type { RedisLink } from './redis.link.js';
-import { isLinkDown, isReply, isTransient, RETRY_AFTER_MS, unavailable } from './reply-errors.js';
+import {
+  isLinkDown,
+  isReply,
+  isTransient,
+  NEXT_ATTEMPT_AFTER_MS,
+  unavailable,
+} from './reply-errors.js';
 import { TimeLimits } from './time-limits.js';
 
 /** What is asked of Redis otherwise than by operations of the script, each within the time limit. */
@@ -46,11 +52,11 @@ export class RedisCommands {
         return await this.inTime(ask(commands), slot, end, notNow);
       } catch (error) {
         const reason = error as StoreUnavailableError;
-        const at = this.clock.now() + RETRY_AFTER_MS;
+        const at = this.clock.now() + NEXT_ATTEMPT_AFTER_MS;
         if (at >= end || !mayPass(reason)) throw reason;
         notNow = isReply(reason.cause) ? reason : undefined;
       }
-      await new Promise<void>((resolve) => this.clock.schedule(resolve, RETRY_AFTER_MS));
+      await new Promise<void>((resolve) => this.clock.schedule(resolve, NEXT_ATTEMPT_AFTER_MS));
     }
   }
 

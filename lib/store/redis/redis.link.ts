@@ -1,6 +1,6 @@
 import type { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
-import { asError } from '../probe.js';
+import { asError } from '../health-check.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { within } from '../within.js';
 import { ClusterServers } from './cluster-servers.js';

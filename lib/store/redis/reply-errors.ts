@@ -1,7 +1,7 @@
 import { detailOf, StoreUnavailableError } from '../../semaphore.errors.js';
 
 /** What may succeed is tried again after this time. */
-export const RETRY_AFTER_MS = 25;
+export const NEXT_ATTEMPT_AFTER_MS = 25;
 
 /** Answers of a server that cannot do it now, but did nothing. */
 const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|BUSY |UNBLOCKED)/;

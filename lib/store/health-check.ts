@@ -6,7 +6,7 @@ import { within } from './within.js';
 export const NOBODYS_KEY = 'semaphore:health';
 
 /** How long a store takes to answer, or why it does not. Never rejects. */
-export async function probe(
+export async function checkHealth(
   clock: Clock,
   timeoutMs: number,
   ask: () => Promise<unknown>,
