@@ -4,6 +4,7 @@ import { HttpProblem } from '../http/http-problem.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
+import type { StopTimer } from '../store/clock.js';
 import type { Access } from './api-keys.js';
 import { Session, type SessionParts } from './session.js';
 import { fromNote, noteKey, type SessionPermit } from './session-notes.js';
@@ -12,7 +13,7 @@ import { fromNote, noteKey, type SessionPermit } from './session-notes.js';
 export class Sessions {
   private readonly byId = new Map<string, Session>();
   private readonly owners = new Map<string, Session>();
-  private readonly graceTimers = new Map<Session, NodeJS.Timeout>();
+  private readonly graceTimers = new Map<Session, StopTimer>();
   private readonly parts: SessionParts;
   private isClosed = false;
 
@@ -45,8 +46,7 @@ export class Sessions {
   ): Promise<void> {
     if (this.isClosed) throw new SemaphoreClosedError();
     const session = (await this.resume(access, wantedId)) ?? this.create(access);
-    clearTimeout(this.graceTimers.get(session));
-    this.graceTimers.delete(session);
+    this.stopGrace(session);
     const opened = stream();
     session.open(opened);
     if (opened.closed.aborted) this.lose(session, opened);
@@ -67,7 +67,7 @@ export class Sessions {
   /** Ends all: what they hold is given back, or ends with the grace time. */
   async close(): Promise<void> {
     this.isClosed = true;
-    for (const timer of this.graceTimers.values()) clearTimeout(timer);
+    for (const stop of this.graceTimers.values()) stop();
     const sessions = [...this.byId.values()];
     this.byId.clear();
     await Promise.all(sessions.map((session) => session.end()));
@@ -113,9 +113,8 @@ export class Sessions {
     }
     session.pause();
     this.makeRoomFor(session);
-    const timer = setTimeout(() => void this.end(session), this.graceMs);
-    timer.unref();
-    this.graceTimers.set(session, timer);
+    const stopGrace = this.parts.clock.schedule(() => void this.end(session), this.graceMs);
+    this.graceTimers.set(session, stopGrace);
   }
 
   /** Whose client is away longest does not come back. */
@@ -123,15 +122,18 @@ export class Sessions {
     if (this.graceTimers.size < this.maxAway) return;
     const away = [...this.graceTimers.keys()].filter((session) => session.name === name);
     const [longest] = away;
-    if (longest === undefined || away.length < this.maxAway) return;
-    clearTimeout(this.graceTimers.get(longest));
-    void this.end(longest);
+    if (longest !== undefined && away.length >= this.maxAway) void this.end(longest);
   }
 
   private async end(session: Session): Promise<void> {
-    this.graceTimers.delete(session);
+    this.stopGrace(session);
     this.byId.delete(session.id);
     await session.end();
+  }
+
+  private stopGrace(session: Session): void {
+    this.graceTimers.get(session)?.();
+    this.graceTimers.delete(session);
   }
 }
 

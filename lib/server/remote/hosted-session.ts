@@ -21,8 +21,11 @@ import { RemoteEntries, type RemoteEntry } from './remote-entries.js';
 
 const TIDY_EVERY_MS = 30_000;
 
-/** Tells the client one thing. */
-export type Tell = <E extends keyof StoreEvents>(event: E, data: StoreEvents[E]) => void;
+/** What the client hears. */
+export interface SessionStream {
+  send<E extends keyof StoreEvents>(event: E, data: StoreEvents[E]): void;
+  close(): void;
+}
 
 /** What a client chooses of its session. */
 export interface SessionWish {
@@ -40,22 +43,29 @@ export interface SessionWish {
  */
 export class HostedSession implements StoreClient {
   readonly store: StoreSession;
+  readonly secret: string;
   readonly graceMs: number;
   private readonly clock: Clock;
   private readonly entries: RemoteEntries;
-  private tell: Tell | undefined;
+  /** The one that is open now. */
+  private stream: SessionStream | undefined;
   private lastAttempt = 0;
   private heardAt: number;
   private tidiedAt: number;
   /** Why the store cannot be reached now. */
   private outage: Error | undefined;
 
-  /** @param owner the name of the API key that it was opened with */
+  /**
+   * @param owner the name of the API key that it was opened with
+   * @param leaveQuota to be called when it is over
+   */
   constructor(
     store: SemaphoreStore,
     readonly owner: string,
     { name, secret, graceMs }: SessionWish,
+    readonly leaveQuota: () => void,
   ) {
+    this.secret = secret;
     this.graceMs = graceMs;
     this.clock = store.clock;
     this.entries = new RemoteEntries(store.clock);
@@ -63,12 +73,12 @@ export class HostedSession implements StoreClient {
     this.store = store.connect(this, clientIdOf(name, secret));
     this.store.flights?.listen(
       (key, token, payload) => this.published(key, token, payload),
-      (key) => this.tell?.('forgotten', { key }),
+      (key) => this.stream?.send('forgotten', { key }),
     );
   }
 
   get isAttached(): boolean {
-    return this.tell !== undefined;
+    return this.stream !== undefined;
   }
 
   /** How much it waits for and holds. */
@@ -76,8 +86,16 @@ export class HostedSession implements StoreClient {
     return this.entries.size;
   }
 
-  attach(tell: Tell): void {
-    this.tell = tell;
+  isOpenOn(stream: SessionStream): boolean {
+    return this.stream === stream;
+  }
+
+  /** The client listens; a stream that it had before is closed. */
+  attach(stream: SessionStream): void {
+    const before = this.stream;
+    this.stream = stream;
+    // Not before: the end of the session's own stream would detach the session.
+    before?.close();
     this.hear();
     this.entries.heard();
     if (this.outage !== undefined) this.down(this.outage);
@@ -106,9 +124,17 @@ export class HostedSession implements StoreClient {
    * one leaves its leases alone: then they end by themselves.
    */
   detach(): void {
-    this.tell = undefined;
+    this.stream = undefined;
     if (this.clock.now() - this.heardAt > this.graceMs / 2) return;
     for (const [id, entry] of this.entries.held()) this.shorten(id, entry);
+  }
+
+  /** What it still holds ends with its leases. */
+  async close(): Promise<void> {
+    const { stream } = this;
+    this.stream = undefined;
+    stream?.close();
+    await this.store.close();
   }
 
   /** The client has not come back. */
@@ -160,35 +186,35 @@ export class HostedSession implements StoreClient {
   granted(key: string, id: string, grant: Grant): void {
     if (grant.provisional) this.entries.holds(key, id, grant.deadline);
     else this.holds(key, id, grant);
-    this.tell?.('granted', { key, id, grant: leaseToWire(grant) });
+    this.stream?.send('granted', { key, id, grant: leaseToWire(grant) });
   }
 
   failed(key: string, id: string, error: Error): void {
-    this.tell?.('failed', { key, id, message: error.message });
+    this.stream?.send('failed', { key, id, message: error.message });
   }
 
   revoked(key: string, id: string): void {
     this.entries.forget(id);
-    this.tell?.('revoked', { key, id });
+    this.stream?.send('revoked', { key, id });
   }
 
   permitsChanged(change: PermitsChange): void {
-    this.tell?.('permitsChanged', change);
+    this.stream?.send('permitsChanged', change);
   }
 
   down(error: Error): void {
     this.outage = error;
-    this.tell?.('down', { message: error.message });
+    this.stream?.send('down', { message: error.message });
   }
 
   up(): void {
     this.outage = undefined;
-    this.tell?.('up', {});
+    this.stream?.send('up', {});
   }
 
   private published(key: string, token: number, payload: string | undefined): void {
     const isShort = payload !== undefined && payload.length <= MAX_SHORT_RESULT;
-    this.tell?.('published', { key, token, ...(isShort ? { payload } : {}) });
+    this.stream?.send('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 
   /** Whoever is to have it can have got it from here only. */

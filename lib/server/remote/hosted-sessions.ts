@@ -5,7 +5,7 @@ import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import type { Access } from '../api-keys.js';
 import { retriableProblem } from '../problems.js';
 import { Quota } from '../quota.js';
-import { HostedSession, type SessionWish, type Tell } from './hosted-session.js';
+import { HostedSession, type SessionStream, type SessionWish } from './hosted-session.js';
 
 export interface RemoteLimits {
   /** Sessions that one caller may have. */
@@ -14,23 +14,10 @@ export interface RemoteLimits {
   maxPermits: number;
 }
 
-/** What the client hears. */
-export interface SessionStream {
-  send: Tell;
-  close(): void;
-}
-
-interface Kept {
-  session: HostedSession;
-  /** The one that is open now. */
-  stream: SessionStream | undefined;
-  stopGrace: StopTimer;
-  leaveQuota(): void;
-}
-
 /** The sessions of RemoteSemaphoreStore at this server, by their secrets. */
 export class HostedSessions {
-  private readonly bySecret = new Map<string, Kept>();
+  private readonly bySecret = new Map<string, HostedSession>();
+  private readonly graceTimers = new Map<HostedSession, StopTimer>();
   private readonly quota: Quota;
   private readonly closing = new Set<Promise<void>>();
   private isClosed = false;
@@ -52,18 +39,17 @@ export class HostedSessions {
     openStream: () => S,
   ): { stream: S; onBroken: () => void } {
     if (this.isClosed) throw retriableProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
-    const kept = this.bySecret.get(wish.secret) ?? this.open(wish, access);
-    requireOwner(kept.session, access);
+    const session = this.bySecret.get(wish.secret) ?? this.open(wish, access);
+    requireOwner(session, access);
     const stream = openStream();
-    finish(kept);
-    kept.stream = stream;
-    kept.session.attach((event, data) => stream.send(event, data));
-    return { stream, onBroken: () => this.detach(wish.secret, kept, stream) };
+    this.stopGrace(session);
+    session.attach(stream);
+    return { stream, onBroken: () => this.detach(session, stream) };
   }
 
   /** @throws {HttpProblem} 409 when the session has no stream at this server: nothing was done */
   get(secret: string, access: Access): HostedSession {
-    const session = this.bySecret.get(secret)?.session;
+    const session = this.bySecret.get(secret);
     if (session === undefined || !session.isAttached) {
       throw new HttpProblem(
         NO_SESSION_STATUS,
@@ -83,64 +69,52 @@ export class HostedSessions {
 
   /** The client has finished: what it still holds ends with its leases. */
   async end(secret: string, access: Access): Promise<void> {
-    const kept = this.bySecret.get(secret);
-    if (kept === undefined) return;
-    requireOwner(kept.session, access);
-    this.forget(secret, kept);
-    finish(kept);
-    await kept.session.store.close();
+    const session = this.bySecret.get(secret);
+    if (session === undefined) return;
+    requireOwner(session, access);
+    this.forget(session);
+    await session.close();
   }
 
   /** Ends all streams. Clients go on at another server; what they hold there or here ends with its leases. */
   async close(): Promise<void> {
     this.isClosed = true;
-    const all = [...this.bySecret.values()];
-    this.bySecret.clear();
-    await Promise.allSettled([
-      ...this.closing,
-      ...all.map((kept) => {
-        finish(kept);
-        return kept.session.store.close();
-      }),
-    ]);
+    const sessions = [...this.bySecret.values()];
+    for (const session of sessions) this.forget(session);
+    await Promise.allSettled([...this.closing, ...sessions.map((session) => session.close())]);
   }
 
-  private open(wish: SessionWish, access: Access): Kept {
+  private open(wish: SessionWish, access: Access): HostedSession {
     const leaveQuota = this.quota.enter(access.name);
-    const kept: Kept = {
-      session: new HostedSession(this.store, access.name, wish),
-      stream: undefined,
-      stopGrace: () => undefined,
-      leaveQuota,
-    };
-    this.bySecret.set(wish.secret, kept);
-    return kept;
+    const session = new HostedSession(this.store, access.name, wish, leaveQuota);
+    this.bySecret.set(wish.secret, session);
+    return session;
   }
 
-  private detach(secret: string, kept: Kept, stream: SessionStream): void {
-    if (kept.stream !== stream) return;
-    kept.stream = undefined;
-    kept.session.detach();
-    kept.stopGrace = this.store.clock.schedule(() => {
-      this.forget(secret, kept);
-      const closing = kept.session.abandon().catch(() => undefined);
-      this.closing.add(closing);
-      void closing.then(() => this.closing.delete(closing));
-    }, kept.session.graceMs);
+  private detach(session: HostedSession, stream: SessionStream): void {
+    if (!session.isOpenOn(stream)) return;
+    session.detach();
+    const stopGrace = this.store.clock.schedule(() => this.abandon(session), session.graceMs);
+    this.graceTimers.set(session, stopGrace);
   }
 
-  private forget(secret: string, kept: Kept): void {
-    this.bySecret.delete(secret);
-    kept.leaveQuota();
+  private abandon(session: HostedSession): void {
+    this.forget(session);
+    const closing = session.abandon().catch(() => undefined);
+    this.closing.add(closing);
+    void closing.then(() => this.closing.delete(closing));
   }
-}
 
-/** Its stream, if it has one, is not its stream any more. */
-function finish(kept: Kept): void {
-  const { stream } = kept;
-  kept.stopGrace();
-  kept.stream = undefined;
-  stream?.close();
+  private forget(session: HostedSession): void {
+    this.stopGrace(session);
+    this.bySecret.delete(session.secret);
+    session.leaveQuota();
+  }
+
+  private stopGrace(session: HostedSession): void {
+    this.graceTimers.get(session)?.();
+    this.graceTimers.delete(session);
+  }
 }
 
 function requireOwner(session: HostedSession, access: Access): void {
