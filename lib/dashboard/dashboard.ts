@@ -148,14 +148,12 @@ export class Dashboard {
       stream.send('renew', {});
       stream.close();
     }, MAX_STREAM_MS).unref();
-    const end = (): void => {
+    // Maybe at once: who authorizes may take its time, and the page be gone.
+    stream.onClosed(() => {
       clearTimeout(renewal);
       stop();
       this.streams.delete(stream);
-    };
-    // Who authorizes may take its time, and the page be gone.
-    if (stream.closed.aborted) end();
-    else stream.closed.addEventListener('abort', end);
+    });
   }
 }
 

@@ -10,9 +10,6 @@ const MAX_BURST_BYTES = 64_000_000;
 
 /** Server-sent events to one client, until either side ends it. */
 export class EventStream {
-  /** Aborted when the client is gone or the stream was closed. */
-  readonly closed: AbortSignal;
-
   private readonly controller = new AbortController();
   private readonly heartbeat: NodeJS.Timeout;
   /** Runs while the event that was one too many is unread. */
@@ -26,7 +23,6 @@ export class EventStream {
     private readonly response: ServerResponse,
     heartbeatMs: number,
   ) {
-    this.closed = this.controller.signal;
     request.socket.setNoDelay(true);
     request.socket.setTimeout(0);
     // Else its end would leave an idle connection behind, which keeps a server from closing.
@@ -53,6 +49,17 @@ export class EventStream {
     this.opening = '';
   }
 
+  /** The client is gone, or the stream was closed. */
+  get isClosed(): boolean {
+    return this.controller.signal.aborted;
+  }
+
+  /** Calls the listener when it is closed, at once when it is already. */
+  onClosed(listener: () => void): void {
+    if (this.isClosed) listener();
+    else this.controller.signal.addEventListener('abort', listener, { once: true });
+  }
+
   /** Ends the answer. */
   close(): void {
     this.end();
@@ -61,7 +68,7 @@ export class EventStream {
 
   private write(text: string): void {
     const { response } = this;
-    if (this.closed.aborted || response.destroyed) return;
+    if (this.isClosed || response.destroyed) return;
     const isMuch = response.writableLength + text.length > MAX_UNREAD_BYTES;
     if (isMuch && this.tooSlow === undefined) {
       this.tooSlow = setTimeout(() => response.destroy(), SLOW_MS);

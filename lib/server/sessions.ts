@@ -49,8 +49,7 @@ export class Sessions {
     this.stopGrace(session);
     const opened = stream();
     session.open(opened);
-    if (opened.closed.aborted) this.lose(session, opened);
-    else opened.closed.addEventListener('abort', () => this.lose(session, opened), { once: true });
+    opened.onClosed(() => this.lose(session, opened));
   }
 
   /** As {@link Session.leaseOf}; undefined when no session at this server holds it. */

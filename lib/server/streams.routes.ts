@@ -79,12 +79,10 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
       complete: close,
     });
     closing.addEventListener('abort', close, { once: true });
-    const end = (): void => {
+    stream.onClosed(() => {
       subscription.unsubscribe();
       closing.removeEventListener('abort', close);
-    };
-    if (stream.closed.aborted) end();
-    else stream.closed.addEventListener('abort', end, { once: true });
+    });
   }
 
   return [openSession, watch];

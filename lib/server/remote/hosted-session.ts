@@ -25,6 +25,7 @@ const TIDY_EVERY_MS = 30_000;
 export interface SessionStream {
   send<E extends keyof StoreEvents>(event: E, data: StoreEvents[E]): void;
   close(): void;
+  onClosed(listener: () => void): void;
 }
 
 /** What a client chooses of its session. */

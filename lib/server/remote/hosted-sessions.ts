@@ -33,18 +33,14 @@ export class HostedSessions {
    * Opens a session with its stream, or takes it up again with a new one.
    * @throws {HttpProblem}
    */
-  attach<S extends SessionStream>(
-    wish: SessionWish,
-    access: Access,
-    openStream: () => S,
-  ): { stream: S; onBroken: () => void } {
+  attach(wish: SessionWish, access: Access, openStream: () => SessionStream): void {
     if (this.isClosed) throw retriableProblem(503, 'SEMAPHORE_CLOSED', 'The server shuts down');
     const session = this.bySecret.get(wish.secret) ?? this.open(wish, access);
     requireOwner(session, access);
     const stream = openStream();
     this.stopGrace(session);
     session.attach(stream);
-    return { stream, onBroken: () => this.detach(session, stream) };
+    stream.onClosed(() => this.detach(session, stream));
   }
 
   /** @throws {HttpProblem} 409 when the session has no stream at this server: nothing was done */

@@ -62,13 +62,11 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const access = authenticate(request);
     const wish = wishOf(request);
     const now = store.clock.now();
-    const { onBroken, stream } = sessions.attach(wish, access, () => {
+    sessions.attach(wish, access, () => {
       const stream = new EventStream(request, response, HEARTBEAT_MS);
       stream.send('open', { server, now, graceMs: wish.graceMs, heartbeatMs: HEARTBEAT_MS });
       return stream;
     });
-    if (stream.closed.aborted) onBroken();
-    else stream.closed.addEventListener('abort', onBroken, { once: true });
   }
 
   async function call({ request, response }: HttpCall): Promise<void> {
