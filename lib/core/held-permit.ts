@@ -24,7 +24,6 @@ export interface PermitKeeper {
 export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   readonly key: string;
   readonly weight: number;
-  readonly label: string | undefined;
   readonly acquiredAt: number;
   readonly fencingToken: number;
   readonly degraded = false;
@@ -39,7 +38,6 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   deadline: number;
   provisional: boolean;
   renewAt = Infinity;
-  wakeAt = Infinity;
   /** How many renewals were sent: only the reply to the last one counts. */
   renewals = 0;
   /** Its holder renewed it for another time than the options say. */
@@ -72,7 +70,6 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
     this.options = waiter.options;
     // Who asked for more than a limit that was lowered has all there is.
     this.weight = Math.min(waiter.options.weight, grant.permits);
-    this.label = waiter.options.label;
     this.acquiredAt = grant.acquiredAt;
     this.fencingToken = grant.fencingToken;
     this.expiresAt = grant.expiresAt;
@@ -81,6 +78,15 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
     this.keptSince = heldSince;
     this.grantedSince = heldSince;
     this.permits = grant.permits;
+  }
+
+  get label(): string | undefined {
+    return this.options.label;
+  }
+
+  /** When its keeper has to look after it. */
+  get wakeAt(): number {
+    return this.over === undefined ? Math.min(this.deadline, this.renewAt) : Infinity;
   }
 
   get keys(): readonly string[] {
@@ -152,7 +158,6 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   /** It is held no more. */
   end(how: NonNullable<HeldPermit['over']>): void {
     this.over = how;
-    this.wakeAt = Infinity;
     this.#probe?.ended(how);
     this.#ending?.abort(this.lostError());
   }

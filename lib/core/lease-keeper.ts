@@ -184,7 +184,6 @@ export class LeaseKeeper implements PermitKeeper {
 
   private plan(permit: HeldPermit, renewAt: number): void {
     permit.renewAt = this.isStopped ? Infinity : renewAt;
-    permit.wakeAt = Math.min(permit.deadline, permit.renewAt);
     this.parts.alarm.expect(permit);
   }
 
