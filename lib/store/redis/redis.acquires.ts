@@ -12,11 +12,14 @@ import { RedisUncertain } from './redis.uncertain.js';
 import { RedisWaiting } from './redis.waiting.js';
 import {
   type AcquireAnswer,
+  BUSY,
   GRANT_FIELDS,
+  GRANTED,
   type Granted,
   labelText,
   toGrant,
   toGranted,
+  WAITING,
 } from './script-format.js';
 import { ENDLESS } from './scripts/embedded.js';
 
@@ -76,7 +79,7 @@ export class RedisAcquires implements Acquirer {
     answer: AcquireAnswer,
     sample: Sample,
   ): AcquireReply | Promise<AcquireReply> {
-    const { id, key, permits, leaseMs } = pending.request;
+    const { key, permits, leaseMs } = pending.request;
     pending.isAsking = false;
     if (typeof answer === 'number') {
       const { serverNow } = sample;
@@ -86,30 +89,23 @@ export class RedisAcquires implements Acquirer {
     }
     const previous = answer[1];
     if (previous !== -1) this.client.permitsChanged({ key, permits, previous, pinned: false });
-    if (answer[0] === 1) {
+    if (answer[0] === GRANTED) {
       const [, , token, expiry, acquired, limit, again] = answer;
       const granted = { token, expiry, acquired, permits: limit };
       // The same call may have been run before.
       const isAgain = again === 1 && pending.doubtedUntil === 0;
       return this.grantedAtOnce(pending, granted, sample, isAgain);
     }
-    if (answer[0] === 0 && !pending.isGranted && !pending.isCancelled) {
+    if (answer[0] === WAITING) {
       const [, , score, next] = answer;
-      this.waiting.queued(pending, score, next, sample);
+      this.queued(pending, score, next, sample);
       return { status: 'waiting' };
     }
-    this.waiting.remove(id);
-    if (answer[0] === 0) {
-      // A call that was repeated may have run after the cancel or the release.
-      if (pending.isCancelled) this.uncertain.cancel(pending);
-      // Its grant came with the answer.
-      else this.waiting.expectRelease(pending);
-      return { status: 'waiting' };
-    }
+    this.waiting.remove(pending.request.id);
     this.uncertain.addDoubted(pending);
     const [status, , next] = answer;
     const retryAfterMs = next >= ENDLESS ? Infinity : Math.max(1, next - sample.serverNow);
-    return { status: status === 2 ? 'busy' : 'queue-full', retryAfterMs };
+    return { status: status === BUSY ? 'busy' : 'queue-full', retryAfterMs };
   }
 
   notAcquired(pending: PendingAcquire, error: unknown): unknown {
@@ -155,6 +151,18 @@ export class RedisAcquires implements Acquirer {
   close(): void {
     this.waiting.close();
     this.uncertain.close();
+  }
+
+  private queued(pending: PendingAcquire, score: number, next: number, sample: Sample): void {
+    if (!pending.isGranted && !pending.isCancelled) {
+      this.waiting.queued(pending, score, next, sample);
+      return;
+    }
+    this.waiting.remove(pending.request.id);
+    // A call that was repeated may have run after the cancel or the release.
+    if (pending.isCancelled) this.uncertain.cancel(pending);
+    // Its grant came with the answer.
+    else this.waiting.expectRelease(pending);
   }
 
   private grantedAtOnce(

@@ -5,12 +5,18 @@ import { ENDLESS } from './scripts/embedded.js';
 /** The server's milliseconds are rounded down. */
 export const ROUNDING_MS = 1;
 
+/** What came of an acquire. */
+export const WAITING = 0;
+export const GRANTED = 1;
+export const BUSY = 2;
+export const QUEUE_FULL = 3;
+
 /** What the script answers to an acquire: a token alone for what happens most. */
 export type AcquireAnswer =
   | number
-  | [status: 0, previous: number, score: number, next: number]
+  | [status: typeof WAITING, previous: number, score: number, next: number]
   | [
-      status: 1,
+      status: typeof GRANTED,
       previous: number,
       token: number,
       expiry: number,
@@ -18,7 +24,7 @@ export type AcquireAnswer =
       permits: number,
       again?: 1,
     ]
-  | [status: 2 | 3, previous: number, next: number];
+  | [status: typeof BUSY | typeof QUEUE_FULL, previous: number, next: number];
 
 /** As the server tells it. */
 export interface Granted {
