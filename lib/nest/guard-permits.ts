@@ -4,25 +4,11 @@ import { onceSentOrClosed, type ResponseStream } from './http-response.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
 /** What SemaphoreGuard got for a request, until SemaphoreInterceptor takes it over. */
-export class GuardPermit {
-  private readonly stopWatching: () => void;
-
-  /** @param permit undefined when the handler is to be skipped */
-  constructor(
-    readonly definition: SemaphoreDefinition,
-    readonly permit: Permit | undefined,
-    response: ResponseStream,
-    onDropped: () => void,
-  ) {
-    this.stopWatching = onceSentOrClosed(response, () => {
-      onDropped();
-      void permit?.release();
-    });
-  }
-
-  taken(): void {
-    this.stopWatching();
-  }
+interface GuardPermit {
+  readonly definition: SemaphoreDefinition;
+  /** Undefined when the handler is to be skipped. */
+  readonly permit: Permit | undefined;
+  stopWatching: () => void;
 }
 
 const permits = new WeakMap<object, GuardPermit>();
@@ -34,13 +20,13 @@ export function keepGuardPermit(
   response: ResponseStream,
 ): void {
   const request = identity(context);
-  let isDropped = false;
-  const kept = new GuardPermit(definition, permit, response, () => {
-    isDropped = true;
+  const kept: GuardPermit = { definition, permit, stopWatching: () => undefined };
+  permits.set(request, kept);
+  // Maybe at once: the client may be gone already.
+  kept.stopWatching = onceSentOrClosed(response, () => {
     permits.delete(request);
+    void permit?.release();
   });
-  // The client may be gone already.
-  if (!isDropped) permits.set(request, kept);
 }
 
 export function hasGuardPermit(
@@ -53,12 +39,12 @@ export function hasGuardPermit(
 export function takeGuardPermit(
   context: ExecutionContext,
   definition: SemaphoreDefinition,
-): GuardPermit | undefined {
+): Pick<GuardPermit, 'permit'> | undefined {
   const request = identity(context);
   const kept = permits.get(request);
   if (kept?.definition !== definition) return undefined;
   permits.delete(request);
-  kept.taken();
+  kept.stopWatching();
   return kept;
 }
 
