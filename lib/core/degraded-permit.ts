@@ -1,14 +1,12 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../cancel/cancel-signal.js';
-import { CancelSource } from '../cancel/cancel-source.js';
 import type { OwnPermit } from './own-permit.js';
-import { PermitBase } from './permit-base.js';
+import { OwnPermitBase } from './own-permit-base.js';
 import type { Waiter } from './waiter.js';
 
 /** A permit without the store: nobody can take it away, and nobody else knows of it. */
-export class DegradedPermit extends PermitBase implements OwnPermit {
+export class DegradedPermit extends OwnPermitBase implements OwnPermit {
   readonly key: string;
   readonly id: string;
   readonly weight: number;
@@ -16,8 +14,6 @@ export class DegradedPermit extends PermitBase implements OwnPermit {
   readonly expiresAt = Infinity;
   readonly fencingToken = 0;
   readonly degraded = true;
-  private controller: AbortController | undefined;
-  #ending: CancelSource | undefined;
   private released: Promise<ReleaseOutcome> | undefined;
 
   constructor(
@@ -32,14 +28,6 @@ export class DegradedPermit extends PermitBase implements OwnPermit {
     this.label = waiter.options.label;
   }
 
-  get keys(): readonly string[] {
-    return [this.key];
-  }
-
-  get fencingTokens(): ReadonlyMap<string, number> {
-    return new Map([[this.key, 0]]);
-  }
-
   get isHeld(): boolean {
     return this.released === undefined;
   }
@@ -52,35 +40,21 @@ export class DegradedPermit extends PermitBase implements OwnPermit {
     return (this.controller ??= new AbortController()).signal;
   }
 
-  get ending(): CancelSignal {
-    this.#ending ??= new CancelSource();
-    if (!this.isHeld) this.#ending.abort(this.releasedError());
-    return this.#ending;
-  }
-
   async renew(leaseMs?: number): Promise<void> {
     if (leaseMs !== undefined) validateLease(leaseMs, this.key);
-    if (!this.isHeld) throw this.releasedError();
+    if (!this.isHeld) throw this.lostError();
   }
 
   release(): Promise<ReleaseOutcome> {
     if (this.released === undefined) {
       this.released = Promise.resolve('released');
-      this.#ending?.abort(this.releasedError());
+      this.tellEnd();
       this.onRelease();
     }
     return this.released;
   }
 
-  revoke(): Promise<ReleaseOutcome> {
-    if (this.isHeld) {
-      this.controller ??= new AbortController();
-      this.controller.abort(this.releasedError());
-    }
-    return this.release();
-  }
-
-  private releasedError(): PermitLostError {
+  lostError(): PermitLostError {
     return new PermitLostError(this.key, this.id, 'released');
   }
 }

@@ -1,13 +1,11 @@
 import { type LostReason, PermitLostError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
-import type { CancelSignal } from '../cancel/cancel-signal.js';
-import { CancelSource } from '../cancel/cancel-source.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
 import type { OwnPermit } from './own-permit.js';
+import { OwnPermitBase } from './own-permit-base.js';
 import type { Permit } from './permit.js';
-import { PermitBase } from './permit-base.js';
 import type { Waiter } from './waiter.js';
 
 /** What a permit needs of its keeper. */
@@ -21,7 +19,7 @@ export interface PermitKeeper {
 }
 
 /** A permit of the store. What is not part of {@link OwnPermit} is the keeper's. */
-export class HeldPermit extends PermitBase implements OwnPermit, Timed {
+export class HeldPermit extends OwnPermitBase implements OwnPermit, Timed {
   readonly key: string;
   readonly weight: number;
   readonly acquiredAt: number;
@@ -51,8 +49,6 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   readonly #keeper: PermitKeeper;
   readonly #probe: AcquisitionProbe | undefined;
   #onLost: ((error: PermitLostError) => void) | undefined;
-  #ending: CancelSource | undefined;
-  private controller: AbortController | undefined;
   private releasing: Promise<ReleaseOutcome> | undefined;
 
   constructor(
@@ -89,14 +85,6 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
     return this.over === undefined ? Math.min(this.deadline, this.renewAt) : Infinity;
   }
 
-  get keys(): readonly string[] {
-    return [this.key];
-  }
-
-  get fencingTokens(): ReadonlyMap<string, number> {
-    return new Map([[this.key, this.fencingToken]]);
-  }
-
   /** The timer may not have fired yet, when the event loop was blocked. */
   get isHeld(): boolean {
     return this.isHeldAt(this.#keeper.now());
@@ -121,26 +109,12 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
     return this.controller.signal;
   }
 
-  get ending(): CancelSignal {
-    this.#ending ??= new CancelSource();
-    if (!this.isHeld) this.#ending.abort(this.lostError());
-    return this.#ending;
-  }
-
   async renew(leaseMs = this.options.leaseMs): Promise<void> {
     return this.#keeper.renew(this, leaseMs);
   }
 
   release(): Promise<ReleaseOutcome> {
     return (this.releasing ??= this.#keeper.release(this, this.options.holdAtLeastMs));
-  }
-
-  revoke(): Promise<ReleaseOutcome> {
-    if (this.isHeld) {
-      this.controller ??= new AbortController();
-      this.controller.abort(new PermitLostError(this.key, this.id, 'released'));
-    }
-    return this.release();
   }
 
   /** Releases a permit that nobody got to see. */
@@ -159,7 +133,7 @@ export class HeldPermit extends PermitBase implements OwnPermit, Timed {
   end(how: NonNullable<HeldPermit['over']>): void {
     this.over = how;
     this.#probe?.ended(how);
-    this.#ending?.abort(this.lostError());
+    this.tellEnd();
   }
 
   /** Calls the only listener when it is lost; for the inside, where a signal would cost too much. */
