@@ -44,8 +44,10 @@ export class RemoteFlights implements SingleFlightStore {
   }
 
   async look(key: string, seen?: number): Promise<FlightLook> {
-    const { value } = await this.calls.send<WireLook>({ op: 'look', key, seen: seen ?? null });
-    const { isLong, ...look } = value;
+    const call = { op: 'look', key, seen: seen ?? null } as const;
+    const { value, toLocal } = await this.calls.send<WireLook>(call);
+    const { isLong, freshUntil, ...rest } = value;
+    const look = { ...rest, freshUntil: freshUntil === 0 ? 0 : toLocal(freshUntil) };
     if (isLong === undefined) return look;
     const wanted = new URLSearchParams({ key });
     if (seen !== undefined) wanted.set('seen', String(seen));

@@ -23,6 +23,9 @@ export interface FlightControl {
   leave(flight: Flight): void;
 }
 
+/** Stores count whole milliseconds. */
+const ROUNDING_MS = 1;
+
 // Made once: nobody gets to see it.
 const LEFT = new Error('Nobody waits for the permit any more.');
 
@@ -33,6 +36,8 @@ const LEFT = new Error('Nobody waits for the permit any more.');
 export class Flight {
   private readonly callers = new Set<FlightCaller>();
   private readonly options: ResolvedFlightOptions;
+  /** By the local clock. */
+  private readonly askedAt: number;
   private readonly queueing = new CancelSource();
   private acquiring: Promise<Permit> | undefined;
   private isGranted = false;
@@ -54,6 +59,7 @@ export class Flight {
     private readonly control: FlightControl,
   ) {
     this.options = first.options;
+    this.askedAt = control.core.clock.now();
   }
 
   join(caller: FlightCaller): void {
@@ -124,7 +130,7 @@ export class Flight {
     const { core, store } = this.control;
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, leaseMs } = this.options;
     if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
-      const stored = this.usable(await store.look(this.permitKey));
+      const stored = await this.stored(await store.look(this.permitKey));
       if (stored !== undefined) return stored;
     }
     // One step: whoever publishes later than the look finds this process in the queue.
@@ -136,7 +142,7 @@ export class Flight {
       this.queueing,
     );
     const look = await looking;
-    const stored = this.usable(look);
+    const stored = await this.stored(look);
     if (stored !== undefined) return stored;
     this.seen = look.token;
     if (this.early !== undefined) this.published(...this.early);
@@ -152,6 +158,13 @@ export class Flight {
     const look = await this.control.store.look(this.permitKey, seen);
     const isNew = look.state === 'fresh' || look.state === 'missed';
     return isNew ? this.readable(look.payload) : undefined;
+  }
+
+  /** Whoever asked before the work was over gets its result, also when the store hears of that later. */
+  private async stored(look: FlightLook): Promise<Outcome | undefined> {
+    const usable = this.usable(look);
+    const wasFresh = look.freshUntil > this.askedAt + ROUNDING_MS;
+    return usable === undefined && wasFresh ? this.missed(look.token - 1) : usable;
   }
 
   private usable(look: FlightLook): Outcome | undefined {

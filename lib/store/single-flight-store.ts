@@ -48,6 +48,11 @@ export interface FlightLook {
   state: FlightLookState;
   /** Empty when there is nothing to use. */
   payload: string;
+  /**
+   * Until when the last publication was fresh, by the session's `clock.now()`, at the earliest, also when that is over: a call
+   * may have been under way to the store for long. 0 when none is known.
+   */
+  freshUntil: number;
   /** Fencing token of the last publication, or of what made it void; 0 when none is known. */
   token: number;
   /** Somebody holds the key's permit. */

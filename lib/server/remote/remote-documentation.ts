@@ -53,6 +53,7 @@ export const resultQuery = z.strictObject({
 const look = z.object({
   state: z.enum(['none', 'fresh', 'stale', 'missed']),
   payload: z.string(),
+  freshUntil: z.number(),
   token: z.number(),
   isLed: z.boolean(),
   waiting: z.number(),

@@ -32,6 +32,7 @@ export class MemoryFlights implements SingleFlightStore {
       const result = this.memory.results.get(key);
       const about = {
         token: result?.token ?? 0,
+        freshUntil: result?.freshUntil ?? 0,
         isLed: state.leader !== undefined,
         waiting: state.waiting,
         at: this.memory.toEpoch(now),

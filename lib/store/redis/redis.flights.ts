@@ -49,7 +49,16 @@ export class RedisFlights implements SingleFlightStore {
     else if (isUsable && token > seen) lookState = 'missed';
     else if (isUsable && usableUntil > at) lookState = 'stale';
     const used = lookState === 'none' ? '' : payload;
-    return { state: lookState, payload: used, token, isLed: led === 1, waiting, at };
+    const freshHere = token === 0 ? 0 : sample.sentAt + (freshUntil - at);
+    return {
+      state: lookState,
+      payload: used,
+      freshUntil: freshHere,
+      token,
+      isLed: led === 1,
+      waiting,
+      at,
+    };
   }
 
   async publish(key: string, publication: Publication): Promise<boolean> {

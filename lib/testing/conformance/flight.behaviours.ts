@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { FlightLook } from '../../store/single-flight-store.js';
 import { hearAll, type Pilot, pilots } from './pilot.js';
-import { at, range, type Scene, SHORT_MS } from './scene.js';
+import { at, range, ROUNDING_MS, type Scene, SHORT_MS } from './scene.js';
 
 const seenOf = ({ state, payload }: FlightLook): [string, string] => [state, payload];
 
@@ -211,6 +211,22 @@ export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> =
       assert.ok(look.payload === payload);
       await follower.flights.forget(scene.key);
     }
+  },
+
+  'tells until when the last publication was fresh, also when that is over': async (scene) => {
+    const [leader, late] = pilots(scene, 2) as [Pilot, Pilot];
+    const { clock } = scene.store;
+    assert.equal((await late.flights.look(scene.key)).freshUntil, 0);
+    const before = clock.now();
+    await leader.fly(scene.key, 'over');
+    const after = clock.now();
+    await scene.advance(SHORT_MS);
+    const sentAt = clock.now();
+    const { state, freshUntil } = await late.flights.look(scene.key);
+    const slackMs = clock.now() - sentAt + ROUNDING_MS;
+    assert.equal(state, 'none');
+    assert.ok(freshUntil <= after + ROUNDING_MS, 'later than it was');
+    assert.ok(freshUntil >= before - slackMs, 'earlier than it was');
   },
 
   'knows keys of any kind': async (scene) => {

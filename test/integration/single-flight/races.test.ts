@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TcpProxy } from '../../support/faults/tcp-proxy.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
@@ -77,6 +79,36 @@ describe('races between processes on Redis', () => {
         flights.run(`${kind} ${round}`, () => work(name)).catch((error: Error) => error.message);
       expect(await run(first, 'first')).toBe('first');
       expect(await run(second, 'second')).toBe('second');
+    }
+  });
+
+  it.each([
+    ['a process that has yet to connect', false],
+    ['a process that has lost its connections', true],
+  ])('give the result to %s, when it was called before the work was over', async (_, wasUp) => {
+    await using pilots = new Pilots({ redis: server.url });
+    await using proxy = await TcpProxy.start(server.port);
+    const leader = pilots.join();
+    for (const ttlMs of [0, 1]) {
+      const key = `late ${ttlMs}`;
+      const job = new Job<string>();
+      const led = leader.flights.run(key, job.work, { ttlMs });
+      await job.started;
+      if (!wasUp) proxy.fault = { isHalfOpen: true };
+      const late = pilots.join({ redis: proxy.url });
+      if (wasUp) {
+        await late.flights.run('warm', () => 'up');
+        proxy.fault = { isHalfOpen: true };
+        proxy.cut();
+      }
+      const called = late.flights.run(key, job.work, { ttlMs });
+      await sleep(20);
+      job.finish('first');
+      expect(await led).toBe('first');
+      proxy.heal();
+      expect(await called).toBe('first');
+      expect(job.runs).toBe(1);
+      expect(await late.flights.run(key, () => 'later')).toBe('later');
     }
   });
 
