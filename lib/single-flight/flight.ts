@@ -99,7 +99,7 @@ export class Flight {
     else {
       this.control.store.look(this.permitKey, this.seen).then(
         (look) => {
-          if (look.state !== 'none') this.land(this.unpack(look.payload));
+          if (isNew(look)) this.land(this.unpack(look.payload));
         },
         // The place in the queue is asked for again, and with its grant what was missed.
         () => undefined,
@@ -156,8 +156,7 @@ export class Flight {
   /** A permit that came later may come from a leader whose publication was not heard. */
   private async missed(seen: number): Promise<Outcome | undefined> {
     const look = await this.control.store.look(this.permitKey, seen);
-    const isNew = look.state === 'fresh' || look.state === 'missed';
-    return isNew ? this.readable(look.payload) : undefined;
+    return isNew(look) ? this.readable(look.payload) : undefined;
   }
 
   /** Whoever asked before the work was over gets its result, also when the store hears of that later. */
@@ -230,4 +229,9 @@ export class Flight {
   private unpack(payload: string): Outcome {
     return unpack(this.first.key, payload, this.options.serializer);
   }
+}
+
+/** Of a look that says what was seen before: an older one may still be there, stale. */
+function isNew({ state }: FlightLook): boolean {
+  return state === 'fresh' || state === 'missed';
 }

@@ -17,7 +17,8 @@ local ROOM_BYTES = 2000
 local CLAIM_MS, WAITING_TTL_MS = 2000, 60000
 local KEEP_MS, KEEP = 10000, '10000'
 local FORGOTTEN_MS = 86400000
-local CARRIED_BYTES = 1048576
+-- Redis drops a connection with more than 8 MB that nobody has read for a minute.
+local CARRIED_BYTES, CARRIED_UNKEPT_BYTES = 1048576, 8000000
 
 local call, byte, sub, match, find = redis.call, string.byte, string.sub, string.match, string.find
 local floor, ceil = math.floor, math.ceil

@@ -39,12 +39,14 @@ operations.W = function(s, text, a)
   local isVoid = last > token
   local lastPlace = isVoid and placeOfVoid(before, from)
   if isVoid and not lastPlace then return 0 end
+  local isKept = false
   if not isVoid and (stale > now or usable <= now) then
     -- Not when the memory is full: who waits gets it all the same.
-    redis.pcall('SET', s.R, head .. payload, 'PX', string.format('%.0f', math.max(stale - now, KEEP_MS)))
+    local reply = redis.pcall('SET', s.R, head .. payload, 'PX', string.format('%.0f', math.max(stale - now, KEEP_MS)))
+    isKept = not reply.err
   end
   local members = call('ZRANGE', s.Q, '-inf', lastPlace or '+inf', 'BYSCORE')
-  tell(s.K, members, head, payload)
+  tell(s.K, members, head, payload, isKept)
   if isVoid then
     leave(s, members)
   elseif #members > 0 then

@@ -12,9 +12,10 @@ function headOf(token, fresh, stale)
   return string.format('%.0f %.0f %.0f ', token, fresh, stale)
 end
 
--- @param members of Q: each of their clients is told once
-function tell(K, members, head, payload)
-  local message = '=' .. K .. head .. (#payload <= CARRIED_BYTES and '+' .. payload or '')
+-- @param members of Q: each of their clients is told once, and asks for a long payload unless that was not kept
+function tell(K, members, head, payload, isKept)
+  local isCarried = #payload <= (isKept and CARRIED_BYTES or CARRIED_UNKEPT_BYTES)
+  local message = '=' .. K .. head .. (isCarried and '+' .. payload or '')
   local told = {}
   for _, member in ipairs(members) do
     local client = match(member, ' (%S+)')
@@ -78,13 +79,14 @@ function land(k, a, text)
   local last, usable = 0, 0
   if before then last, usable = readResult(before) end
   -- What nobody may use later does not take the place of what can still be used.
-  if last > token or usable > now and stale <= now then
+  local isKept = last <= token and (usable <= now or stale > now)
+  if not isKept then
     local leftMs = usable == 0 and FORGOTTEN_MS or math.max(usable - now, KEEP_MS)
     call('SET', R, before, 'PX', string.format('%.0f', leftMs))
     if last > token then return nil end
   end
   if isFollowed then
-    tell(K, call('ZRANGE', Q, 0, -1), head, payload)
+    tell(K, call('ZRANGE', Q, 0, -1), head, payload, isKept)
     call('DEL', Q, H)
   end
   -- Redis lets a script that has written go on, although the memory is full.
