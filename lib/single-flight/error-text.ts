@@ -12,6 +12,9 @@ export type ErrorText = {
 /** What an error has of its own that is not a field. */
 const NOT_FIELDS = new Set(['name', 'message', 'stack', 'cause', '__proto__']);
 
+/** In place of a value, and not shareable itself. */
+const UNREADABLE = Symbol('unreadable');
+
 /** A cause of a cause of a cause ... may be the error itself. */
 const MAX_CAUSES = 8;
 
@@ -35,16 +38,27 @@ export function describeError(
 
 function describe(error: Error, encode: (value: unknown) => string, causes: number): ErrorText {
   const fields: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(error)) {
-    if (!NOT_FIELDS.has(name) && isShareable(value, underWay)) fields[name] = value;
+  for (const name of Object.keys(error)) {
+    if (NOT_FIELDS.has(name)) continue;
+    const value = valueOf(error, name);
+    if (isShareable(value, underWay)) fields[name] = value;
   }
-  const { code } = error as { code?: unknown };
+  const code = valueOf(error, 'code');
   if (typeof code === 'string' || typeof code === 'number') fields['code'] = code;
-  const { errors } = error as { errors?: unknown };
+  const errors = valueOf(error, 'errors');
   if (Array.isArray(errors) && isShareable(errors, underWay)) fields['errors'] = errors;
   const text = { name: String(error.name), message: String(error.message), fields: encode(fields) };
   const cause = describeCause(error, encode, causes);
   return cause === undefined ? text : { ...text, cause };
+}
+
+/** Some errors have getters that throw. */
+function valueOf(error: Error, name: string): unknown {
+  try {
+    return (error as unknown as Record<string, unknown>)[name];
+  } catch {
+    return UNREADABLE;
+  }
 }
 
 export function toError(text: ErrorText, decode: (text: string) => unknown): Error {
@@ -62,10 +76,11 @@ export function toError(text: ErrorText, decode: (text: string) => unknown): Err
 
 /** An error in its own words, so that the depth can be counted; anything else as a value. */
 function describeCause(
-  { cause }: Error,
+  error: Error,
   encode: (value: unknown) => string,
   causes: number,
 ): string | undefined {
+  const cause = valueOf(error, 'cause');
   if (cause === undefined || causes >= MAX_CAUSES) return undefined;
   if (isError(cause)) return JSON.stringify({ error: describeError(cause, encode, causes + 1) });
   return isShareable(cause, underWay) ? JSON.stringify({ value: encode(cause) }) : undefined;

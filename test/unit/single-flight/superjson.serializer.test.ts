@@ -110,6 +110,19 @@ describe('the serializer', () => {
     expect(copy).not.toHaveProperty('request');
   });
 
+  it('leaves behind what of an error cannot be read', () => {
+    const error = Object.assign(new Error('no answer'), { status: 502 });
+    const get = (): never => {
+      throw new Error('not read yet');
+    };
+    for (const name of ['body', 'code', 'errors', 'cause']) {
+      Object.defineProperty(error, name, { get, enumerable: true });
+    }
+    const copy = copyOf(error) as Error;
+    expect(copy).toMatchObject({ name: 'Error', message: 'no answer', status: 502 });
+    expect(Object.keys(copy)).toEqual(['status']);
+  });
+
   it('leaves behind the fields of an error that lead back to it', () => {
     const inner = Object.assign(new Error('inner'), { code: 'E_INNER', kept: { since: 1 } });
     const outer = Object.assign(new Error('outer'), { inner, context: { errors: [inner] } });
