@@ -42,7 +42,10 @@ export class RemoteLink {
   private base: URL;
   private current = new AbortController();
   private readonly closing = new AbortController();
+  /** Since the stream was open. */
   private attempts = 0;
+  /** Which server is tried next. */
+  private turn = 0;
   private heardAt = 0;
   private answeredAt = -Infinity;
   private stopSilenceTimer: StopTimer = () => undefined;
@@ -126,11 +129,14 @@ export class RemoteLink {
       try {
         await this.listen(signal);
       } catch (error) {
+        // Who is silent may be so for long.
+        if (signal.aborted) this.turn = this.options.urls.indexOf(this.base) + 1;
         this.cut(asRequestError(error));
         if (this.isClosed) return;
         this.events.closed(signal.reason as Error);
       }
-      this.base = this.options.urls[this.attempts++ % this.options.urls.length] as URL;
+      this.base = this.options.urls[this.turn++ % this.options.urls.length] as URL;
+      this.attempts++;
       await this.waitForNext(Math.min(RECONNECT_AFTER_MS * this.attempts, RECONNECT_AT_MOST_MS));
     }
   }
@@ -158,7 +164,7 @@ export class RemoteLink {
       for (const { event, data } of parser.push(chunk as Buffer)) {
         if (event === 'open') {
           const hello = data as OpenEvent;
-          this.attempts = 0;
+          this.attempts = this.turn = 0;
           this.endSilence(signal, hello.heartbeatMs * MISSED_HEARTBEATS);
           this.events.opened(hello, sentAt);
         } else this.events.event(event, data);

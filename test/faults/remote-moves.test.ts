@@ -3,9 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
+import { LockServerProcess } from '../support/lock-server-process.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, queued, Semaphores } from '../support/semaphores.js';
+import { uniquePrefix } from '../support/unique-prefix.js';
 
 /** Within it the server asks the store what became of those who wait. */
 const POLLED_WITHIN_MS = 1500;
@@ -47,6 +49,20 @@ describe('a client that waits and has gone on at another server', () => {
     expect((await direct.inspect('k')).holders).toMatchObject([{ id: next.id }]);
     expect(next.isHeld).toBe(true);
     await next.release();
+  });
+
+  it('does so in time when the first server stands still', async () => {
+    const own = { redis: redis.url, keyPrefix: uniquePrefix() };
+    await using services = new Semaphores(own);
+    await using first = await LockServerProcess.start(own);
+    await using second = await LockServer.start(services.open());
+    const url = [first.url, second.url];
+    const store = new RemoteSemaphoreStore({ url, apiKey: ADMIN_KEY, graceMs: 500 });
+    await using clients = new Semaphores({ store });
+    const client = clients.open();
+    await client.acquire('other');
+    first.pause();
+    await (await client.acquire('k')).release();
   });
 });
 

@@ -51,6 +51,15 @@ export class LockServerProcess extends LockClient implements AsyncDisposable {
     return memory;
   }
 
+  /** Freezes the process: its connections stay open, and nobody reads what comes. */
+  pause(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child.kill('SIGCONT');
+  }
+
   /** SIGKILL: no word of goodbye. Resolves when the process is gone. */
   async kill(): Promise<void> {
     if (!this.isAlive) return;
