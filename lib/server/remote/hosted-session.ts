@@ -155,8 +155,10 @@ export class HostedSession implements StoreClient {
       if (isNew && isNothingDone(error)) this.entries.forget(id);
       throw error;
     });
-    if (reply.status === 'granted') this.holds(key, id, reply.grant, leaseMs);
-    else if (reply.status !== 'waiting') this.entries.forget(id);
+    if (reply.status === 'granted') {
+      // What it held before may have been asked for at another server, and is in use.
+      this.holds(key, id, reply.grant, leaseMs, reply.grant.again !== true);
+    } else if (reply.status !== 'waiting') this.entries.forget(id);
     return reply;
   }
 

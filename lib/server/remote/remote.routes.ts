@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
+import { hangUpsRead, isHungUp } from '../../http/hang-ups.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
 import { HttpProblem, sendJson } from '../../http/http-problem.js';
 import { readJsonBody } from '../../http/read-json-body.js';
@@ -73,6 +74,9 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const access = authenticate(request);
     const now = store.clock.now();
     const { attempt, calls } = validate(callsBody, await readJsonBody(request, BODY));
+    // What lay unread while this process stood still may be of a client that has gone on at another server.
+    await hangUpsRead();
+    if (isHungUp(response)) return;
     const remote = sessions.get(secretOf(request), access);
     if (attempt !== undefined && !remote.begin(attempt)) {
       throw new HttpProblem(
