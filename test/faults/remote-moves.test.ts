@@ -4,6 +4,7 @@ import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { LockServerProcess } from '../support/lock-server-process.js';
+import { LateCopy } from '../support/faults/late-copy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { nextEvent, queued, Semaphores } from '../support/semaphores.js';
@@ -68,6 +69,28 @@ describe('a client that waits and has gone on at another server', () => {
     // By then it has read what lay there, and Redis has done what it asked for.
     for (let i = 0; i < 3; i++) await first.call('GET', '/health');
     expect((await services.open().inspect('k')).holders).toEqual([]);
+  });
+
+  it('holds what it got there although the first server asks for it late', async () => {
+    await using services = new Semaphores({ redis: redis.url });
+    await using line = await LateCopy.start(redis.port);
+    await using first = await LockServer.start(services.open({ redis: line.url }));
+    await using second = await LockServer.start(services.open());
+    await using entrance = await TcpProxy.start(Number(new URL(first.url).port));
+    const url = [entrance.url.replace('redis:', 'http:'), second.url];
+    const store = new RemoteSemaphoreStore({ url, apiKey: ADMIN_KEY, graceMs: 20_000 });
+    await using clients = new Semaphores({ store });
+    const client = clients.open();
+    await client.inspect('k');
+    const stalled = line.stall(/A1,1,60000,/);
+    const asked = client.acquire('k', { leaseMs: 60_000 });
+    await stalled;
+    await entrance[Symbol.asyncDispose]();
+    const permit = await asked;
+    line.deliver();
+    await sleep(500);
+    const { holders } = await services.open().inspect('k');
+    expect(holders).toMatchObject([{ id: permit.id, expiresAt: permit.expiresAt }]);
   });
 });
 
