@@ -38,8 +38,15 @@ export function responseOf(context: ExecutionContext): ResponseStream | undefine
 export function connectionOf(context: ExecutionContext): ResponseStream | undefined {
   const response = responseOf(context);
   if (response !== undefined || context.getType<string>() !== 'graphql') return response;
-  const request = property(context.getArgByIndex(2), 'req');
+  const carrier: unknown = context.getArgByIndex(2);
+  const request = webSocketRequestOf(carrier) ?? property(carrier, 'req');
   return asStream(property(property(request, 'raw') ?? request, 'socket'));
+}
+
+/** The request by which a client of graphql-ws opened its WebSocket. Nest's own context has the protocol's as `req`. */
+function webSocketRequestOf(carrier: unknown): unknown {
+  const extra = property(property(carrier, 'req'), 'extra') ?? property(carrier, 'extra');
+  return property(extra, 'request');
 }
 
 /**
