@@ -1,6 +1,8 @@
 import { Durations } from './durations.js';
 
 export const INTERVAL_MS = 15_000;
+/** How far back the plots go, in intervals: 15 minutes. */
+export const KEPT = 60;
 
 /** What happened to one key within {@link INTERVAL_MS}. */
 export class Interval {
@@ -11,8 +13,5 @@ export class Interval {
   readonly holds = new Durations();
 
   /** @param number how many intervals after the epoch */
-  constructor(
-    readonly key: string,
-    readonly number: number,
-  ) {}
+  constructor(readonly number: number) {}
 }

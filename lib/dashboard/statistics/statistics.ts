@@ -1,13 +1,10 @@
 import type { RejectedReason } from '../../semaphore.events.js';
 import { Durations } from './durations.js';
-import { Interval, INTERVAL_MS } from './interval.js';
+import { Histories } from './histories.js';
+import { type Interval, INTERVAL_MS, KEPT } from './interval.js';
 
-/** How far back the plots go, in intervals: 15 minutes. */
-const KEPT = 60;
 /** How far back "recently" goes, in intervals: 5 minutes. */
 const RECENT = 20;
-/** Of all keys together: the oldest go first. About 25 MB when every one of them saw much. */
-const MAX_INTERVALS = 20_000;
 const QUANTILES = [0.5, 0.95, 0.99];
 
 /** p50, p95 and p99 in milliseconds; null where nothing happened. */
@@ -18,11 +15,16 @@ export interface RecentCounts {
   lost: number;
 }
 
+/** Of one interval. */
+interface Totals extends RecentCounts {
+  readonly number: number;
+}
+
 /** Of one key in this process. The lists have one entry an interval, oldest first; the last one still grows. */
 export interface Timeline {
   /** Epoch milliseconds at which the first interval begins. */
   from: number;
-  /** Epoch milliseconds since when this process counts. */
+  /** Epoch milliseconds: what was before was not counted by this process, or is forgotten. */
   since: number;
   intervalMs: number;
   acquired: number[];
@@ -37,9 +39,9 @@ export interface Timeline {
 /** Counts and durations of the last 15 minutes by key, of what happens in this process, in bounded memory. */
 export class Statistics {
   readonly since = Date.now();
-  private readonly byKey = new Map<string, Interval[]>();
-  /** Of all keys, in the order of their making, which is the order of their time. */
-  private readonly all = new Set<Interval>();
+  private readonly histories = new Histories();
+  /** Of all keys together, also of those that are forgotten. */
+  private readonly totals: Totals[] = [];
   private latest = 0;
 
   acquired(key: string, waitedMs: number, at = Date.now()): void {
@@ -50,26 +52,31 @@ export class Statistics {
 
   rejected(key: string, reason: RejectedReason, at = Date.now()): void {
     // Callers that gave up by themselves were not rejected.
-    if (reason !== 'aborted' && reason !== 'closed') this.intervalOf(key, at).rejected++;
+    if (reason === 'aborted' || reason === 'closed') return;
+    this.intervalOf(key, at).rejected++;
+    this.total().rejected++;
   }
 
   ended(key: string, heldMs: number, isLost: boolean, at = Date.now()): void {
     const interval = this.intervalOf(key, at);
-    if (isLost) interval.lost++;
     interval.holds.add(heldMs);
+    if (!isLost) return;
+    interval.lost++;
+    this.total().lost++;
   }
 
   recent(key: string, now: number): RecentCounts {
-    return countRecent(this.byKey.get(key) ?? [], now);
+    return countRecent(this.histories.get(key).intervals, now);
   }
 
   recentOfAll(now: number): RecentCounts {
-    return countRecent(this.all, now);
+    return countRecent(this.totals, now);
   }
 
   timeline(key: string, now: number): Timeline {
     const first = numberOf(now) - KEPT + 1;
-    const known = new Map(this.byKey.get(key)?.map((interval) => [interval.number, interval]));
+    const history = this.histories.get(key);
+    const known = new Map(history.intervals.map((interval) => [interval.number, interval]));
     const intervals = Array.from({ length: KEPT }, (_, i) => known.get(first + i));
     const waits = intervals.map((interval) => interval?.waits);
     const holds = intervals.map((interval) => interval?.holds);
@@ -78,7 +85,7 @@ export class Statistics {
     const lost = intervals.map((interval) => interval?.lost ?? 0);
     return {
       from: first * INTERVAL_MS,
-      since: this.since,
+      since: Math.max(this.since, history.completeFrom * INTERVAL_MS),
       intervalMs: INTERVAL_MS,
       acquired,
       rejected,
@@ -98,29 +105,20 @@ export class Statistics {
   private intervalOf(key: string, at: number): Interval {
     // A wall clock that is set back must not bring the intervals out of order.
     this.latest = Math.max(this.latest, numberOf(at));
-    let intervals = this.byKey.get(key);
-    const last = intervals?.at(-1);
-    if (last?.number === this.latest) return last;
-    const interval = new Interval(key, this.latest);
-    if (intervals === undefined) this.byKey.set(key, (intervals = []));
-    intervals.push(interval);
-    this.all.add(interval);
-    this.forgetOldest();
-    return interval;
+    return this.histories.intervalOf(key, this.latest);
   }
 
-  private forgetOldest(): void {
-    for (const interval of this.all) {
-      if (this.all.size <= MAX_INTERVALS && interval.number > this.latest - KEPT) return;
-      this.all.delete(interval);
-      const intervals = this.byKey.get(interval.key);
-      intervals?.shift();
-      if (intervals?.length === 0) this.byKey.delete(interval.key);
-    }
+  /** Of the interval that is now. */
+  private total(): Totals {
+    const last = this.totals.at(-1);
+    if (last?.number === this.latest) return last;
+    const total = { number: this.latest, rejected: 0, lost: 0 };
+    if (this.totals.push(total) > RECENT) this.totals.shift();
+    return total;
   }
 }
 
-function countRecent(intervals: Iterable<Interval>, now: number): RecentCounts {
+function countRecent(intervals: readonly Totals[], now: number): RecentCounts {
   const counts = { rejected: 0, lost: 0 };
   const first = numberOf(now) - RECENT + 1;
   for (const { number, rejected, lost } of intervals) {

@@ -76,11 +76,40 @@ describe('statistics', () => {
     expect(statistics.timeline('a', NOON).total.acquired).toBe(2);
   });
 
-  test('memory is bounded: of too many keys the oldest are forgotten', () => {
+  test('memory is bounded: of too many keys the oldest are forgotten, not their sum', () => {
     const statistics = new Statistics();
     for (let i = 0; i < 25_000; i++) statistics.rejected(`k${i}`, 'busy', NOON);
-    expect(statistics.recentOfAll(NOON).rejected).toBe(20_000);
+    expect(statistics.recentOfAll(NOON)).toEqual({ rejected: 25_000, lost: 0 });
     expect(statistics.recent('k0', NOON).rejected).toBe(0);
     expect(statistics.recent('k24999', NOON).rejected).toBe(1);
+  });
+
+  test('a key in use keeps its 15 minutes, however many others are used once', () => {
+    const statistics = new Statistics();
+    const intervalMs = 15_000;
+    for (let i = 0; i < 60; i++) {
+      const at = NOON + i * intervalMs;
+      statistics.acquired('a', 0, at);
+      for (let j = 0; j < 400; j++) statistics.acquired(`${i}:${j}`, 0, at);
+    }
+    const { acquired, from, since } = statistics.timeline('a', NOON + 59 * intervalMs);
+    expect(acquired).toEqual(Array.from({ length: 60 }, () => 1));
+    expect(from).toBe(NOON);
+    expect(since).toBe(statistics.since);
+  });
+
+  test('the time of which something was forgotten is not shown as one without acquisitions', () => {
+    const statistics = new Statistics();
+    const later = Date.now() + MINUTE;
+    const muchLater = later + MINUTE;
+    statistics.acquired('a', 0, later);
+    for (let i = 0; i < 20_000; i++) statistics.acquired(`k${i}`, 0, later);
+    expect(statistics.timeline('a', later).since).toBeGreaterThan(later);
+    statistics.acquired('a', 0, muchLater);
+    const { since, from, intervalMs, acquired } = statistics.timeline('a', muchLater);
+    expect(since).toBeGreaterThan(later);
+    expect(since).toBeLessThanOrEqual(muchLater);
+    expect((since - from) % intervalMs).toBe(0);
+    expect(acquired.at(-1)).toBe(1);
   });
 });
