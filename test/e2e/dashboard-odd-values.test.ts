@@ -67,7 +67,7 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
       await app.semaphores.setPermits(key, Number.MAX_SAFE_INTEGER);
       await app.semaphores.acquire(key, { permits: 123_456, weight: 123_456 });
       await using dashboard = await DashboardPage.open(browser, app);
-      const cut = `[...document.querySelectorAll('.tiles dd, .meter')]
+      const cut = `[...document.querySelectorAll('.tiles :is(dt, dd), .meter')]
         .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.textContent)`;
       const staysOnScreens = async (): Promise<void> => {
         await dashboard.untilTexts(':is(.row:has([title="huge"]), .detail) .meter-text', [

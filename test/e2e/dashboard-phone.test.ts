@@ -100,4 +100,30 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
     },
     BROWSER_TIMEOUT_MS,
   );
+
+  test(
+    'shows its bars in forced colours and on paper, too',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app, { viewport });
+      const bars = async (key: string | undefined, names: string[]): Promise<string[]> => {
+        await dashboard.show(key);
+        await dashboard.page
+          .locator(names[0] as string)
+          .first()
+          .waitFor();
+        return dashboard.evaluate(`${JSON.stringify(names)}.map((name) => {
+          const style = getComputedStyle(document.querySelector(name));
+          return style.backgroundColor + ' ' + style.printColorAdjust;
+        })`);
+      };
+      const ofList = (): Promise<string[]> => bars(undefined, ['.fill', '.track']);
+      const ofKey = (): Promise<string[]> => bars(KEY, ['.past', '.future']);
+      const usual = [...(await ofList()), ...(await ofKey())];
+      await dashboard.page.emulateMedia({ forcedColors: 'active' });
+      expect([...(await ofList()), ...(await ofKey())]).toEqual(usual);
+      expect(new Set(usual).size).toBe(usual.length);
+      for (const bar of usual) expect(bar).toMatch(/ exact$/);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
 });
