@@ -4,11 +4,13 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   InvalidOptionsError,
   MemorySemaphoreStore,
+  type SemaphoreHealth,
   SemaphoreHealthIndicator,
   SemaphoreService,
   type StoreClient,
   type StoreSession,
 } from 'nestjs-semaphore';
+import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { adapters, TestApp } from '../support/nest-app.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
@@ -116,6 +118,29 @@ class PlainStore extends MemorySemaphoreStore {
 }
 
 describe('SemaphoreHealthIndicator', () => {
+  test('asks again when the connection breaks while it asks, and says so when there is no other', async () => {
+    await using redis = await startRedis();
+    await using proxy = await TcpProxy.start(redis.port);
+    const service = new SemaphoreService({ redis: proxy.url, log: 'none' });
+    await using _closing = { [Symbol.asyncDispose]: () => service.close() };
+    const indicator = new SemaphoreHealthIndicator(service);
+    await indicator.isHealthy('locks', { timeoutMs: 5_000 });
+    const breakWhileAsking = async (timeoutMs: number): Promise<SemaphoreHealth> => {
+      proxy.fault = { dropReplies: true };
+      const asked = indicator.isHealthy('locks', { timeoutMs });
+      await new Promise((resolve) => setImmediate(resolve));
+      proxy.fault = {};
+      proxy.cut();
+      return (await asked).locks;
+    };
+    expect(await breakWhileAsking(5_000)).toMatchObject({ status: 'up' });
+    redis.pause();
+    const { status, message } = await breakWhileAsking(200);
+    redis.resume();
+    expect(status).toBe('down');
+    expect(message).toMatch(/^no connection to Redis for \d+ ms/);
+  });
+
   test('is up with the store in memory, and down once it is closed', async () => {
     const service = new SemaphoreService();
     const indicator = new SemaphoreHealthIndicator(service);

@@ -156,8 +156,10 @@ export class HostedSession implements StoreClient {
       throw error;
     });
     if (reply.status === 'granted') {
+      const { grant } = reply;
       // What it held before may have been asked for at another server, and is in use.
-      this.holds(key, id, reply.grant, leaseMs, reply.grant.again !== true);
+      if (grant.again === true) this.entries.holds(key, id, grant.deadline, leaseMs);
+      else this.holds(key, id, grant, leaseMs);
     } else if (reply.status !== 'waiting') this.entries.forget(id);
     return reply;
   }

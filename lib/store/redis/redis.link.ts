@@ -1,4 +1,4 @@
-import type { StoreUnavailableError } from '../../semaphore.errors.js';
+import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import { asError } from '../health-check.js';
 import type { StoreHealth } from '../semaphore-store.js';
@@ -9,7 +9,7 @@ import { closedError, Readiness } from './readiness.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import type { RedisServers, ServersEvents } from './redis.servers.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
-import { isReply, silence } from './reply-errors.js';
+import { isReply, NEXT_ATTEMPT_AFTER_MS, silence } from './reply-errors.js';
 import { SingleServer } from './single-server.js';
 
 export interface LinkEvents {
@@ -61,15 +61,13 @@ export class RedisLink {
     this.heardAt = this.clock.now();
   }
 
-  /** Asks on the command connection, and leaves the connection alone when no answer comes: {@link suspect} is for calls and our own PINGs. */
+  /** Asks on the command connection, on the next one when it breaks off meanwhile, and leaves the connection alone when no answer comes: {@link suspect} is for calls and our own PINGs. */
   async health(timeoutMs: number): Promise<StoreHealth> {
     if (this.readiness.isClosed) throw closedError();
     const startedAt = this.clock.now();
     let error: Error | undefined;
     try {
-      const servers = await this.ready(timeoutMs);
-      const leftMs = timeoutMs - (this.clock.now() - startedAt);
-      await within(this.clock, leftMs, servers.health(), () => silence(timeoutMs));
+      await this.answer(startedAt + timeoutMs, timeoutMs);
       this.heard();
     } catch (reason) {
       error = asError(reason);
@@ -81,6 +79,20 @@ export class RedisLink {
       isListening: this.isListening,
       silentMs: now - this.heardAt,
     };
+  }
+
+  private async answer(end: number, timeoutMs: number): Promise<void> {
+    const leftMs = (): number => Math.max(0, end - this.clock.now());
+    const servers = await this.ready(leftMs());
+    try {
+      await within(this.clock, leftMs(), servers.health(), () => silence(timeoutMs));
+    } catch (error) {
+      if (this.isCluster || isReply(error) || error instanceof StoreUnavailableError) throw error;
+      // The connection broke off: the next one may be there in time.
+      const pauseMs = Math.min(leftMs(), NEXT_ATTEMPT_AFTER_MS);
+      await new Promise<void>((resolve) => this.clock.schedule(resolve, pauseMs));
+      await this.answer(end, timeoutMs);
+    }
   }
 
   /** As {@link RedisServers.suspect}. */
