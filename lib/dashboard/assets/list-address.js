@@ -19,3 +19,8 @@ export function addressOf({ search, sort, descending }) {
   const text = query.toString();
   return text === '' ? '#/' : `#/?${text}`;
 }
+
+/** The page of one semaphore. */
+export function addressOfKey(key) {
+  return `#/s/${encodeURIComponent(key)}`;
+}

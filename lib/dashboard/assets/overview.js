@@ -1,7 +1,7 @@
-import { h, setShortText, setText } from './dom.js';
-import { age, count, plural, shortCount } from './format.js';
+import { h, setAttribute, setShortText, setText } from './dom.js';
+import { age, count, plural, printable, shortCount } from './format.js';
 import { store } from './clock.js';
-import { addressOf, lastList, readList } from './list-address.js';
+import { addressOf, addressOfKey, lastList, readList } from './list-address.js';
 import { RowView } from './row.js';
 import { WindowedList } from './windowed-list.js';
 
@@ -43,7 +43,9 @@ export class Overview {
   /** Outside of the status: it changes every second, and would be read out each time. */
   #partial = h('span', { class: 'partial', title: 'Totals and order are of these' });
   #headings = COLUMNS.map((column) => this.#heading(column));
-  #empty = h('p', { class: 'empty', hidden: '' });
+  #emptyText = h('span');
+  #openAnyway = h('a', { hidden: '' });
+  #empty = h('p', { class: 'empty', hidden: '' }, this.#emptyText, ' ', this.#openAnyway);
   #table;
   #rows;
   #searchTimer;
@@ -108,7 +110,15 @@ export class Overview {
     setText(this.#partial, partialText(totals));
     setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
     this.#empty.hidden = matching > 0;
-    setText(this.#empty, emptyText(totals.keys, complete));
+    setText(this.#emptyText, emptyText(totals.keys, complete));
+    this.#offerToOpen(complete ? this.#list.search : '');
+  }
+
+  /** A key that is not in the list may be in use, or have a limit. */
+  #offerToOpen(key) {
+    this.#openAnyway.hidden = key === '';
+    setText(this.#openAnyway, `Open “${printable(key)}”`);
+    setAttribute(this.#openAnyway, 'href', addressOfKey(key));
   }
 
   tick() {
@@ -192,7 +202,7 @@ function emptyText(keys, complete) {
   if (!complete) return 'Looking for semaphores…';
   return keys === 0
     ? 'No semaphore is in use. It appears here as soon as somebody holds a permit or waits for one.'
-    : 'No key contains this text.';
+    : 'No key in the list contains this text.';
 }
 
 /** Figures over all keys. */

@@ -1,6 +1,7 @@
 import { store } from './clock.js';
 import { h, setAttribute, setText } from './dom.js';
 import { age, count, printable } from './format.js';
+import { addressOfKey } from './list-address.js';
 import { meter } from './meter.js';
 
 /** One line of the overview. */
@@ -33,7 +34,7 @@ export class RowView {
     const name = printable(key);
     setText(this.#link, name);
     setAttribute(this.#link, 'title', name);
-    setAttribute(this.#link, 'href', row ? `#/s/${encodeURIComponent(key)}` : null);
+    setAttribute(this.#link, 'href', row ? addressOfKey(key) : null);
     this.#meter.show(state?.held ?? 0, state?.permits ?? null, state?.waiting ?? 0);
     figure(this.#waiting, state?.waiting ?? null, 'is-waiting');
     figure(this.#rejected, rejected, 'is-bad');
