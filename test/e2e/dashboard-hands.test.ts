@@ -8,6 +8,8 @@ import { aborted, nextEvent, queued, rejection } from '../support/semaphores.js'
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
+/** The page searches so long after the last key. */
+const SEARCH_DELAY_MS = 200;
 
 describeWithBrowser('the page of the dashboard, in the hands of an operator', () => {
   let redis: RedisServer;
@@ -70,6 +72,32 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await dashboard.page.getByText('Nobody holds a permit.').waitFor();
       await focused(/^Holders/);
       expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'opens a semaphore that was found by a key typed a moment before, however late the page hears of it',
+    async () => {
+      const permit = await app.semaphores.acquire(key);
+      await using dashboard = await DashboardPage.open(browser, app);
+      const { page } = dashboard;
+      const content = `addEventListener('hashchange', (event) => event.stopImmediatePropagation(), { once: true })`;
+      await page.addInitScript({ content });
+      await dashboard.show();
+      const link = `.rows .key[title="${key}"]`;
+      await page.locator(link).waitFor();
+      await dashboard.evaluate(`new Promise((resolve) => {
+        const search = document.querySelector('#search');
+        search.value = '${key}';
+        search.dispatchEvent(new Event('input'));
+        document.querySelector('${link}').click();
+        setTimeout(resolve, ${2 * SEARCH_DELAY_MS});
+      })`);
+      expect(new URL(page.url()).hash).toBe(`#/s/${key}`);
+      await dashboard.evaluate(`dispatchEvent(new Event('hashchange'))`);
+      await dashboard.untilTexts('h1', [key]);
+      await permit.release();
     },
     TIMEOUT_MS,
   );

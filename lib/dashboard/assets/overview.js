@@ -24,6 +24,7 @@ export class Overview {
   title = 'Semaphores';
   #stream;
   #list = readList(location.hash, COLUMNS);
+  #address = location.hash;
   #totals = new Totals();
   #search = h('input', {
     type: 'search',
@@ -163,8 +164,11 @@ export class Overview {
   }
 
   #change(wish) {
+    // Somebody has gone on, of which the page is told next: it must not be taken back.
+    if (location.hash !== this.#address) return;
     Object.assign(this.#list, wish);
     history.replaceState(null, '', addressOf(this.#list));
+    this.#address = location.hash;
     this.#offset = 0;
     this.#rows.forget();
     this.#ask();
