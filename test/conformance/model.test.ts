@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { VirtualClock } from 'nestjs-semaphore/testing';
@@ -8,7 +8,7 @@ import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-st
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 import type { Grant, SemaphoreStore } from '../../lib/store/semaphore-store.js';
 import { Peer } from '../../lib/testing/conformance/peer.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 import { type ModelKey, type Operation, operations, type Times } from './model-operations.js';
 import { SemaphoreModel } from './semaphore-model.js';
@@ -177,19 +177,12 @@ describe('a store under any operations in any order', () => {
   });
 
   describe('on Redis', () => {
-    let server: RedisServer;
-    let admin: Redis;
-    beforeAll(async () => {
-      server = await startRedis();
-      admin = new Redis(server.port);
-    });
-    afterAll(async () => {
-      admin.disconnect();
-      await server.stop();
-    });
+    const server = useRedis();
 
     const times = { leases: [60_000, Infinity], keeps: [60_000] };
-    const messages = fc.integer({ min: 0, max: 100 }).map((ms) => new Deafen(() => admin, ms));
+    const messages = fc
+      .integer({ min: 0, max: 100 })
+      .map((ms) => new Deafen(() => server.admin, ms));
     const turn = turns(times);
 
     it.each([

@@ -1,18 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, it } from '@jest/globals';
+import { describe, it } from '@jest/globals';
 import { describeSemaphoreStore } from 'nestjs-semaphore/testing';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 import { BUSY_SLACK_MS } from '../support/busy-machine.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
+const server = useRedis();
 
 describeSemaphoreStore(
   'RedisSemaphoreStore on one server',

@@ -14,7 +14,7 @@ import {
 import { Reflector } from '@nestjs/core';
 import { ApiOkResponse, ApiOperation, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { Test } from '@nestjs/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Observable, of } from 'rxjs';
 import {
   byArgs,
@@ -28,18 +28,12 @@ import {
 import { untilFollowed } from '../support/flights.js';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
-let server: RedisServer;
+const server = useRedis();
 let gate: Gate;
 let runs: string[];
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
 
 async function work(what: string): Promise<string> {
   runs.push(what);

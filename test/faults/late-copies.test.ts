@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { SemaphoreService } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LateCopy } from '../support/faults/late-copy.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { countCommands } from '../support/redis-watch.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 
 const KEY = 'key';
@@ -13,17 +13,15 @@ const STORE_TIMEOUT_MS = 2000;
 const OPTIONS = { leaseMs: Infinity, waitMs: 60_000 };
 
 /** Where users may not end connections, as in Cluster, so that copies arrive. */
-let redis: RedisServer;
-let usual: RedisServer;
+const redis = useRedis();
+const usual = useRedis();
 
 beforeAll(async () => {
-  [redis, usual] = await Promise.all([startRedis(), startRedis()]);
   await withRedis(redis.port, async (admin) => {
     await admin.acl('SETUSER', 'admin', 'on', '>secret', '+@all');
     await admin.acl('SETUSER', 'default', '-client');
   });
 });
-afterAll(() => Promise.all([redis.stop(), usual.stop()]));
 
 interface Scene {
   /** Its connection breaks. */

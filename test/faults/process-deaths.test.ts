@@ -1,21 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { ALL_IS_WELL, Crew, KEY } from '../support/faults/crew.js';
 import type { FaultWorker } from '../support/faults/fault-worker.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 
 /** How long the store may need beyond the end of a lease to grant it again. */
 const HAND_OVER_MS = 250;
 /** How long a dead waiter or a lost message may hold up others. */
 const BLOCKED_AT_MOST_MS = 5000;
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 function startCrew(workers = 2): Promise<Crew> {
   return Crew.start({ workers, service: { redis: redis.url, storeTimeoutMs: 5000 } });

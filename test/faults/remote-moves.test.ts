@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
@@ -6,7 +6,7 @@ import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { LockServerProcess } from '../support/lock-server-process.js';
 import { LateCopy } from '../support/faults/late-copy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { nextEvent, queued, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
@@ -14,13 +14,7 @@ import { uniquePrefix } from '../support/unique-prefix.js';
 const POLLED_WITHIN_MS = 1500;
 
 describe('a client that waits and has gone on at another server', () => {
-  let redis: RedisServer;
-
-  beforeAll(async () => {
-    redis = await startRedis();
-  });
-
-  afterAll(() => redis.stop());
+  const redis = useRedis();
 
   it('holds what it gets there for as long as it was told', async () => {
     await using place = await Place.start(redis.url, 20_000);

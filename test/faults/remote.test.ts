@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { HttpProxy } from '../support/http-proxy.js';
 import { TcpProxy } from '../support/faults/tcp-proxy.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { nextEvent, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
@@ -19,13 +19,7 @@ const GRACE_MS = 2000;
 const WAITER = fileURLToPath(new URL('../support/workers/remote-waiter.mjs', import.meta.url));
 
 describe('a client whose server fails', () => {
-  let redis: RedisServer;
-
-  beforeAll(async () => {
-    redis = await startRedis();
-  });
-
-  afterAll(() => redis.stop());
+  const redis = useRedis();
 
   const serve = (prefix: string, port = '0') =>
     Cli.serve(['-p', port, '-H', '127.0.0.1', '--redis-url', redis.url, '--key-prefix', prefix]);

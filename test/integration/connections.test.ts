@@ -8,25 +8,15 @@ import { type SemaphoreModuleOptions, StoreUnavailableError } from 'nestjs-semap
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { startSentinel } from '../support/redis-sentinel.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const EXIT_WORKER = fileURLToPath(new URL('../support/workers/exit-worker.mjs', import.meta.url));
 
-let server: RedisServer;
-let admin: Redis;
+const server = useRedis();
 
-beforeAll(async () => {
-  server = await startRedis();
-  admin = new Redis(server.port);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-
-async function connections(redis: Redis = admin): Promise<number> {
+async function connections(redis: Redis = server.admin): Promise<number> {
   return String(await redis.client('LIST'))
     .trim()
     .split('\n').length;
@@ -92,7 +82,7 @@ describe('Connects', () => {
       await using byUrl = new Semaphores({ redis: `${server.url}/5` });
       const permit = await byUrl.open().acquire('db');
       expect(await inDatabase.keys(`${byUrl.prefix}*`)).not.toEqual([]);
-      expect(await admin.keys(`${byUrl.prefix}*`)).toEqual([]);
+      expect(await server.admin.keys(`${byUrl.prefix}*`)).toEqual([]);
       await using likeInstance = new Semaphores({ redis: inDatabase, keyPrefix: byUrl.prefix });
       expect(await likeInstance.open().tryAcquire('db')).toBeNull();
       await permit.release();
@@ -111,7 +101,7 @@ describe('Connects', () => {
       });
       const service = likeInstance.open();
       const permit = await service.acquire('prefixed');
-      const keys = await admin.keys(`*${likeInstance.prefix}*`);
+      const keys = await server.admin.keys(`*${likeInstance.prefix}*`);
       expect(keys.length).toBeGreaterThan(0);
       expect(keys.every((key) => key.startsWith(`shop:${likeInstance.prefix}`))).toBe(true);
       expect(await likeOptions.open().tryAcquire('prefixed')).toBeNull();

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { describe, expect, test } from '@jest/globals';
 import type { AcquireOptions, Permit, SemaphoreService } from 'nestjs-semaphore';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { readCounts } from '../support/redis-watch.js';
 import { nextEvents, rejection, Semaphores } from '../support/semaphores.js';
 
@@ -15,17 +14,7 @@ const CLAIMED_WITHIN_MS = 30;
 /** Longer than a grant waits for its process to claim it. */
 const STANDSTILL_MS = 2_200;
 
-let server: RedisServer;
-let redis: Redis;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.port);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const server = useRedis();
 
 /** Puts waiters into the queue, one after the other from each service in turn. */
 async function enqueue(
@@ -73,12 +62,12 @@ async function costOfHandOffs(
   const messages: number[] = [];
   let last = holder;
   for (const waiter of waiters.slice(0, HAND_OFFS).slice(0, waiters.length - 1)) {
-    const before = await readCounts(redis);
+    const before = await readCounts(server.admin);
     await last.release();
     last = await waiter;
     // Another process claims what it was granted a moment later: that belongs to it.
     await delay(CLAIMED_WITHIN_MS);
-    const after = await readCounts(redis);
+    const after = await readCounts(server.admin);
     commands.push(after.total - before.total - 1);
     messages.push(after.of('publish') - before.of('publish'));
   }
@@ -113,9 +102,9 @@ test('while 1,000 wait nothing happens but a sign of life of their processes', a
   const services: Two = [semaphores.open(), semaphores.open()];
   const holder = await services[0].acquire(KEY);
   const waiters = await enqueue(services, 1000);
-  const before = await readCounts(redis);
+  const before = await readCounts(server.admin);
   await delay(IDLE_MS);
-  const after = await readCounts(redis);
+  const after = await readCounts(server.admin);
   expect(after.scripts - before.scripts).toBeLessThanOrEqual((services.length * IDLE_MS) / 1000);
   // Not one for each of those who wait.
   expect(after.total - before.total).toBeLessThanOrEqual(200);
@@ -134,10 +123,10 @@ test('a release wakes exactly as many as fit, and tells each process once', asyn
   other.events.subscribe((event) => {
     if (event.type === 'acquired') acquired.push(event.permitId);
   });
-  const before = await readCounts(redis);
+  const before = await readCounts(server.admin);
   await holder.release();
   const permits = await Promise.all(light);
-  const after = await readCounts(redis);
+  const after = await readCounts(server.admin);
   expect(after.of('publish') - before.of('publish')).toBe(1);
   expect(acquired).toEqual(permits.map(({ id }) => id));
   const { held, waiters } = await owner.inspect(KEY);
@@ -150,10 +139,10 @@ test('a release may serve 6,000 of another process', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
   const { holder, waiters } = await crowd(owner, other, 6000);
-  const before = await readCounts(redis);
+  const before = await readCounts(server.admin);
   await holder.release();
   const permits = await Promise.all(waiters);
-  const after = await readCounts(redis);
+  const after = await readCounts(server.admin);
   // On a slow machine some may have been lost again by now: the process has two seconds to claim all of them.
   expect(after.of('publish') - before.of('publish')).toBe(1);
   expect(new Set(permits.map(({ fencingToken }) => fencingToken)).size).toBe(permits.length);
@@ -168,9 +157,9 @@ test('a release that is not enough for the first in the queue wakes nobody', asy
   const two = await owner.acquire(KEY, { ...options, weight: 2 });
   const [heavy] = await enqueue([other], 1, { ...options, weight: 3 });
   const [light] = await enqueue([other], 1, options);
-  const before = await readCounts(redis);
+  const before = await readCounts(server.admin);
   await one.release();
-  const after = await readCounts(redis);
+  const after = await readCounts(server.admin);
   expect(after.of('publish') - before.of('publish')).toBe(0);
   expect(await other.tryAcquire(KEY, options)).toBeNull();
   await two.release();
@@ -198,12 +187,12 @@ test('grants that lapsed while the process stood still are asked for again, each
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
   const { holder, waiters } = await crowd(owner, other, 1000);
-  const before = await readCounts(redis);
+  const before = await readCounts(server.admin);
   await holder.release();
   const end = performance.now() + STANDSTILL_MS;
   while (performance.now() < end);
   const permits = await Promise.all(waiters);
-  const after = await readCounts(redis);
+  const after = await readCounts(server.admin);
   // Two rounds of polls, the claims, and what is under way beside.
   expect(after.scripts - before.scripts).toBeLessThanOrEqual(40);
   await Promise.all(permits.map((permit) => permit.release()));

@@ -1,7 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { SemaphoreService } from 'nestjs-semaphore';
 import { withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { nextEvents, Semaphores } from '../support/semaphores.js';
 
 const isLong = process.env['SEMAPHORE_LONG'] !== undefined;
@@ -11,15 +11,10 @@ const AT_ONCE = 5_000;
 /** Nothing moves by itself while it is looked at. */
 const options = { leaseMs: Infinity, waitMs: Infinity };
 
-let redis: RedisServer;
+const redis = useRedis({ args: ['--slowlog-max-len', '100000'] });
 let semaphores: Semaphores;
 let owner: SemaphoreService;
 let viewer: SemaphoreService;
-
-beforeAll(async () => {
-  redis = await startRedis({ args: ['--slowlog-max-len', '100000'] });
-});
-afterAll(() => redis.stop());
 
 beforeEach(() => {
   semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: 60_000 });

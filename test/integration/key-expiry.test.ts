@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { Permit } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pollUntil } from '../support/redis-admin.js';
 import { canFakeTime } from '../support/redis-clock.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { readCounts } from '../support/redis-watch.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Worker } from '../support/workers.js';
@@ -17,17 +17,7 @@ const WAITED_FOR_AT_MOST_MS = 120_000;
 const DEAD_AFTER_MS = 4000;
 const DAY_MS = 86_400_000;
 
-let server: RedisServer;
-let redis: Redis;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.port);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const server = useRedis();
 
 function nameOf({ prefix }: Semaphores, part: '' | ':h' | ':q' = ''): string {
   return `${prefix}:{${KEY}}${part}`;
@@ -35,8 +25,8 @@ function nameOf({ prefix }: Semaphores, part: '' | ':h' | ':q' = ''): string {
 
 /** How long the keys of a test have to live at most; Infinity when one of them has no end. */
 async function longestLife({ prefix }: Semaphores): Promise<number> {
-  const keys = await redis.keys(`${prefix}*`);
-  const ends = await Promise.all(keys.map((key) => redis.pttl(key)));
+  const keys = await server.admin.keys(`${prefix}*`);
+  const ends = await Promise.all(keys.map((key) => server.admin.pttl(key)));
   return Math.max(0, ...ends.map((ms) => (ms === -1 ? Infinity : ms)));
 }
 
@@ -66,9 +56,9 @@ describe('a key is not left behind', () => {
       );
     const [endless] = await Promise.all([hold(40, Infinity), hold(5, 30_000)]);
     const last = endless.pop();
-    const before = await readCounts(redis);
+    const before = await readCounts(server.admin);
     for (const permit of endless) expect(await permit.release()).toBe('released');
-    expect((await readCounts(redis)).of('hgetall')).toBe(before.of('hgetall'));
+    expect((await readCounts(server.admin)).of('hgetall')).toBe(before.of('hgetall'));
     expect(await longestLife(semaphores)).toBe(Infinity);
     await last?.release();
     expect(await longestLife(semaphores)).toBeLessThan(DAY_MS);
@@ -102,12 +92,12 @@ describe('a key is not left behind', () => {
     const held = await service.acquire(KEY, { leaseMs: 1000 });
     for (const waitMs of [100, 60_000]) {
       const { outcome } = await queued(service, () => service.acquire(KEY, { waitMs }));
-      expect(await redis.pttl(nameOf(semaphores, ':q'))).toBeGreaterThan(0);
+      expect(await server.admin.pttl(nameOf(semaphores, ':q'))).toBeGreaterThan(0);
       if (waitMs === 100) {
         await rejection(outcome);
         await pollUntil(
           'nobody waits',
-          async () => !(await redis.exists(nameOf(semaphores, ':q'))),
+          async () => !(await server.admin.exists(nameOf(semaphores, ':q'))),
         );
       }
     }
@@ -120,11 +110,11 @@ describe('a key is not left behind', () => {
     const [one, other] = [semaphores.open(), semaphores.open()];
     const held = await one.acquire(KEY, { leaseMs: Infinity });
     const { outcome } = await queued(other, () => other.acquire(KEY, { waitMs: 60_000 }));
-    await redis.del(nameOf(semaphores, ':q'));
+    await server.admin.del(nameOf(semaphores, ':q'));
     const isBack = async (): Promise<boolean> =>
-      (await redis.zcard(nameOf(semaphores, ':q'))) === 1;
+      (await server.admin.zcard(nameOf(semaphores, ':q'))) === 1;
     await pollUntil('the waiter is back', isBack, 5000);
-    expect(await redis.pttl(nameOf(semaphores, ':q'))).toBeGreaterThan(0);
+    expect(await server.admin.pttl(nameOf(semaphores, ':q'))).toBeGreaterThan(0);
     await held.release();
     await (await outcome).release();
     expect(await longestLife(semaphores)).toBeLessThan(IDLE_AT_MOST_MS);
@@ -139,11 +129,11 @@ test('a pinned limit outlives the crash of a holder and the end of its lease', a
   await service.setPermits(KEY, 2);
   await worker.kill();
   await pollUntil('the lease is over', async () => (await service.inspect(KEY)).held === 0, 3000);
-  expect(await redis.pttl(nameOf(semaphores))).toBeGreaterThan(DAY_MS);
+  expect(await server.admin.pttl(nameOf(semaphores))).toBeGreaterThan(DAY_MS);
   const permit = await service.acquire(KEY, { permits: 5 });
   expect((await service.inspect(KEY)).permits).toBe(2);
   await permit.release();
-  expect(await redis.pttl(nameOf(semaphores))).toBeGreaterThan(DAY_MS);
+  expect(await server.admin.pttl(nameOf(semaphores))).toBeGreaterThan(DAY_MS);
 });
 
 test('a waiter is served within 5 s when all that Redis knew of the holders is gone', async () => {
@@ -151,7 +141,7 @@ test('a waiter is served within 5 s when all that Redis knew of the holders is g
   const [one, other] = [semaphores.open(), semaphores.open()];
   const held = await one.acquire(KEY, { leaseMs: 600_000, renew: false });
   const { outcome } = await queued(other, () => other.acquire(KEY, { waitMs: 60_000 }));
-  await redis.del(nameOf(semaphores));
+  await server.admin.del(nameOf(semaphores));
   const lostAt = performance.now();
   await held.release();
   const permit = await outcome;

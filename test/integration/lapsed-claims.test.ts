@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { Redis } from 'ioredis';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { beforeEach, expect, test } from '@jest/globals';
+import { useRedis } from '../support/redis-server.js';
 import { CLOCK, timedScript } from '../support/timed-script.js';
 
 // Leases of many holders are ended together, within 100 ms. Here calls come in between.
@@ -11,19 +10,9 @@ const Q = `${K}:q`;
 const MANY = 40;
 const CLAIM_MS = 2000;
 
-let server: RedisServer;
-let redis: Redis;
+const server = useRedis();
 /** Runs as the tests say, from now on: Redis itself ends keys by its own clock. */
 let micros: number;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.port);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
 
 function pass(ms: number): void {
   micros += ms * 1000;
@@ -31,10 +20,10 @@ function pass(ms: number): void {
 
 /** The answer to one operation. */
 async function call(client: string, ...operation: string[]): Promise<unknown> {
-  await redis.set(CLOCK, micros);
+  await server.admin.set(CLOCK, micros);
   const notAfter = micros / 1000 + 5000;
   const args = [K, H, Q, 'p', client, notAfter, 0, ...operation];
-  const reply = await redis.eval(timedScript, 3, ...args.map(String));
+  const reply = await server.admin.eval(timedScript, 3, ...args.map(String));
   return Array.isArray(reply) ? reply[1] : reply;
 }
 
@@ -45,11 +34,11 @@ const acquire = (client: string, id: string, leaseMs = 60_000, room = -1): Promi
 const look = (): Promise<unknown> => acquire('passer-by', 'look', 60_000, -2);
 
 async function inQueue(): Promise<string[]> {
-  return (await redis.zrange(Q, 0, '-1')).map((member) => member.split(' ', 1)[0] as string);
+  return (await server.admin.zrange(Q, 0, '-1')).map((member) => member.split(' ', 1)[0] as string);
 }
 
 beforeEach(async () => {
-  await redis.flushall();
+  await server.admin.flushall();
   micros = Date.now() * 1000;
   for (let i = 2; i < MANY; i++) await acquire('holder', `h${i}`);
 });

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { type Permit, PermitLostError, type SemaphoreService } from 'nestjs-semaphore';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 import { type Held, Peer } from '../../lib/testing/conformance/peer.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { countCommands } from '../support/redis-watch.js';
 import { aborted, nextEvent, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
@@ -15,12 +15,7 @@ const LEASE_MS = 500;
 /** A dead waiter, and a grant that nobody claims, may cost this much. */
 const DEAD_WAITER_MS = 5_000;
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const server = useRedis();
 
 /** Nothing else runs meanwhile: timers, replies and messages have to wait. */
 function blockTheEventLoop(ms: number): void {

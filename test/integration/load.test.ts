@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { longestStall, outOfTurn, overTheLimit, tokensThatDoNotGrow } from '../support/history.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { ArrivalWatch } from '../support/redis-watch.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 import { Workers } from '../support/workers.js';
@@ -11,12 +11,7 @@ const DURATION_MS = process.env['SEMAPHORE_LONG'] ? 60_000 : 8_000;
 const LIMIT = 7;
 const MAX_WEIGHT = 3;
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 test(
   'four processes keep the limit and the order, and leave nothing behind',

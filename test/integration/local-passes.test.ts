@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { overTheLimit, tokensThatDoNotGrow } from '../support/history.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 import { Workers } from '../support/workers.js';
 
@@ -16,12 +16,7 @@ const LOAD = {
   options: { localPasses: 8, leaseMs: 1000 },
 };
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 test(
   'permits pass within four processes: never two at once, tokens grow, and no process starves',

@@ -1,21 +1,15 @@
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import express from 'express';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 function requestFor(key: string, body: object): string {
   const text = JSON.stringify(body);

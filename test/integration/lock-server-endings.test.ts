@@ -3,12 +3,12 @@ import { type ClientRequest, request as httpRequest } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore, type SemaphoreService } from 'nestjs-semaphore';
 import { LockServerProcess } from '../support/lock-server-process.js';
 import { ADMIN_KEY, type LockClient, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
@@ -17,12 +17,7 @@ const GRACE_MS = 1000;
 /** Longer than any lease that a killed server leaves behind. */
 const LEASES_MS = 5500;
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 const stores = [
   { store: 'memory', options: () => ({ store: new MemorySemaphoreStore() }) },

@@ -1,22 +1,17 @@
 import { Agent, request as httpRequest } from 'node:http';
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { ADMIN_KEY, type HttpAnswer, type LockClient } from '../support/lock-server.js';
 import { LockServerProcess } from '../support/lock-server-process.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const ROUNDS = 60;
 const CLIENTS = 20;
 const KEYS = ['stock', 'basket', 'invoice'];
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 interface Token {
   key: string;

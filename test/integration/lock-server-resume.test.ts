@@ -2,21 +2,15 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { COMMANDS, rules } from '../support/faults/acl.js';
 import { ADMIN_KEY, LockClient, LockServer } from '../support/lock-server.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { type EventOf, Semaphores } from '../support/semaphores.js';
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 describe('a session with a grace time', () => {
   test('goes on when it is resumed before the server has missed its old stream', async () => {

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 const stores = [
   { store: 'memory', options: () => ({}) },

@@ -1,17 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
 import { type Locked, type LockRefusal, Locks } from '../../lib/server/locks.js';
 import { internalsOf } from '../../lib/service-internals.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 
 const OWNER = { name: '', uid: 'uid' };
 
-let redis: RedisServer;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 async function lock(
   locks: Locks,

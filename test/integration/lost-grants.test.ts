@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { AcquireOptions, Permit, SemaphoreService } from 'nestjs-semaphore';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
@@ -12,7 +12,7 @@ import type {
 import { ReplyGate } from '../support/faults/reply-gate.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { canFakeTime } from '../support/redis-clock.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { queued, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 import { Worker, Workers } from '../support/workers.js';
@@ -23,17 +23,7 @@ const CLAIM_WITHIN_MS = 2000;
 /** How often a process asks for its waiters, at least. */
 const ASKING_MS = 1500;
 
-let server: RedisServer;
-let admin: Redis;
-
-beforeAll(async () => {
-  server = await startRedis();
-  admin = new Redis(server.port);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
+const server = useRedis();
 
 async function waiterIds(service: SemaphoreService): Promise<string[]> {
   return (await service.inspect(KEY)).waiters.map(({ id }) => id);
@@ -233,7 +223,7 @@ async function deafWaiter(semaphores: Semaphores) {
   const held = await owner.acquire(KEY);
   const { outcome } = await waiting(other, {});
   const [id] = (await waiterIds(owner)) as [string];
-  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await server.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
   return { owner, held, id, outcome };
 }
 
@@ -279,7 +269,7 @@ describe('what a process was granted and did not know it held', () => {
     expect(await other.acquire({ ...request('second'), permits: 2 })).toEqual({
       status: 'waiting',
     });
-    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await server.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     const [, answer] = await Promise.all([one.release(KEY, 'first', 0), take(one)]);
     expect(answer).toBe(how === 'taken by force' ? true : 'released');
     await delay(ASKING_MS + 200);
@@ -295,7 +285,7 @@ test('a holder whose permit was taken by force hears of it although its process 
   await using semaphores = new Semaphores({ redis: server.url });
   const [owner, other] = [semaphores.open(), semaphores.open()];
   const held = await other.acquire(KEY, { leaseMs: Infinity });
-  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await server.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
   expect(await owner.forceRelease(KEY, held.id)).toBe(true);
   await pollUntil('it has heard', () => Promise.resolve(held.signal.aborted), 5000);
   expect(await held.release()).toBe('expired');

@@ -1,20 +1,15 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { type Permit, type SemaphoreService, semaphoreMiddleware } from 'nestjs-semaphore';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type HistoryEntry, overTheLimit, tokensThatDoNotGrow } from '../support/history.js';
 import { chains, ChainServer, type CreateChain, type Handler } from '../support/http-chain.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { nextEvent, Semaphores } from '../support/semaphores.js';
 
 const PERMITS = 5;
 const REQUESTS = 200;
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 /** Works under the request's permit for some milliseconds, and notes when, unless the client leaves. */
 function workInto(history: HistoryEntry[], semaphores: SemaphoreService): Handler {

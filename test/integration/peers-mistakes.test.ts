@@ -1,23 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { PermitUnavailableError } from 'nestjs-semaphore';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { nextEvents, queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Workers } from '../support/workers.js';
 
-let server: RedisServer;
-let redis: Redis;
-
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.port);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const server = useRedis();
 
 describe('A live holder', () => {
   test('is not driven out by a caller with a shorter lease or time limit', async () => {
@@ -149,8 +139,8 @@ test('many keys need one channel a process, and no script of their own', async (
   const waiting = nextEvents(other, 'waiting', keys.length);
   const next = keys.map((key) => other.acquire(key));
   await waiting;
-  expect(await redis.pubsub('CHANNELS', `${semaphores.prefix}*`)).toHaveLength(2);
-  const scripts = /number_of_cached_scripts:(\d+)/.exec(await redis.info('memory'))?.[1];
+  expect(await server.admin.pubsub('CHANNELS', `${semaphores.prefix}*`)).toHaveLength(2);
+  const scripts = /number_of_cached_scripts:(\d+)/.exec(await server.admin.info('memory'))?.[1];
   expect(Number(scripts)).toBeLessThanOrEqual(5);
   await held.release();
   for (const permit of await Promise.all(next)) await permit.release();
@@ -159,13 +149,13 @@ test('many keys need one channel a process, and no script of their own', async (
 test('every key has an end, also while it is held or waited for, and none stays', async () => {
   await using semaphores = new Semaphores({ redis: server.url });
   const [one, other] = [semaphores.open(), semaphores.open()];
-  const ours = (): Promise<string[]> => redis.keys(`${semaphores.prefix}*`);
+  const ours = (): Promise<string[]> => server.admin.keys(`${semaphores.prefix}*`);
   const held = await one.acquire('held', { permits: 2 });
   const { outcome } = await queued(other, () => other.acquire('held', { permits: 2, weight: 2 }));
   await (await one.acquire('idle')).release();
   const keys = await ours();
   expect(keys.length).toBeGreaterThanOrEqual(2);
-  for (const key of keys) expect(await redis.pttl(key)).toBeGreaterThan(0);
+  for (const key of keys) expect(await server.admin.pttl(key)).toBeGreaterThan(0);
   await held.release();
   await (await outcome).release();
   await pollUntil('all keys are gone', async () => (await ours()).length === 0, 10_000);

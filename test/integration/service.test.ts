@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import {
   AcquireAbortedError,
   PermitLostError,
@@ -9,15 +9,10 @@ import {
 } from 'nestjs-semaphore';
 import { toArray } from 'rxjs';
 import { withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { aborted, nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const server = useRedis();
 
 /** Each test has two "processes" with a prefix of their own. */
 function withServices(

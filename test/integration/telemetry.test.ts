@@ -8,23 +8,21 @@ import {
 } from 'nestjs-semaphore';
 import { internalsOf } from '../../lib/service-internals.js';
 import { Job, untilFollowed } from '../support/flights.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { nextEvent, queued, rejection, Semaphores } from '../support/semaphores.js';
 import { Telemetry } from '../support/telemetry.js';
 
 const NAME = 'semaphore_name';
 let telemetry: Telemetry;
-let redis: RedisServer;
+const redis = useRedis();
 let names = 0;
 
 beforeAll(async () => {
   telemetry = await Telemetry.start();
-  redis = await startRedis();
 });
 
 afterAll(async () => {
   await telemetry[Symbol.asyncDispose]();
-  await redis.stop();
 });
 
 /** A name that no other test uses, and what was measured under it. */

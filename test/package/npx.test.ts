@@ -3,21 +3,19 @@ import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { packTarball } from './consumer.js';
 
 let folder: string;
 let tarball: string;
-let redis: RedisServer;
+const redis = useRedis();
 
 beforeAll(async () => {
-  redis = await startRedis();
   folder = await mkdtemp(join(tmpdir(), 'semaphore-npx-'));
   tarball = await packTarball(folder);
 }, 150_000);
 
 afterAll(async () => {
-  await redis.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

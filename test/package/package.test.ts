@@ -4,7 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { withRedis } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { type RedisServer, useRedis } from '../support/redis-server.js';
 import { Consumer, packTarball, temporaryFolder } from './consumer.js';
 
 const nest12 = ['@nestjs/common@12', '@nestjs/core@12', 'reflect-metadata@0.2', 'rxjs@7'];
@@ -12,12 +12,10 @@ const nest11 = ['@nestjs/common@11', '@nestjs/core@11', 'reflect-metadata@0.2', 
 
 describe('the packed tarball', () => {
   let tarball: string;
-  let redis: RedisServer;
+  const redis = useRedis();
   const cleanUp: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
-    redis = await startRedis();
-    cleanUp.push(() => redis.stop());
     const folder = await temporaryFolder();
     cleanUp.push(() => rm(folder, { recursive: true, force: true }));
     tarball = await packTarball(folder);

@@ -1,3 +1,5 @@
+import { afterAll, beforeAll } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
@@ -23,35 +25,50 @@ const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 5_000;
 const START_ATTEMPTS = 5;
 
-/** Starts a real redis-server without persistence on the loopback interface; resolves when it accepts commands. */
-export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  for (let attempt = 1; ; attempt++) {
-    const dir = await mkdtemp(join(tmpdir(), 'nestjs-semaphore-redis-'));
-    const server = new RedisServer(options.port ?? (await freePort()), dir, options);
-    try {
-      await server.restart();
-      return server;
-    } catch (error) {
-      await server.stop();
-      if (options.port !== undefined || attempt === START_ATTEMPTS) throw error;
-    }
-  }
+/** A server for the tests of a file or of a `describe`: there from before the first of them until after the last. */
+export function useRedis(options?: RedisServerOptions): RedisServer {
+  const server = new RedisServer(options);
+  beforeAll(() => server.start());
+  afterAll(() => server.stop());
+  return server;
 }
 
-/** One redis-server process; it dies with the process that started it, however that one ends. */
+/** A server for one test. */
+export async function startRedis(options?: RedisServerOptions): Promise<RedisServer> {
+  const server = new RedisServer(options);
+  await server.start();
+  return server;
+}
+
+/**
+ * A real redis-server without persistence on the loopback interface; it dies with the process that started it, however that
+ * one ends.
+ */
 export class RedisServer implements AsyncDisposable {
   readonly host = '127.0.0.1';
-  readonly url: string;
+  private place: { port: number; dir: string } | undefined;
+  private connection: Redis | undefined;
   private child: ChildProcess | undefined;
   private guard: ProcessGuard | undefined;
   private output = '';
 
-  constructor(
-    readonly port: number,
-    readonly dir: string,
-    private readonly options: RedisServerOptions,
-  ) {
-    this.url = `redis://${this.host}:${port}`;
+  constructor(private readonly options: RedisServerOptions = {}) {}
+
+  get port(): number {
+    return this.started.port;
+  }
+
+  get dir(): string {
+    return this.started.dir;
+  }
+
+  get url(): string {
+    return `redis://${this.host}:${this.port}`;
+  }
+
+  /** A connection of the test's own, which ends with the server. */
+  get admin(): Redis {
+    return (this.connection ??= new Redis(this.port, this.host));
   }
 
   get process(): ChildProcess {
@@ -72,6 +89,21 @@ export class RedisServer implements AsyncDisposable {
     return this.output;
   }
 
+  /** Resolves when it accepts commands. */
+  async start(): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const dir = await mkdtemp(join(tmpdir(), 'nestjs-semaphore-redis-'));
+      this.place = { port: this.options.port ?? (await freePort()), dir };
+      try {
+        await this.restart();
+        return;
+      } catch (error) {
+        await this.stop();
+        if (this.options.port !== undefined || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
   /** Ends the server if it runs and starts it on the same port and folder, with other arguments if given. */
   async restart(args: readonly string[] = this.options.args ?? []): Promise<void> {
     await this.end('SIGTERM');
@@ -90,6 +122,8 @@ export class RedisServer implements AsyncDisposable {
 
   /** Shuts down in good order and deletes the server's folder. */
   async stop(): Promise<void> {
+    this.connection?.disconnect();
+    this.connection = undefined;
     await this.end('SIGTERM');
     await rm(this.dir, { recursive: true, force: true });
   }
@@ -116,6 +150,11 @@ export class RedisServer implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  private get started(): { port: number; dir: string } {
+    if (this.place === undefined) throw new Error('This Redis has not been started');
+    return this.place;
   }
 
   private get clockFile(): string {

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { type Pilot, Pilots } from '../../support/flights.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 
 /** All work takes some 100 ms; a process asks for those who were left waiting after 1,500. */
 const LONG_MS = 1200;
@@ -67,13 +67,7 @@ async function faultsOf(acts: Act[], pilots: Pilots, options: object): Promise<s
 }
 
 describe('calls and forgets in any order', () => {
-  let server: RedisServer;
-
-  beforeAll(async () => {
-    server = await startRedis();
-  });
-
-  afterAll(() => server.stop());
+  const server = useRedis();
 
   it.each([
     ['memory', () => new Pilots()],

@@ -1,19 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SemaphoreEvent } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import { filter, firstValueFrom } from 'rxjs';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { queued } from '../../support/semaphores.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
+const server = useRedis();
 
 type RefreshFailure = SemaphoreEvent & { type: 'refresh-failed' };
 

@@ -1,17 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TcpProxy } from '../../support/faults/tcp-proxy.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
+const server = useRedis();
 
 const ROUNDS = 30;
 const PROCESSES = 4;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import {
@@ -16,15 +16,9 @@ import { TcpProxy } from '../../support/faults/tcp-proxy.js';
 import { Job, Pilots, untilFollowed } from '../../support/flights.js';
 import { pollUntil, withRedis } from '../../support/redis-admin.js';
 import { startCluster } from '../../support/redis-cluster.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
+const server = useRedis();
 
 const FOLLOWERS = 5;
 

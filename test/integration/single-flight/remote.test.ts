@@ -12,18 +12,12 @@ import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore
 import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { HttpProxy } from '../../support/http-proxy.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { queued } from '../../support/semaphores.js';
 import { StoreServer } from '../../support/store-server.js';
 import { uniquePrefix } from '../../support/unique-prefix.js';
 
-let redis: RedisServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-});
-
-afterAll(() => redis.stop());
+const redis = useRedis();
 
 const ROUNDS = 20;
 

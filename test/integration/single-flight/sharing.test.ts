@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
@@ -10,16 +10,10 @@ import {
 } from 'nestjs-semaphore';
 import { Job, Pilots, untilFollowed } from '../../support/flights.js';
 import { pollUntil } from '../../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { aborted } from '../../support/semaphores.js';
 
-let server: RedisServer;
-
-beforeAll(async () => {
-  server = await startRedis();
-});
-
-afterAll(() => server.stop());
+const server = useRedis();
 
 /** The news may come any time after what it tells. */
 async function untilAborted(signal: AbortSignal | undefined): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { startCluster } from '../../support/redis-cluster.js';
 import { freePort } from '../../support/redis-ports.js';
 import { startSentinel } from '../../support/redis-sentinel.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { ReadmeProject } from './readme-project.js';
 import { blocks, blocksOf, root } from './readme.js';
 
@@ -57,13 +57,11 @@ const LONG_MS = 60_000;
 
 describe('README.md, typed in', () => {
   let project: ReadmeProject;
-  let redis: RedisServer;
+  const redis = useRedis({ args: ['--databases', '64'] });
   const cleanUp: (() => Promise<void>)[] = [];
   let databases = 0;
 
   beforeAll(async () => {
-    redis = await startRedis({ args: ['--databases', '64'] });
-    cleanUp.push(() => redis.stop());
     project = await ReadmeProject.create();
     cleanUp.push(() => project[Symbol.asyncDispose]());
     await project.compile(project.folder);

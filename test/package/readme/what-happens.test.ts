@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { filter, firstValueFrom } from 'rxjs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -9,20 +9,12 @@ import {
   StoreUnavailableError,
 } from 'nestjs-semaphore';
 import { pollUntil, withRedis } from '../../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { uniquePrefix } from '../../support/unique-prefix.js';
 
 /** Lines of README's table "What happens when…" that need no other process than a Redis server. */
 describe('what happens when', () => {
-  let redis: RedisServer;
-
-  beforeAll(async () => {
-    redis = await startRedis();
-  });
-
-  afterAll(async () => {
-    await redis.stop();
-  });
+  const redis = useRedis();
 
   /** Services of two processes, on the server and a prefix of their own. */
   async function withTwo(
