@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export interface ProxyFault {
   /** Delays what passes, each way, by a random time up to this. */
   delayMs?: number;
+  /** What the server answers comes when this is settled. */
+  repliesAfter?: Promise<unknown>;
   /** The server hears everything, the client hears nothing. */
   dropReplies?: boolean;
   /** Nobody hears anything, and nobody is told. */
@@ -112,13 +114,17 @@ export class TcpProxy implements AsyncDisposable {
     let last = connected(to);
     from.setNoDelay(true);
     from.on('data', (data) => {
-      const { delayMs = 0, dropReplies, isHalfOpen, rewrite } = this.fault;
+      const { delayMs = 0, repliesAfter, dropReplies, isHalfOpen, rewrite } = this.fault;
       if (pair.isSilent || isHalfOpen || (dropReplies && isReply)) {
         pair.isSpoilt = true;
         return;
       }
       if (isReply && rewrite !== undefined) {
         data = Buffer.from(rewrite(data.toString('latin1')), 'latin1');
+      }
+      if (isReply && repliesAfter !== undefined) {
+        last = Promise.all([last, repliesAfter]).then(() => void to.write(data));
+        return;
       }
       if (delayMs === 0) {
         last = last.then(() => void to.write(data));
