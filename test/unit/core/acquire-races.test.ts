@@ -12,6 +12,9 @@ beforeEach(() => {
   semaphores = new SemaphoreService({ store, log: 'none', storeTimeoutMs: 1000 });
 });
 
+/** Of a call that was never sent. */
+const nothingDone = (): Error => new StoreUnavailableError('gone', 'k', undefined, true);
+
 const settled = async (promise: Promise<unknown>): Promise<string> => {
   await store.clock.advance(0);
   return Promise.race([
@@ -70,9 +73,30 @@ describe('a grant', () => {
     await expect(permit).rejects.toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
     expect((await store.take('cancel')).id).toBe(first.id);
   });
+
+  test('whose lease has ended on the way is given back when it cannot be asked for again', async () => {
+    const permit = semaphores.acquire('k');
+    const first = await store.take('acquire');
+    first.answer({ status: 'waiting' });
+    await store.clock.advance(0);
+    store.client.granted('k', first.id, { ...store.grant(), deadline: store.clock.now() });
+    (await store.take('acquire')).fail(nothingDone());
+    await expect(permit).rejects.toBeInstanceOf(StoreUnavailableError);
+    expect((await store.take('cancel')).id).toBe(first.id);
+  });
 });
 
 describe('a waiter', () => {
+  test('leaves the queue when the store fails it, whatever the last call has done', async () => {
+    const permit = semaphores.acquire('k');
+    const call = await store.take('acquire');
+    call.answer({ status: 'waiting' });
+    await store.clock.advance(0);
+    store.client.failed('k', call.id, nothingDone());
+    await expect(permit).rejects.toBeInstanceOf(StoreUnavailableError);
+    expect((await store.take('cancel')).id).toBe(call.id);
+  });
+
   test('is rejected when its time is over, and leaves the queue', async () => {
     const permit = semaphores.acquire('k', { waitMs: 500 });
     const call = await store.take('acquire');

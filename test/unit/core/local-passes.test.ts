@@ -229,6 +229,7 @@ describe('two processes on one store', () => {
   test('a permit that was passed on can be seen, renewed and taken by force', async () => {
     const held = await one.acquire('k');
     const waiting = await queue(one, 'a1');
+    await clock.advance(50);
     const released = held.release();
     const passed = await waiting.permit;
     expect(await released).toBe('released');
@@ -236,6 +237,7 @@ describe('two processes on one store', () => {
     expect(held.signal.aborted).toBe(false);
     expect(passed.id).toBe(held.id);
     expect(passed.fencingToken).toBe(held.fencingToken + 1);
+    expect(passed.acquiredAt).toBe(held.acquiredAt + 50);
     expect((await one.inspect('k')).holders).toMatchObject([{ id: passed.id, weight: 1 }]);
     await passed.renew(60_000);
     expect(passed.remainingMs).toBeGreaterThan(50_000);
@@ -338,6 +340,18 @@ describe('what the store is asked', () => {
     await waiting.permit;
     store.client.granted('k', waiting.id, store.grant());
     expect((await store.take('cancel')).id).toBe(waiting.id);
+    // Who came to it now would wait at a place that is given back.
+    void semaphores.acquire('k');
+    expect((await store.take('acquire')).id).not.toBe(waiting.id);
+  });
+
+  test('who asks again, as its grant came too late, is passed nothing: it may have no place', async () => {
+    const held = await store.hold(semaphores, {});
+    const waiting = await enqueue();
+    store.client.granted('k', waiting.id, { ...store.grant(), deadline: store.clock.now() });
+    expect((await store.take('acquire')).id).toBe(waiting.id);
+    void held.release();
+    expect((await store.take('release')).id).toBe(held.id);
   });
 
   test('the answer to a renewal that was on its way counts for who holds now', async () => {
