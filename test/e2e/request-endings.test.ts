@@ -256,6 +256,12 @@ class Ends {
   next(@Next() _next: () => void, @Res() response: Reply): void {
     response.send('done');
   }
+
+  @Semaphore()
+  @Get('next-later')
+  nextLater(@Next() next: () => void): void {
+    void gate.stop().then(next);
+  }
 }
 
 /** A response whose body nobody reads until the test does. */
@@ -266,7 +272,7 @@ async function slowReader(url: string): Promise<IncomingMessage> {
   return response;
 }
 
-describe.each(adapters)('the end of a request on $platform', ({ createAdapter }) => {
+describe.each(adapters)('the end of a request on $platform', ({ platform, createAdapter }) => {
   let app: TestApp;
 
   beforeEach(async () => {
@@ -432,6 +438,18 @@ describe.each(adapters)('the end of a request on $platform', ({ createAdapter })
     expect(await (await app.fetch(`/${path}`)).text()).toBe('done');
     await app.expectFreed(`Ends.${method}`);
   });
+
+  // Fastify has no next().
+  if (platform === 'Express') {
+    it('holds the permit until what comes after a handler with @Next() has answered', async () => {
+      const response = app.fetch('/next-later');
+      await gate.reached;
+      await app.expectHeld('Ends.nextLater');
+      gate.pass();
+      expect((await response).status).toBe(404);
+      await app.expectFreed('Ends.nextLater');
+    });
+  }
 
   it.each(['value', 'file', 'events'])('frees the permit after HEAD: %s', async (path) => {
     const response = await app.fetch(`/${path}`, { method: 'HEAD' });

@@ -89,7 +89,9 @@ export class TestApp {
     }
   }
 
+  /** Also when all has been done that the handler's return, or whatever else was just awaited, has begun. */
   async expectHeld(key: string): Promise<void> {
+    await turns(20);
     expect(await this.semaphores.inspect(key)).toMatchObject({ held: 1 });
   }
 
@@ -105,6 +107,11 @@ export class TestApp {
   private known(type: SemaphoreEventType, key: string): SemaphoreEvent[] {
     return this.events.filter((event) => event.type === type && event.key === key);
   }
+}
+
+/** Of the event loop. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Somewhere that a handler stops until the test lets it pass. */
