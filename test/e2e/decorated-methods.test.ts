@@ -223,6 +223,19 @@ class OrdersController {
     return this.below();
   }
 
+  @Semaphore({ permits: 2 })
+  @Get('calls-itself/:times')
+  async callsItself(@Param('times') times: string): Promise<string> {
+    return times === '1' ? 'called' : this.callsItself('1');
+  }
+
+  @Semaphore()
+  @Get('leaves-behind/:what')
+  leavesBehind(@Param('what') what: string): string {
+    if (what === 'a call') void gate.stop().then(() => this.leavesBehind('nothing'));
+    return what;
+  }
+
   @UseGuards(SemaphoreGuard)
   @Semaphore({ reentrant: true })
   @Get('reentrant')
@@ -384,6 +397,18 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       expect(await text('/orders/calls-handler')).toBe('below');
       await app.expectFreed('OrdersController.callsHandler');
       await app.expectFreed('OrdersController.below');
+    });
+
+    it('acquires again when a handler calls itself', async () => {
+      expect(await text('/orders/calls-itself/2')).toBe('called');
+      await app.expectFreed('OrdersController.callsItself', 2);
+    });
+
+    it('acquires again when what a handler has left behind calls it', async () => {
+      expect(await text('/orders/leaves-behind/a call')).toBe('a call');
+      await app.expectFreed('OrdersController.leavesBehind');
+      gate.pass();
+      await app.expectFreed('OrdersController.leavesBehind', 2);
     });
 
     it('works under the permit of the guard, as reentrant calls see', async () => {

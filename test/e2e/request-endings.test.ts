@@ -259,8 +259,8 @@ class Ends {
 
   @Semaphore()
   @Get('next-later')
-  nextLater(@Next() next: () => void): void {
-    void gate.stop().then(next);
+  nextLater(@Next() goOn: () => void): void {
+    void gate.stop().then(goOn);
   }
 }
 
