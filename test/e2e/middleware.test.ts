@@ -201,6 +201,23 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     expect([answered.status, answered.headers.get('retry-after')]).toEqual([200, null]);
   });
 
+  it('passes a refusal on when the headers of the answer are gone already', async () => {
+    const errors: unknown[] = [];
+    await using held = await other.acquire('http');
+    await using server = await startNoting(
+      errors,
+      (_request, response, next) => {
+        response.flushHeaders();
+        next();
+      },
+      semaphoreMiddleware(semaphores, { waitMs: 0 }),
+      answer,
+    );
+    expect(await (await server.fetch()).text()).toBe('refused');
+    expect(errors).toMatchObject([{ reason: 'busy' }]);
+    expect(held.isHeld).toBe(true);
+  });
+
   it('answers with the status codes of the service', async () => {
     await semaphores.close();
     open({ statusCodes: { busy: 423, unavailable: 500 } });

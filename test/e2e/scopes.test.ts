@@ -29,8 +29,11 @@ import {
   SemaphoreService,
 } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
+import { settled } from '../support/turns.js';
 
 let gate: Gate;
+/** What a handler used that failed. */
+let used: Permit;
 
 @Injectable()
 class Printer {
@@ -143,7 +146,7 @@ class Undecorated {
 
   @Get('fails')
   async fails(): Promise<never> {
-    await this.semaphores.use('k', mutex);
+    used = await this.semaphores.use('k', mutex);
     throw new Error('of the handler');
   }
 
@@ -221,11 +224,14 @@ describe.each(
     it('frees it when the handler fails', async () => {
       expect((await app.fetch('/fails')).status).toBe(500);
       await app.expectFreed('k');
+      // The work is over: nobody has to be told to stop.
+      expect(used.signal.aborted).toBe(false);
     });
 
     it('is still open in a handler with @Res() that has returned', async () => {
       const response = app.fetch('/answers');
       await gate.reached;
+      await settled();
       gate.pass();
       expect(await (await response).text()).toBe('true');
       await app.expectFreed('k');

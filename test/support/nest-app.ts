@@ -11,6 +11,7 @@ import {
   type SemaphoreModuleOptions,
   SemaphoreService,
 } from 'nestjs-semaphore';
+import { settled } from './turns.js';
 
 export const adapters = [
   { platform: 'Express', createAdapter: () => new ExpressAdapter() },
@@ -89,9 +90,9 @@ export class TestApp {
     }
   }
 
-  /** Also when all has been done that the handler's return, or whatever else was just awaited, has begun. */
+  /** It stays held: whatever would free it, because the handler returned or its client left, has been done by then. */
   async expectHeld(key: string): Promise<void> {
-    await turns(20);
+    await settled();
     expect(await this.semaphores.inspect(key)).toMatchObject({ held: 1 });
   }
 
@@ -107,11 +108,6 @@ export class TestApp {
   private known(type: SemaphoreEventType, key: string): SemaphoreEvent[] {
     return this.events.filter((event) => event.type === type && event.key === key);
   }
-}
-
-/** Of the event loop. */
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Somewhere that a handler stops until the test lets it pass. */

@@ -4,16 +4,12 @@ import { TcpProxy } from '../../support/faults/tcp-proxy.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
 import { useRedis } from '../../support/redis-server.js';
+import { turns } from '../../support/turns.js';
 
 const server = useRedis();
 
 const ROUNDS = 30;
 const PROCESSES = 4;
-
-/** Of the event loop. */
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
 
 describe('races between processes on Redis', () => {
   it('refresh a stale result once, also when that is over before others have begun', async () => {
