@@ -189,6 +189,15 @@ describe('two processes on one store', () => {
     },
   );
 
+  test('a lease that nobody renews is not passed on, to one that would not renew it either', async () => {
+    const options = { leaseMs: 30_000, renew: false };
+    const held = await one.acquire('k', options);
+    const { permit } = await queue(one, 'a1', options);
+    await clock.advance(50);
+    await held.release();
+    expect((await permit).remainingMs).toBeGreaterThan(29_980);
+  });
+
   test.each([60_000, Infinity])(
     'a lease that its holder made another one, of %d ms, is not what the next holder gets',
     async (leaseMs) => {
