@@ -50,6 +50,17 @@ class Printer {
   }
 }
 
+/** Uses what the handler takes for itself when its arguments are known. */
+@Injectable()
+class UsesFirst implements NestInterceptor {
+  constructor(private readonly semaphores: SemaphoreService) {}
+
+  async intercept(_context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+    await this.semaphores.use('used-before', { permits: 2 });
+    return next.handle();
+  }
+}
+
 @Controller()
 class Handlers {
   constructor(
@@ -108,6 +119,19 @@ class Handlers {
     return this.printer.print();
   }
 
+  @UseInterceptors(UsesFirst)
+  @Semaphore({ key: byArgs(() => 'used-before'), permits: 2 })
+  @Get('used-before')
+  usedBefore(): boolean {
+    return true;
+  }
+
+  @Semaphore()
+  @Get('left/taken')
+  async leaves(): Promise<boolean> {
+    return (await this.semaphores.use('left')).isHeld;
+  }
+
   @Semaphore()
   @Get('behind/decorated')
   async decorated(): Promise<string> {
@@ -128,6 +152,8 @@ class Behind implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     const options = { key: 'behind', permits: 1, waitMs: 0 };
     consumer.apply(semaphoreMiddleware(this.semaphores, options)).forRoutes('behind/*path');
+    const left = { key: 'left', acquireOnStart: false, releaseOnEnd: false };
+    consumer.apply(semaphoreMiddleware(this.semaphores, left)).forRoutes('left/*path');
   }
 }
 
@@ -382,6 +408,17 @@ describe.each(adapters)('the scope of a request on $platform', ({ createAdapter 
     gate.pass();
     expect((await app.fetch(`/behind/${path}`)).status).toBe(200);
     await app.expectFreed('behind');
+  });
+
+  it('frees what was used of the key that its handler takes by its arguments', async () => {
+    expect(await (await app.fetch('/used-before')).text()).toBe('true');
+    await app.expectFreed('used-before', 2);
+  });
+
+  it("leaves what its middleware is for, and a handler used, for as long as the middleware's options say", async () => {
+    expect(await (await app.fetch('/left/taken')).text()).toBe('true');
+    await app.expectFreed('Handlers.leaves');
+    await app.expectHeld('left');
   });
 
   it('refuses as the exception filter does, and frees when the client leaves', async () => {
