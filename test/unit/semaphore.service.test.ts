@@ -135,6 +135,15 @@ describe('several keys', () => {
     await permit.release();
   });
 
+  test('leave no listener on the signal that could have ended the wait', async () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 3; i++) {
+      const permit = await semaphores.acquire(['a', 'b'], { signal });
+      await permit.release();
+    }
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
   test('cannot block each other', async () => {
     let done = 0;
     const work = (keys: string[]) =>

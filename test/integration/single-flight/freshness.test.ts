@@ -71,6 +71,16 @@ describe.each([
     expect(await a.flights.run(pilots.key, work, options)).toBe(2);
   });
 
+  it('are none with a ttlMs of 0, whatever time there is for old ones', async () => {
+    const { pilots } = open();
+    await using _pilots = pilots;
+    const [a, b] = [pilots.join(), pilots.join()];
+    const { work } = counter();
+    const options = { ttlMs: 0, staleWhileRevalidateMs: 60_000 };
+    expect(await a.flights.run(pilots.key, work, options)).toBe(1);
+    expect(await b.flights.run(pilots.key, work, options)).toBe(2);
+  });
+
   it('serve callers that ask for none themselves', async () => {
     const { pilots } = open();
     await using _pilots = pilots;

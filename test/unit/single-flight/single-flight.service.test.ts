@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionsError, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { permitKeyOf } from '../../../lib/single-flight/flight-keys.js';
@@ -17,6 +18,25 @@ afterEach(() => semaphores.close());
 /** Fails to compile where the types are not the same. */
 type Same<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+it('keeps apart what would be the same in UTF-8', () => {
+  const keys = ['\ud800', '\ud801', 'a\udc00', 'a\udc01', '\ufffd'];
+  const sent = keys.map((key) => Buffer.from(permitKeyOf(key)).toString());
+  expect(new Set(sent).size).toBe(keys.length);
+});
+
+it('does the work of who takes over from a caller that gave up, in the context of that one', async () => {
+  const storage = new AsyncLocalStorage<string>();
+  const led = await semaphores.acquire(permitKeyOf('key'));
+  const impatient = new AbortController();
+  const work = (): string | undefined => storage.getStore();
+  const first = storage.run('first', () => flights.run('key', work, { signal: impatient.signal }));
+  const second = storage.run('second', () => flights.run('key', work));
+  impatient.abort();
+  await expect(first).rejects.toMatchObject({ code: 'SINGLE_FLIGHT_ABORTED' });
+  await led.release();
+  expect(await second).toBe('second');
+});
 
 describe('wrap', () => {
   it("has the function's type, made async", async () => {
