@@ -3,7 +3,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
+import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
+import { VirtualClock } from 'nestjs-semaphore/testing';
 import { COMMANDS, rules } from '../support/faults/acl.js';
 import { ADMIN_KEY, LockClient, LockServer } from '../support/lock-server.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
@@ -13,6 +15,25 @@ import { type EventOf, Semaphores } from '../support/semaphores.js';
 const redis = useRedis();
 
 describe('a session with a grace time', () => {
+  test('has long leases again as soon as its client is back, however late that is', async () => {
+    const clock = new VirtualClock();
+    const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
+    const { stream, id, headers } = await server.openSession();
+    await server.acquire('k', { leaseMs: 120_000 }, { headers });
+    const leaseMs = async (): Promise<number> => {
+      const { holders } = await semaphores.inspect('k');
+      return (holders[0]?.expiresAt ?? 0) - clock.wallTime();
+    };
+    stream.close();
+    await pollUntil('it is missed', async () => (await leaseMs()) <= 60_000);
+    await clock.advance(59_000);
+    const resumed = await server.openSession(id);
+    await pollUntil('its leases are long again', async () => (await leaseMs()) > 60_000);
+    resumed.stream.close();
+    await semaphores.close();
+  });
+
   test('goes on when it is resumed before the server has missed its old stream', async () => {
     await using services = new Semaphores({ redis: redis.url });
     await using server = await LockServer.start(services.open(), { sessionGraceMs: 1000 });
