@@ -1,7 +1,11 @@
 const MOST_WRONG = 2;
+const LEAST_BEGINNING = 3;
 
-/** The name that somebody meant who wrote `given`, when it is hardly another one. */
+/** The name that somebody meant who wrote `given`, when it is hardly another one, or the beginning of no other. */
 export function didYouMean(given: string, names: readonly string[]): string | undefined {
+  const start = given.toLowerCase();
+  const begun = names.filter((name) => name.toLowerCase().startsWith(start));
+  if (begun.length === 1 && start.length >= LEAST_BEGINNING) return begun[0];
   const most = Math.min(MOST_WRONG, given.length / 2);
   const [best] = names
     .map((name) => ({ name, wrong: distance(given.toLowerCase(), name.toLowerCase()) }))

@@ -128,14 +128,15 @@ export function isGenerator(fn: unknown): boolean {
   return Object.prototype.toString.call(fn) === '[object GeneratorFunction]';
 }
 
-/** Makes errors of a check say where the checked options stand. */
+/** Makes errors of a check say where the checked options stand, before what they say of it themselves. */
 export function checkedAt<T>(where: string, check: () => T): T {
   try {
     return check();
   } catch (error) {
     if (!(error instanceof InvalidOptionsError)) throw error;
     const { option, value, rule, key } = error;
-    throw new InvalidOptionsError(option, value, rule, key, where);
+    const place = error.where === undefined ? where : `${where}, ${error.where}`;
+    throw new InvalidOptionsError(option, value, rule, key, place);
   }
 }
 

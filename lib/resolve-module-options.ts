@@ -3,7 +3,7 @@ import { LOG_DEFAULTS, LOG_RULE, type ResolvedLog, resolveLog } from './resolve-
 import { validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { RedisConnection, SemaphoreModuleOptions, StatusCodes } from './semaphore.options.js';
-import { REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
+import { isStore, REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
 import type { SemaphoreStore } from './store/semaphore-store.js';
 
 /** The module's options with their values. */
@@ -38,8 +38,8 @@ const STATUS_CODE_RULES: Record<keyof StatusCodes, Rule> = {
 const MODULE_RULES: Record<keyof SemaphoreModuleOptions, Rule> = {
   ...REDIS_RULES,
   store: {
-    text: 'a SemaphoreStore',
-    holds: (value) => isObject(value) && typeof (value as SemaphoreStore).connect === 'function',
+    text: 'a SemaphoreStore; a client of Redis is given as `redis`',
+    holds: (value) => isObject(value) && isStore(value),
   },
   defaults: { text: 'an object of semaphore options', holds: isObject },
   log: LOG_RULE,

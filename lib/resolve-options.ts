@@ -40,7 +40,8 @@ const DEFAULTS: ResolvedOptions = Object.freeze({
   signal: undefined,
 });
 
-const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
+/** What {@link isKey} asks for. */
+export const KEY_RULE = `a non-empty string of well-formed Unicode, at most ${MAX_KEY_BYTES} bytes`;
 const MAX_NAME_LENGTH = 512;
 const OPTION_RULES: Record<keyof SemaphoreDefaults, Rule> = {
   permits: wholeNumber(1),

@@ -251,7 +251,7 @@ export class InvalidOptionsError extends SemaphoreError {
     value: unknown,
     readonly rule: string,
     key?: string,
-    where?: string,
+    readonly where?: string,
   ) {
     const shown = withoutSecrets(value);
     const place = where === undefined ? '' : `${where}: `;

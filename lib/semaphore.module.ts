@@ -1,5 +1,5 @@
 import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/common';
-import { APP_FILTER } from '@nestjs/core';
+import { APP_FILTER, ModulesContainer } from '@nestjs/core';
 import 'reflect-metadata';
 import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
@@ -169,10 +169,14 @@ function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): u
 
 function compose(
   definition: DynamicModule,
-  useFactory: (options: SemaphoreModuleOptions) => Promise<SemaphoreService>,
+  useFactory: (
+    options: SemaphoreModuleOptions,
+    modules: ModulesContainer,
+  ) => Promise<SemaphoreService>,
   ...own: Provider[]
 ): DynamicModule {
-  const service = { provide: SemaphoreService, useFactory, inject: [MODULE_OPTIONS_TOKEN] };
+  const inject = [MODULE_OPTIONS_TOKEN, ModulesContainer];
+  const service = { provide: SemaphoreService, useFactory, inject };
   return {
     ...definition,
     providers: [...(definition.providers ?? []), service, ...PROVIDERS, ...own],
@@ -191,11 +195,17 @@ function compose(
 }
 
 /** Of forRoot, whose options may have an `isGlobal`: who misspelt it is told so. */
-function createGlobalService(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
-  return createService(options, IS_GLOBAL);
+function createGlobalService(
+  options: SemaphoreModuleOptions,
+  modules: ModulesContainer,
+): Promise<SemaphoreService> {
+  return createService(options, modules, 'SemaphoreModule.forRoot', IS_GLOBAL);
 }
 
-function createServiceFromFactory(options: SemaphoreModuleOptions): Promise<SemaphoreService> {
+function createServiceFromFactory(
+  options: SemaphoreModuleOptions,
+  modules: ModulesContainer,
+): Promise<SemaphoreService> {
   checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () => {
     // What a factory forgot to return must not become semaphores in memory.
     requireObject(options);
@@ -204,17 +214,24 @@ function createServiceFromFactory(options: SemaphoreModuleOptions): Promise<Sema
     const rule = 'left out: it belongs beside `useFactory`, in the options of forRootAsync';
     throw new InvalidOptionsError('isGlobal', isGlobal, rule);
   });
-  return createService(options, {});
+  return createService(options, modules, 'SemaphoreModule.forRootAsync', {});
 }
 
 async function createService(
   options: SemaphoreModuleOptions,
+  modules: ModulesContainer,
+  where: string,
   beside: Record<string, Rule>,
 ): Promise<SemaphoreService> {
-  const { redis, store, keyPrefix, log } = resolveModuleOptions(options, beside);
+  const { redis, store, keyPrefix, log } = checkedAt(where, () =>
+    resolveModuleOptions(options, beside),
+  );
   if (redis !== undefined) await requireIoredis(redis);
   const service = new SemaphoreService(options);
-  if (log.level !== 'none') logStore(redis, store, keyPrefix);
+  if (log.level !== 'none') {
+    logStore(redis, store, keyPrefix);
+    warnOfSeveral(modules);
+  }
   return service;
 }
 
@@ -236,4 +253,16 @@ function logStore(
   } else {
     logger.log('Semaphores in the memory of this process');
   }
+}
+
+/** Each says so of itself: which limits hold in a module that imports none of them depends on the order of imports. */
+function warnOfSeveral(modules: ModulesContainer): void {
+  const several = [...modules.values()].filter(
+    ({ isGlobal, metatype }) => isGlobal && metatype === SemaphoreModule,
+  );
+  if (several.length < 2) return;
+  new Logger(SemaphoreModule.name).warn(
+    `This is one of ${several.length} SemaphoreModules that are global, each with limits of its own. ` +
+      'Use one forRoot() or forRootAsync(), in the imports of your AppModule.',
+  );
 }

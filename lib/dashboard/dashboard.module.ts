@@ -10,6 +10,7 @@ import {
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mountHandler, mountPath } from '../http/nest-mount.js';
+import { checkedAt } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { Dashboard } from './dashboard.js';
 import {
@@ -50,7 +51,7 @@ export class SemaphoreDashboardModule
         'SemaphoreDashboardModule shows the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
       );
     }
-    this.options = resolveDashboardOptions(options);
+    this.options = checkedAt('SemaphoreDashboardModule', () => resolveDashboardOptions(options));
     const { path } = this.options;
     const logger = new Logger('SemaphoreDashboard');
     this.dashboard = new Dashboard(service, this.options, logger, () => mountPath(config, path));

@@ -5,9 +5,28 @@ import { InvalidOptionsError } from '../semaphore.errors.js';
 
 export type Method = (this: unknown, ...args: unknown[]) => unknown;
 
-/** What a method is called in errors, and in keys that are made of it. */
-export function methodName(owner: object, property: string | symbol): string {
-  return `${owner.constructor.name}.${String(property)}`;
+/** What a method is called in errors, and in keys that are made of it; without a `property` what its class is called. */
+export function methodName(owner: object, property?: string | symbol): string {
+  const { name } = typeof owner === 'function' ? owner : owner.constructor;
+  return property === undefined ? name : `${name}.${String(property)}`;
+}
+
+/** Where decorators of methods may stand. */
+export const ON_A_METHOD =
+  'on a method, and neither on a static one nor on a property that holds a function';
+
+/**
+ * Of a decorator that was given not its options but what it stands on.
+ * @throws {InvalidOptionsError}
+ */
+export function requireParentheses(decorator: string, options: unknown): void {
+  if (
+    typeof options !== 'function' &&
+    !(isObject(options) && Object.hasOwn(options, 'constructor'))
+  ) {
+    return;
+  }
+  throw new InvalidOptionsError(decorator, methodName(options), `written as ${decorator}()`);
 }
 
 export function isMethod(value: unknown): value is Method {

@@ -10,6 +10,8 @@ import {
   isMethod,
   type Method,
   methodName,
+  ON_A_METHOD,
+  requireParentheses,
   standIn,
 } from './decorated-method.js';
 import { invoke, type ReturnKind } from './guarded-method.js';
@@ -41,6 +43,7 @@ import { SemaphoreInterceptor } from './semaphore.interceptor.js';
 export function Semaphore(
   options: SemaphoreDecoratorOptions = {},
 ): ClassDecorator & MethodDecorator {
+  requireParentheses('@Semaphore', options);
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor): void => {
     if (property === undefined) {
       decorateClass(target as NewableFunction, options);
@@ -78,8 +81,8 @@ function decorateMethod(
   if (typeof prototype === 'function' || !isMethod(decorated) || descriptor === undefined) {
     throw new InvalidOptionsError(
       '@Semaphore()',
-      String(property),
-      'on a class, or on a method of its instances',
+      methodName(prototype, property),
+      `on a class, or ${ON_A_METHOD}`,
     );
   }
   if (isGenerator(decorated)) {

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import 'reflect-metadata';
 import { oneOf, type Rule } from '../option-rules.js';
-import { validateKey, validateOptions } from '../resolve-options.js';
+import { isKey, KEY_RULE, validateKey, validateOptions } from '../resolve-options.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreDefaults } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
@@ -95,10 +95,11 @@ export function keyOf(
 }
 
 function checked({ name }: SemaphoreDefinition, key: unknown): string | string[] {
-  if (typeof key === 'string' || Array.isArray(key)) return key as string | string[];
+  const keys: unknown[] = Array.isArray(key) ? key : [key];
+  if (keys.length > 0 && keys.every(isKey)) return key as string | string[];
   throw new InvalidOptionsError(
     'key',
-    key,
-    `a string or several, as the key function of ${name} should return`,
+    keys.length > 0 ? keys.find((one) => !isKey(one)) : key,
+    `${KEY_RULE}, or several such, as the key function of ${name}, which cannot be async, should return`,
   );
 }

@@ -17,6 +17,8 @@ import {
   isMethod,
   type Method,
   methodName,
+  ON_A_METHOD,
+  requireParentheses,
   standIn,
 } from './decorated-method.js';
 
@@ -63,11 +65,12 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * ```
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
+  requireParentheses('@SingleFlight', options);
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
     const method: unknown = descriptor?.value;
     const name = methodName(target, property);
     if (typeof target === 'function' || descriptor === undefined || !isMethod(method)) {
-      throw misplaced(name, 'on a method of instances');
+      throw misplaced(name, ON_A_METHOD);
     }
     if (Reflect.hasMetadata(DECORATED, method)) throw misplaced(name, 'there once');
     if (returnsStream(target, property, method)) {

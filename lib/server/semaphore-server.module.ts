@@ -10,6 +10,7 @@ import {
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
+import { checkedAt } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { openServer, type SemaphoreServer } from './semaphore-server.js';
 import {
@@ -19,6 +20,8 @@ import {
   OPTIONS_TYPE,
 } from './semaphore-server.module-definition.js';
 import { resolveServerOptions, type SemaphoreServerOptions } from './server.options.js';
+
+const WHERE = 'SemaphoreServerModule';
 
 /** What `useClass` and `useExisting` of `SemaphoreServerModule.forRootAsync()` implement. */
 export interface SemaphoreServerOptionsFactory {
@@ -63,13 +66,15 @@ export class SemaphoreServerModule
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const options = resolveServerOptions(this.options);
+    const options = checkedAt(WHERE, () => resolveServerOptions(this.options));
     const { path } = options;
     const { semaphores, config } = this;
     const basePath = (): string => mountPath(config, path);
     // Without a path of its own it shares the global prefix with the application.
     const isBaseShared = normalisePath(path) === '';
-    this.server = openServer({ semaphores, basePath, isBaseShared }, options);
+    this.server = checkedAt(WHERE, () =>
+      openServer({ semaphores, basePath, isBaseShared }, options),
+    );
     if (this.server.isLoopbackOnly) {
       new Logger(SemaphoreServerModule.name).warn(
         'The lock server has no `apiKeys`: it serves only requests from this machine.',

@@ -10,6 +10,7 @@ import {
   UseGuards,
 } from '@nestjs/common';
 import { Reflector, REQUEST } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import { ApiOperation, ApiOkResponse, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { firstValueFrom, lastValueFrom, Observable, of, range, take, tap, toArray } from 'rxjs';
@@ -22,7 +23,9 @@ import {
   Semaphore,
   SemaphoreGuard,
   SemaphoreInterceptor,
+  SemaphoreModule,
   SemaphoreService,
+  SingleFlight,
 } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
 
@@ -648,6 +651,31 @@ describe('a decorated method', () => {
     );
   });
 
+  it.each<[string, unknown, string]>([
+    ['a promise', Promise.resolve('a'), '[object Promise] (object)'],
+    ['no key', undefined, '`undefined`'],
+    ['keys with an empty one', ['a', ''], '"" (string)'],
+    ['an empty list', [], 'an empty array'],
+  ])(
+    'refuses %s as what a key function returns, and names the function',
+    async (_what, key, got) => {
+      @Injectable()
+      class Billing {
+        @Semaphore({ key: byArgs(() => key as string) })
+        async bill(): Promise<void> {}
+      }
+      const root = SemaphoreModule.forRoot({ log: 'none' });
+      const app = await Test.createTestingModule({
+        imports: [root],
+        providers: [Billing],
+      }).compile();
+      await expect(app.get(Billing).bill()).rejects.toThrow(
+        `the key function of Billing.bill, which cannot be async, should return, got ${got}`,
+      );
+      await app.close();
+    },
+  );
+
   it('refuses a second key: one of two limits would be lost without a word', () => {
     expect(() => {
       class Twice {
@@ -660,13 +688,21 @@ describe('a decorated method', () => {
   });
 
   it('is a method of instances, or one of a class with handlers', () => {
+    const property = Semaphore() as PropertyDecorator;
+    expect(() => {
+      class Held {
+        @property
+        method = (): void => {};
+      }
+      return Held;
+    }).toThrow(/neither on a static one nor on a property .*, got "Held\.method"/u);
     expect(() => {
       class Static {
         @Semaphore()
         static method(): void {}
       }
       return Static;
-    }).toThrow(/`@Semaphore\(\)` to be on a class, or on a method of its instances, got "method"/u);
+    }).toThrow(/`@Semaphore\(\)` to be on a class, or on a method, .*, got "Static\.method"/u);
     expect(() => {
       @Semaphore()
       class WithoutHandlers {
@@ -675,6 +711,31 @@ describe('a decorated method', () => {
       return WithoutHandlers;
     }).toThrow(/to be on a class with handlers, got "WithoutHandlers"/u);
   });
+
+  it.each([
+    ['@Semaphore', Semaphore],
+    ['@SingleFlight', SingleFlight],
+  ])(
+    '%s has parentheses: without them there would be no limit, and no error',
+    (name, decorator) => {
+      const bare = decorator as unknown as MethodDecorator & ClassDecorator;
+      const rule = `Expected \`${name}\` to be written as ${name}(), got`;
+      expect(() => {
+        class Jobs {
+          @bare
+          run(): void {}
+        }
+        return Jobs;
+      }).toThrow(`${rule} "Jobs" (string)`);
+      expect(() => {
+        @bare
+        class Reports {
+          run(): void {}
+        }
+        return Reports;
+      }).toThrow(`${rule} "Reports" (string)`);
+    },
+  );
 
   it('is no generator: whoever reads one waits for nothing', () => {
     expect(() => {

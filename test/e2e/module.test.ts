@@ -25,6 +25,9 @@ import {
   SemaphoreService,
   SemaphoreStore,
 } from 'nestjs-semaphore';
+import { Redis } from 'ioredis';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
+import { SemaphoreServerModule } from 'nestjs-semaphore/server';
 import { adapters, TestApp } from '../support/nest-app.js';
 
 @Injectable()
@@ -125,17 +128,69 @@ describe('SemaphoreModule.forRoot()', () => {
     [
       'defaults',
       { defaults: { permits: '3' } },
-      /^defaults: Expected `permits` .*, got "3" \(string\)/u,
+      /^SemaphoreModule\.forRoot(Async)?, defaults: Expected `permits` .*, got "3" \(string\)/u,
     ],
     ['an unknown option', { permits: 3 }, /Expected `permits` to be left out/u],
+    ['a client of Redis as a store', { store: new Redis({ lazyConnect: true }) }, /as `redis`/u],
+    ['a client of another package', { redis: { duplicate() {}, connect() {} } }, /ioredis/u],
     ['a store as redis', { redis: new MemorySemaphoreStore() }, /`redis` .* given as `store`/u],
-    ['status codes', { statusCodes: { busy: 200 } }, /^statusCodes: Expected `busy` .* got `200`/u],
+    [
+      'status codes',
+      { statusCodes: { busy: 200 } },
+      /, statusCodes: Expected `busy` .* got `200`/u,
+    ],
   ])('fails at start-up for wrong options: %s', async (_what, options, message) => {
     const starting = compile(SemaphoreModule.forRoot(options));
     await expect(starting).rejects.toThrow(InvalidOptionsError);
     await expect(compile(SemaphoreModule.forRoot(options))).rejects.toThrow(message);
     const asynchronous = SemaphoreModule.forRootAsync({ useFactory: async () => options });
     await expect(compile(asynchronous)).rejects.toThrow(message);
+  });
+});
+
+describe.each(adapters)('a wrong option of another module on $platform', ({ createAdapter }) => {
+  it.each([
+    [
+      SemaphoreDashboardModule.forRoot({ path: '/' }),
+      /^SemaphoreDashboardModule: Expected `path`/u,
+    ],
+    [SemaphoreServerModule.forRoot({ maxSessions: 0 }), /^SemaphoreServerModule: .*`maxSessions`/u],
+    [
+      SemaphoreServerModule.forRoot({ apiKeys: ['short'] }),
+      /^SemaphoreServerModule: .*`apiKeys\[0\]/u,
+    ],
+  ])('is said to be one of it', async (module, message) => {
+    await expect(TestApp.start(createAdapter, { imports: [module] })).rejects.toThrow(message);
+  });
+});
+
+describe('several SemaphoreModules', () => {
+  function warnings() {
+    return jest.spyOn(Logger.prototype, 'warn').mockImplementation(() => undefined);
+  }
+
+  it('are warned of when more than one is global', async () => {
+    const warn = warnings();
+    await compile(
+      SemaphoreModule.forRoot(),
+      SemaphoreModule.forRootAsync({ useFactory: () => ({}) }),
+    );
+    const text = /one of 2 SemaphoreModules .* Use one forRoot\(\) or forRootAsync\(\)/u;
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(text)], [expect.stringMatching(text)]]);
+  });
+
+  it('may be one for all and others for who imports them, or be told with `log` to be silent', async () => {
+    const warn = warnings();
+    const root = SemaphoreModule.forRoot();
+    await compile(root, SemaphoreModule.forRoot({ isGlobal: false }), {
+      module: JobsModule,
+      imports: [root],
+    });
+    await compile(
+      SemaphoreModule.forRoot({ log: 'none' }),
+      SemaphoreModule.forRoot({ log: 'none' }),
+    );
+    expect(warn).not.toHaveBeenCalled();
   });
 });
 

@@ -393,7 +393,14 @@ describe('@SingleFlight()', () => {
         static method(): void {}
       }
       return Static;
-    }).toThrow('on a method of instances');
+    }).toThrow(/on a method, and neither on a static one .*, got "Static\.method"/u);
+    expect(() => {
+      @(SingleFlight() as ClassDecorator)
+      class OfAClass {
+        method(): void {}
+      }
+      return OfAClass;
+    }).toThrow('got "OfAClass"');
   });
 
   it.each([

@@ -37,6 +37,11 @@ const misspelt = [
     resolve: () => resolveDashboardOptions({ readonly: KEY } as object),
     message: /^Expected `readonly` to be left out: .* Did you mean `readOnly`\?/,
   },
+  {
+    where: 'the dashboard, cut short',
+    resolve: () => resolveDashboardOptions({ auth: () => true } as object),
+    message: /^Expected `auth` to be left out: .* Did you mean `authorize`\?/,
+  },
 ];
 
 describe.each(misspelt)('a misspelt option of $where', ({ resolve, message }) => {

@@ -38,6 +38,7 @@ describe('options', () => {
     ['permit', 'permits'],
     ['priorty', 'priority'],
     ['Renews', 'renew'],
+    ['reen', 'reentrant'],
   ])('that do not exist remind of one that was meant: %s', (given, meant) => {
     const { message } = errorOf(() => resolveOptions({ [given]: 1 } as object));
     expect(message).toContain(`there is no such option. Did you mean \`${meant}\`? There are `);

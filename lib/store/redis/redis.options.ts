@@ -38,7 +38,7 @@ const DATABASE = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
 export const REDIS_RULES: Record<keyof RedisSemaphoreStoreOptions, Rule> = {
   redis: {
-    text: 'a Redis URL (redis:// or rediss://, after the host at most the number of a database), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance; not a SemaphoreStore: that is given as `store`',
+    text: 'a Redis URL such as redis://localhost:6379 (or rediss://; after the host at most the number of a database), ioredis options (`host`, `port`, …; no `url`), or an ioredis instance, no client of another package; a SemaphoreStore is given as `store`',
     holds: isRedisConnection,
   },
   keyPrefix: {
@@ -64,7 +64,8 @@ function isRedisConnection(value: unknown): boolean {
   if (typeof value === 'string') return isRedisUrl(value);
   if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
   if (isStore(value)) return false;
-  const { port, db } = value as { port?: unknown; db?: unknown };
+  const { port, db, status } = value as { port?: unknown; db?: unknown; status?: unknown };
+  if (isClient(value) && typeof status !== 'string') return false;
   return isNumber(PORT, port) && isNumber(DATABASE, db);
 }
 
@@ -80,7 +81,12 @@ function isNumber(rule: Rule, value: unknown): boolean {
   return rule.holds(typeof value === 'string' && value !== '' ? Number(value) : value);
 }
 
-/** An ioredis instance has a `connect` too. */
-function isStore(value: object): boolean {
-  return 'connect' in value && typeof value.connect === 'function' && !('duplicate' in value);
+/** A client of Redis has a `connect` too. */
+export function isStore(value: object): boolean {
+  return 'connect' in value && typeof value.connect === 'function' && !isClient(value);
+}
+
+/** Of ioredis, which tells its `status`, or of another package. */
+function isClient(value: object): boolean {
+  return 'duplicate' in value && typeof value.duplicate === 'function';
 }
