@@ -17,6 +17,7 @@ export class NamedSemaphore {
   /** @throws {InvalidOptionsError} */
   constructor(
     private readonly semaphores: SemaphoreService,
+    /** Its key, too. */
     readonly name: string,
     options: SemaphoreDefaults = {},
   ) {

@@ -26,13 +26,12 @@ const WHY_UNAVAILABLE: Record<UnavailableReason, string> = {
 export class PermitUnavailableError extends SemaphoreError {
   readonly code: string;
 
-  /**
-   * @param retryAfterMs when a new try may succeed, in milliseconds: an estimate, never a promise
-   * @param details what was asked for, to be shown in the message
-   */
+  /** @param details what was asked for, to be shown in the message */
   constructor(
     key: string,
+    /** Why there was none. */
     readonly reason: UnavailableReason,
+    /** When a new try may succeed, in milliseconds: an estimate, never a promise. */
     readonly retryAfterMs: number,
     details: { permits: number; weight: number; waitMs: number; maxWaiting: number },
   ) {
@@ -65,10 +64,11 @@ const WHY_LOST: Record<LostReason | 'released', string> = {
 export class PermitLostError extends SemaphoreError {
   readonly code = 'SEMAPHORE_PERMIT_LOST';
 
-  /** @param reason 'released': it was not lost, but its holder gave it back before it was asked for something */
   constructor(
     key: string,
+    /** The `id` of the permit. */
     readonly permitId: string,
+    /** 'released': it was not lost, but its holder gave it back before it was asked for something. */
     readonly reason: LostReason | 'released',
   ) {
     super(`Permit ${permitId} of semaphore "${key}" ${WHY_LOST[reason]}`, key);
@@ -95,14 +95,12 @@ export class AcquireAbortedError extends SemaphoreError {
 export class StoreUnavailableError extends SemaphoreError {
   readonly code = 'SEMAPHORE_STORE_UNAVAILABLE';
 
-  /**
-   * @param detail what happened, as a part of the message
-   * @param nothingDone the store has certainly not done what it was asked for
-   */
   constructor(
+    /** What happened, as a part of the message. */
     readonly detail: string,
     key?: string,
     cause?: unknown,
+    /** The store has certainly not done what it was asked for. */
     readonly nothingDone = false,
   ) {
     super(
@@ -169,10 +167,10 @@ export class ScopeError extends SemaphoreError {
   readonly code = 'SEMAPHORE_NO_SCOPE';
 
   /**
-   * @param reason 'none': there never was one. 'ended': it is over
    * @param key what `use` was called for; undefined when it was an Observable that was subscribed to
    */
   constructor(
+    /** 'none': there never was a scope. 'ended': it is over. */
     readonly reason: 'none' | 'ended',
     key?: string,
   ) {
@@ -186,6 +184,7 @@ export class SingleFlightTimeoutError extends SemaphoreError {
 
   constructor(
     key: string,
+    /** How long it waited. */
     readonly timeoutMs: number,
   ) {
     super(
@@ -217,9 +216,9 @@ export class SingleFlightAbortedError extends SemaphoreError {
 export class ResultNotSharedError extends SemaphoreError {
   readonly code = 'SINGLE_FLIGHT_RESULT_NOT_SHARED';
 
-  /** @param detail why, as a part of the message */
   constructor(
     key: string,
+    /** Why, as a part of the message. */
     readonly detail: string,
     cause?: unknown,
   ) {
@@ -241,16 +240,14 @@ export class InvalidOptionsError extends SemaphoreError {
    */
   declare readonly value: unknown;
 
-  /**
-   * @param option name of the option
-   * @param rule what it must be, to follow "Expected `option` to be"
-   * @param where the options stand, to precede that
-   */
   constructor(
+    /** Name of the option. */
     readonly option: string,
     value: unknown,
+    /** What it must be, to follow "Expected `option` to be". */
     readonly rule: string,
     key?: string,
+    /** Where the options stand, to precede that; undefined when the call itself tells. */
     readonly where?: string,
   ) {
     const shown = withoutSecrets(value);

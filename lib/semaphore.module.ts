@@ -76,7 +76,12 @@ const STORE: Provider = {
 /** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, and the SemaphoreStore, to the whole application unless `isGlobal` is false. */
 @Module({})
 export class SemaphoreModule extends ConfigurableModuleClass {
-  /** @throws {InvalidOptionsError} for `isGlobal`; for the other options when the application starts */
+  /**
+   * The semaphores of an application, once in the imports of its AppModule. Without `redis` and `store` they live in the
+   * memory of the process.
+   * @throws {InvalidOptionsError} for `isGlobal`; for the other options when the application starts
+   * @example SemaphoreModule.forRoot({ redis: process.env.REDIS_URL })
+   */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     checkGlobal('SemaphoreModule.forRoot', options);
     return compose(super.forRoot(options), createGlobalService, STORE);

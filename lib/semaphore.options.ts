@@ -126,7 +126,7 @@ export type LogLevel = 'none' | 'problems' | 'all';
 
 /** What is logged, and where to. */
 export interface LogOptions {
-  /** @default 'problems' */
+  /** Which kinds of events. @default 'problems' */
   level?: LogLevel | undefined;
   /** Kinds of events that are logged, or not, whatever the level says. @default {} */
   events?: Partial<Record<SemaphoreEventType, boolean>> | undefined;
@@ -139,11 +139,11 @@ export interface LogOptions {
 
 /** HTTP status codes of the errors. */
 export interface StatusCodes {
-  /** @default 429 */
+  /** No permit is free, and `waitMs` is 0. @default 429 */
   busy?: number | undefined;
-  /** @default 429 */
+  /** None became free within `waitMs`. @default 429 */
   timeout?: number | undefined;
-  /** @default 503 */
+  /** `maxWaiting` others wait already. @default 503 */
   queueFull?: number | undefined;
   /** The store is down, or the service is shutting down. @default 503 */
   unavailable?: number | undefined;

@@ -34,6 +34,7 @@ export interface RemoteSemaphoreStoreOptions {
    * @default 5000
    */
   graceMs?: number | undefined;
+  /** For a URL with https. */
   tls?: RemoteTlsOptions | undefined;
 }
 

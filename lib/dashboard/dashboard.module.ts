@@ -57,7 +57,10 @@ export class SemaphoreDashboardModule
     this.dashboard = new Dashboard(service, this.options, logger, () => mountPath(config, path));
   }
 
-  /** @throws {InvalidOptionsError} when the application starts */
+  /**
+   * The page, at `path`. Needs `SemaphoreModule` in the application.
+   * @throws {InvalidOptionsError} when the application starts
+   */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     return super.forRoot(options);
   }

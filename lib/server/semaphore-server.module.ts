@@ -55,7 +55,10 @@ export class SemaphoreServerModule
     this.semaphores = semaphores;
   }
 
-  /** @throws {InvalidOptionsError} when the application starts */
+  /**
+   * The server, behind `path`. Needs `SemaphoreModule` in the application.
+   * @throws {InvalidOptionsError} when the application starts
+   */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     return super.forRoot(options);
   }

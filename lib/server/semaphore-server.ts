@@ -30,6 +30,7 @@ import { toObject, validate } from './validate.js';
 
 const logger = new Logger('SemaphoreServer');
 
+/** Options of {@link createSemaphoreServer}. */
 export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path'> {
   /** Whose semaphores are served. It stays open when the server is closed. */
   semaphores: SemaphoreService;
@@ -41,6 +42,7 @@ export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path
 
 /** The lock server: a handler for `node:http`, Express or Connect. */
 export interface SemaphoreServer {
+  /** For `http.createServer()`, or `app.use()` of Express and Connect. */
   readonly handler: HttpHandler;
   /** Whether only requests from this machine are served, because there are no API keys. */
   readonly isLoopbackOnly: boolean;

@@ -8,7 +8,7 @@ export type ApiKeyRole = 'use' | 'admin';
 export interface ApiKeyOptions {
   /** At least 16 characters. */
   key: string;
-  /** @default 'admin' */
+  /** What it may do. @default 'admin' */
   role?: ApiKeyRole | undefined;
   /** Only semaphores whose keys begin with one of these. @default all */
   prefixes?: string[] | undefined;

@@ -14,7 +14,7 @@ import { superjsonSerializer } from './superjson.serializer.js';
 
 /** Turns results into text for the store and for other processes, and back, at once: neither may return a promise. */
 export interface SingleFlightSerializer {
-  /** @throws when the value cannot be had back as it is */
+  /** The text of a result. @throws when the value cannot be had back as it is */
   serialize(value: unknown): string;
   /** Must not execute anything that the text contains. */
   deserialize(text: string): unknown;
@@ -60,7 +60,7 @@ export interface SingleFlightOptions {
    * @default 4_194_304
    */
   maxResultBytes?: number | undefined;
-  /** @default superjson, without classes of the application */
+  /** Makes text of results. @default superjson, without classes of the application */
   serializer?: SingleFlightSerializer | undefined;
   /**
    * When the store cannot be reached: 'reject' with StoreUnavailableError, or 'allow' each process to do the work for its

@@ -127,6 +127,7 @@ export interface StoreClient {
   up(): void;
 }
 
+/** What a caller asks a store for. */
 export interface AcquireRequest {
   key: string;
   /** Unique to this acquisition, 1 to 64 characters of `[A-Za-z0-9_-]`. */
@@ -143,15 +144,18 @@ export interface AcquireRequest {
   wait: boolean;
   /** Queue bound; Infinity for none. */
   maxWaiting: number;
+  /** For snapshots. */
   label?: string | undefined;
 }
 
+/** What a store answers to it. */
 export type AcquireReply =
   | { status: 'granted'; grant: Grant }
   | { status: 'waiting' }
   /** `retryAfterMs`: until the earliest lease ends. */
   | { status: 'busy' | 'queue-full'; retryAfterMs: number };
 
+/** How long a permit stays valid. */
 export interface Lease {
   /** Epoch milliseconds by the store's clock; Infinity when the lease does not end. */
   expiresAt: number;
@@ -159,7 +163,9 @@ export interface Lease {
   deadline: number;
 }
 
+/** A permit as the store gives it. */
 export interface Grant extends Lease {
+  /** Greater than that of every grant of the key before it. */
   fencingToken: number;
   /** Epoch milliseconds by the store's clock. */
   acquiredAt: number;
@@ -183,13 +189,17 @@ export interface StoreHealth {
   silentMs: number;
 }
 
+/** 'expired': the permit was not held any more when it was released. */
 export type ReleaseOutcome = 'released' | 'expired';
 
+/** A limit that changed. */
 export interface PermitsChange {
   key: string;
+  /** The limit from now on. */
   permits: number;
   /** undefined when the store knew of none. */
   previous: number | undefined;
+  /** Set by {@link StoreSession.setPermits}, and not by a caller. */
   pinned: boolean;
 }
 
@@ -202,6 +212,7 @@ export interface SemaphoreSnapshot {
   held: number;
   /** Weights that are free. */
   available: number;
+  /** Who has a permit. */
   holders: HolderSnapshot[];
   /** In the order in which they will be served. */
   waiters: WaiterSnapshot[];
@@ -221,11 +232,17 @@ export function withoutStoreFacts(snapshot: StoreSnapshot): SemaphoreSnapshot {
   return shown;
 }
 
+/** A permit that is held. */
 export interface HolderSnapshot {
+  /** What `forceRelease` takes. */
   id: string;
+  /** How many units it takes. */
   weight: number;
+  /** The `label` of its options. */
   label?: string;
+  /** The process: its host, its process id and a random part. */
   client: string;
+  /** That of its grant. */
   fencingToken: number;
   /** Epoch milliseconds by the store's clock. */
   acquiredAt: number;
@@ -233,11 +250,17 @@ export interface HolderSnapshot {
   expiresAt: number;
 }
 
+/** A place in the queue. */
 export interface WaiterSnapshot {
+  /** What `forceRelease` takes; that of the permit later. */
   id: string;
+  /** How many units it waits for. */
   weight: number;
+  /** Higher is served first. */
   priority: number;
+  /** The `label` of its options. */
   label?: string;
+  /** The process: its host, its process id and a random part. */
   client: string;
   /** Epoch milliseconds by the store's clock. */
   enqueuedAt: number;

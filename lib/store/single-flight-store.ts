@@ -35,7 +35,10 @@ export interface SingleFlightStore {
   forget(key: string): Promise<void>;
 }
 
-/** @param payload undefined when it is too long for a message: look for it */
+/**
+ * Hears of what leaders publish.
+ * @param payload undefined when it is too long for a message: look for it
+ */
 export type PublicationListener = (key: string, token: number, payload: string | undefined) => void;
 
 /**
@@ -44,6 +47,7 @@ export type PublicationListener = (key: string, token: number, payload: string |
  */
 export type FlightLookState = 'none' | 'fresh' | 'stale' | 'missed';
 
+/** What is stored of a flight, and who is at work. */
 export interface FlightLook {
   state: FlightLookState;
   /** Empty when there is nothing to use. */
@@ -63,6 +67,7 @@ export interface FlightLook {
   at: number;
 }
 
+/** What a leader gives to the others. */
 export interface Publication {
   /** Of the leader. */
   permitId: string;
