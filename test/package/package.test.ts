@@ -10,6 +10,12 @@ import { Consumer, packTarball, temporaryFolder } from './consumer.js';
 const nest12 = ['@nestjs/common@12', '@nestjs/core@12', 'reflect-metadata@0.2', 'rxjs@7'];
 const nest11 = ['@nestjs/common@11', '@nestjs/core@11', 'reflect-metadata@0.2', 'rxjs@7'];
 
+interface Manifest {
+  exports: Record<string, string | { types: string }>;
+  types: string;
+  typesVersions: { '*': Record<string, string[]> };
+}
+
 describe('the packed tarball', () => {
   let tarball: string;
   const redis = useRedis();
@@ -33,6 +39,16 @@ describe('the packed tarball', () => {
 
     expect(linked).toContain('package/docs/grafana.json');
     expect(stdout.split('\n')).toEqual(expect.arrayContaining([...linked]));
+  });
+
+  it('names the types of every entry point twice: TypeScript 5 does not read exports where `module` is commonjs', async () => {
+    const text = await readFile(join(import.meta.dirname, '../../package.json'), 'utf8');
+    const { exports, types, typesVersions } = JSON.parse(text) as Manifest;
+    const entries = Object.entries(exports).flatMap(([path, entry]) =>
+      typeof entry === 'string' ? [] : [[path.replace(/^\.\/?/, ''), [entry.types]]],
+    );
+
+    expect({ '': [types], ...typesVersions['*'] }).toEqual(Object.fromEntries(entries));
   });
 
   const onRedis = [
