@@ -84,6 +84,7 @@ export function injectedInto<T>(instance: unknown, injection: Injection, method:
     'this',
     instance,
     `an instance that Nest made of its class: ${method} is decorated with ${decorator}, ` +
-      `and an object made by \`new\` or by \`useFactory\` has no ${service} of SemaphoreModule`,
+      `and an object made by \`new\` or by \`useFactory\` has no ${service} of SemaphoreModule, ` +
+      'nor has one of Nest within its constructor: onModuleInit() is early enough',
   );
 }

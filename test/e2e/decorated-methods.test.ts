@@ -676,6 +676,22 @@ describe('a decorated method', () => {
     },
   );
 
+  it('tells who calls it in the constructor, where Nest has injected nothing yet, how early it can', async () => {
+    @Injectable()
+    class Early {
+      readonly inConstructor = this.run().catch((error: Error) => error.message);
+
+      @Semaphore()
+      async run(): Promise<string> {
+        return 'done';
+      }
+    }
+    const root = SemaphoreModule.forRoot({ log: 'none' });
+    const app = await Test.createTestingModule({ imports: [root], providers: [Early] }).compile();
+    expect(await app.get(Early).inConstructor).toMatch(/onModuleInit\(\) is early enough/u);
+    await app.close();
+  });
+
   it('refuses a second key: one of two limits would be lost without a word', () => {
     expect(() => {
       class Twice {
