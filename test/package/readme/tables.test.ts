@@ -251,6 +251,7 @@ describe('the commands in README.md', () => {
       'npm ci && npm run sample',
       'npm ci && npm run verify',
       expect.stringMatching(/^npm install /),
+      'npm install @nestjs/platform-express\nnpm install --save-dev typescript @types/node',
       // What the tests of the quick start do.
       'npx tsc && node dist/main.js',
     ]);
