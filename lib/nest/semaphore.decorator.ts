@@ -114,7 +114,8 @@ function decorateClass(target: NewableFunction, options: SemaphoreDecoratorOptio
   const prototype = target.prototype as object;
   const handlers = handlersOf(prototype);
   if (handlers.size === 0) {
-    throw new InvalidOptionsError('@Semaphore()', target.name, 'on a class with handlers');
+    const rule = 'on a class with handlers, or on the methods of one that has none';
+    throw new InvalidOptionsError('@Semaphore()', target.name, rule);
   }
   for (const [property, descriptor] of handlers) {
     decorateMethod(prototype, property, descriptor, options);

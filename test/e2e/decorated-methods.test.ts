@@ -725,7 +725,7 @@ describe('a decorated method', () => {
         method(): void {}
       }
       return WithoutHandlers;
-    }).toThrow(/to be on a class with handlers, got "WithoutHandlers"/u);
+    }).toThrow(/to be on a class with handlers, or on the methods .*, got "WithoutHandlers"/u);
   });
 
   it.each([
