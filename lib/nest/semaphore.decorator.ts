@@ -29,8 +29,9 @@ import { SemaphoreInterceptor } from './semaphore.interceptor.js';
  * settled, its Observable finished, its stream closed. On a controller, resolver or gateway class it covers every handler;
  * options of a handler's own decorator come before those of its class.
  *
- * A decorated provider method returns a promise. One whose declared return type is Observable, and an async
- * generator, return what they did, and acquire when they are read. A generator is refused.
+ * A decorated provider method returns a promise. One whose declared return type is Observable (as `emitDecoratorMetadata`
+ * tells it, which `import type` prevents), and an async generator, return what they did, and acquire when they are read. A
+ * generator is refused.
  *
  * @throws {InvalidOptionsError} at decoration time
  * @example
