@@ -9,12 +9,21 @@ import {
 } from './http-error.js';
 import type { ResolvedFlightOptions, SingleFlightSerializer } from './single-flight.options.js';
 import { superjsonSerializer } from './superjson.serializer.js';
+import { transportClassOf } from './transport-exception.js';
 
 /** What came of the work. */
 export type Outcome =
   | { isError: false; value: unknown }
   /** Whatever was thrown; or, unreadable, why what another process packed cannot be unpacked here. */
-  | { isError: true; error: unknown; isUnreadable?: true };
+  | { isError: true; error: unknown; isUnreadable?: true }
+  /** A copy, which is yet to become of that class. */
+  | { isError: true; error: Error; transportClass: string; isUnreadable?: undefined };
+
+/** As it travels. */
+interface TransportErrorText {
+  error: Error;
+  transportClass: string;
+}
 
 export interface Packed {
   payload: string;
@@ -25,6 +34,7 @@ export interface Packed {
 const VALUE = 'v';
 const ERROR = 'e';
 const HTTP_ERROR = 'h';
+const TRANSPORT_ERROR = 't';
 const REFUSAL = 'x';
 
 /** The payload that says so. */
@@ -76,6 +86,11 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
           isError: true,
           error: toHttpError(superjsonSerializer.deserialize(text) as HttpErrorText),
         };
+      case TRANSPORT_ERROR:
+        return {
+          isError: true,
+          ...(superjsonSerializer.deserialize(text) as TransportErrorText),
+        };
       default:
         return { isError: true, error: new ResultNotSharedError(key, text) };
     }
@@ -87,9 +102,13 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
 }
 
 function textOfError(error: unknown): string {
-  return isHttpException(error)
-    ? HTTP_ERROR + superjsonSerializer.serialize(describeHttpError(error))
-    : ERROR + superjsonSerializer.serialize(error);
+  if (isHttpException(error)) {
+    return HTTP_ERROR + superjsonSerializer.serialize(describeHttpError(error));
+  }
+  const transportClass = transportClassOf(error);
+  return transportClass === undefined
+    ? ERROR + superjsonSerializer.serialize(error)
+    : TRANSPORT_ERROR + superjsonSerializer.serialize({ error, transportClass });
 }
 
 /** @throws for a serializer that makes no text of some values, as JSON does of undefined, or is asynchronous */

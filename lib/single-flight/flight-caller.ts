@@ -3,6 +3,7 @@ import { onAbort } from '../cancel/on-abort.js';
 import { SingleFlightAbortedError, SingleFlightTimeoutError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import type { Outcome } from './envelope.js';
+import { asTransportException } from './transport-exception.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
 
 export type Work = (signal: AbortSignal) => unknown;
@@ -59,7 +60,8 @@ export class FlightCaller {
 
   settle(outcome: Outcome): void {
     for (const stop of this.stops) stop();
-    if (outcome.isError) this.reject(outcome.error);
-    else this.resolve(outcome.value);
+    if (!outcome.isError) this.resolve(outcome.value);
+    else if (!('transportClass' in outcome)) this.reject(outcome.error);
+    else void asTransportException(outcome.error, outcome.transportClass).then(this.reject);
   }
 }
