@@ -57,7 +57,8 @@ function isToStay(permit: HeldPermit, now: number): boolean {
 export function confirmedFor(permit: HeldPermit, now: number): number {
   const { leaseMs } = permit.options;
   const remaining = permit.deadline - now;
-  const isRenewed = remaining <= leaseMs && isToStay(permit, now);
+  // A provisional one has not begun its lease yet.
+  const isRenewed = permit.provisional || (remaining <= leaseMs && isToStay(permit, now));
   return isRenewed ? leaseMs : Math.max(1, Math.floor(remaining));
 }
 

@@ -55,6 +55,20 @@ describe('renewal', () => {
     expect(turns).toBeLessThanOrEqual(13);
   });
 
+  test('of a grant that is to be claimed is for the whole lease, also where that takes longer than maxHoldMs', async () => {
+    const asked = semaphores.acquire('k', { leaseMs: 30_000, maxHoldMs: 20 });
+    const call = await store.take('acquire');
+    call.answer({ status: 'waiting' });
+    await store.clock.advance(0);
+    store.client.granted('k', call.id, store.grant(2000, true));
+    store.clock.block(30);
+    const claim = await store.take('renew');
+    expect(claim.args).toEqual(['k', 30_000]);
+    claim.answer(store.lease(30_000));
+    await store.clock.advance(29_000);
+    expect((await asked).isHeld).toBe(true);
+  });
+
   test('of an endless lease asks whether the store still knows it, and is no event', async () => {
     const told: string[] = [];
     semaphores.events.subscribe(({ type }) => told.push(type));
