@@ -3,6 +3,7 @@ import {
   AcquireAbortedError,
   PermitLostError,
   PermitUnavailableError,
+  StoreUnavailableError,
 } from '../semaphore.errors.js';
 import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { ResolvedOptions } from '../resolve-options.js';
@@ -114,9 +115,19 @@ function keepAlive(options: ResolvedOptions): ResolvedOptions {
 async function restart(permits: Iterable<Permit>, options: ResolvedOptions): Promise<void> {
   const renewals: Promise<void>[] = [];
   for (const permit of permits) {
-    if (permit instanceof HeldPermit) renewals.push(permit.restart(options));
+    if (permit instanceof HeldPermit) renewals.push(restartOne(permit, options));
   }
   await Promise.all(renewals);
+}
+
+/** Without the store the permit keeps the lease that it has, where options do not refuse to go on so. */
+async function restartOne(permit: HeldPermit, options: ResolvedOptions): Promise<void> {
+  try {
+    await permit.restart(options);
+  } catch (error) {
+    const isAllowed = options.onStoreFailure !== 'reject' && error instanceof StoreUnavailableError;
+    if (!isAllowed) throw error;
+  }
 }
 
 function discard(permit: Permit): Promise<unknown> {

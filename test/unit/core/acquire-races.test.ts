@@ -251,6 +251,20 @@ describe("onStoreFailure 'allow'", () => {
     await expect((await permit).renew()).rejects.toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
     expect(store.count('release')).toBe(0);
   });
+
+  test.each([{ renew: false }, { maxHoldMs: 60_000 }])(
+    'of several keys with %o keeps the one that the store has granted before it went away',
+    async (options) => {
+      const both = semaphores.acquire(['a', 'b'], { onStoreFailure: 'allow', ...options });
+      const granted = { status: 'granted', grant: store.grant() } as const;
+      (await store.take('acquire')).answer(granted);
+      (await store.take('acquire')).fail(new StoreUnavailableError('no reply'));
+      (await store.take('renew')).fail(new StoreUnavailableError('no reply'));
+      const permit = await both;
+      expect(permit).toMatchObject({ isHeld: true, degraded: true });
+      expect(permit.fencingTokens.get('a')).toBe(granted.grant.fencingToken);
+    },
+  );
 });
 
 describe("onStoreFailure 'local'", () => {
