@@ -50,8 +50,8 @@ export class Acquisitions {
     this.local = new LocalPermits(
       (key) => parts.entries.weightHeld(key),
       (waiter) => {
-        const freeAt = parts.clock.now() + waiter.options.holdAtLeastMs;
-        this.degrade(waiter, () => this.releaseLocally(waiter, freeAt));
+        const since = parts.clock.now();
+        this.degrade(waiter, (keepMs) => this.releaseLocally(waiter, since + keepMs));
       },
     );
   }
@@ -253,14 +253,14 @@ export class Acquisitions {
     else free();
   }
 
-  private degrade(waiter: Waiter, onRelease: () => void): void {
+  private degrade(waiter: Waiter, onRelease: (holdAtLeastMs: number) => void): void {
     const { clock, entries, reporter } = this.parts;
     const heldSince = clock.now();
-    const permit = new DegradedPermit(waiter, clock.wallTime(), () => {
+    const permit = new DegradedPermit(waiter, clock.wallTime(), (holdAtLeastMs) => {
       waiter.probe?.ended('released');
       const { key, id, options } = waiter;
       reporter.released({ key, id, weight: options.weight, options, heldSince }, 'released');
-      onRelease();
+      onRelease(holdAtLeastMs);
     });
     entries.delete(waiter.id);
     this.settle(waiter);

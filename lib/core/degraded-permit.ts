@@ -15,17 +15,19 @@ export class DegradedPermit extends OwnPermitBase implements OwnPermit {
   readonly fencingToken = 0;
   readonly degraded = true;
   private released: Promise<ReleaseOutcome> | undefined;
+  private readonly holdAtLeastMs: number;
 
   constructor(
     waiter: Waiter,
     readonly acquiredAt: number,
-    private readonly onRelease: () => void,
+    private readonly onRelease: (holdAtLeastMs: number) => void,
   ) {
     super();
     this.key = waiter.key;
     this.id = waiter.id;
     this.weight = waiter.options.weight;
     this.label = waiter.options.label;
+    this.holdAtLeastMs = waiter.options.holdAtLeastMs;
   }
 
   get isHeld(): boolean {
@@ -46,15 +48,23 @@ export class DegradedPermit extends OwnPermitBase implements OwnPermit {
   }
 
   release(): Promise<ReleaseOutcome> {
-    if (this.released === undefined) {
-      this.released = Promise.resolve('released');
-      this.tellEnd();
-      this.onRelease();
-    }
-    return this.released;
+    return this.end(this.holdAtLeastMs);
+  }
+
+  discard(): Promise<ReleaseOutcome> {
+    return this.end(0);
   }
 
   lostError(): PermitLostError {
     return new PermitLostError(this.key, this.id, 'released');
+  }
+
+  private end(holdAtLeastMs: number): Promise<ReleaseOutcome> {
+    if (this.released === undefined) {
+      this.released = Promise.resolve('released');
+      this.tellEnd();
+      this.onRelease(holdAtLeastMs);
+    }
+    return this.released;
   }
 }

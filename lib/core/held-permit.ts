@@ -117,7 +117,6 @@ export class HeldPermit extends OwnPermitBase implements OwnPermit, Timed {
     return (this.releasing ??= this.#keeper.release(this, this.options.holdAtLeastMs));
   }
 
-  /** Releases a permit that nobody got to see. */
   discard(): Promise<ReleaseOutcome> {
     return (this.releasing ??= this.#keeper.release(this, 0));
   }

@@ -11,6 +11,8 @@ export interface OwnPermit extends Permit {
   readonly ending: CancelSignal;
   /** Releases it although work under it may go on: `signal` says so first. */
   revoke(): Promise<ReleaseOutcome>;
+  /** Releases what nobody got to see: it does not stay taken for `holdAtLeastMs`. */
+  discard(): Promise<ReleaseOutcome>;
 }
 
 /** Not those of applications with a guard of their own, for example. */

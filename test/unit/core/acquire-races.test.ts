@@ -298,6 +298,15 @@ describe("onStoreFailure 'local'", () => {
     expect((await next).degraded).toBe(true);
   });
 
+  test('of several keys keeps none taken that nobody has got', async () => {
+    store.throwsAtOnce = true;
+    const options = { onStoreFailure: 'local', waitMs: 0, holdAtLeastMs: 5000 } as const;
+    await semaphores.acquire('b', options);
+    const both = semaphores.acquire(['a', 'b'], options);
+    await expect(both).rejects.toMatchObject({ key: 'b', reason: 'busy' });
+    expect((await semaphores.acquire('a', options)).degraded).toBe(true);
+  });
+
   test('serves by priority, then arrival, and lets nobody pass a heavy waiter', async () => {
     const served: string[] = [];
     const holder = await local({ weight: 2 });
