@@ -152,7 +152,9 @@ export class LocalPasses {
   }
 
   private tidy(key: string, line: Line | undefined): void {
-    if (line?.waiters.size === 0 && line.places.length === 0) this.lines.delete(key);
+    const isOver = line?.waiters.size === 0 && line.places.length === 0;
+    // In the turn in which it was to be left it may have gone already, and another one come.
+    if (isOver && this.lines.get(key) === line) this.lines.delete(key);
   }
 }
 

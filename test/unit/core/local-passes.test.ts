@@ -57,6 +57,18 @@ describe('two processes on one store', () => {
     expect([holders, left]).toEqual([[], []]);
   });
 
+  test('nobody is passed over who came in the turn in which the ones before had all been served', async () => {
+    const held = await one.acquire('k');
+    const passed = one.acquire('k');
+    await clock.advance(0);
+    void held.release();
+    await (await passed).release();
+    const next = await one.acquire('k');
+    const waiters = [await queue(one, 'first'), await queue(one, 'second')];
+    await releaseInTurn(next, ...waiters);
+    expect(served).toEqual(['first', 'second']);
+  });
+
   test('events tell of each pass as of any other release and acquisition, one after the other', async () => {
     const told: string[] = [];
     one.events.subscribe(({ type }) => type !== 'waiting' && told.push(type));
