@@ -34,6 +34,7 @@ type GivenUp = 'aborted' | 'closed';
 export class PermitsById {
   /** Who waits for an earlier cancel of the same id before asking. */
   private readonly early = new Map<string, (reason: GivenUp) => void>();
+  private readonly forcedListeners = new Set<(key: string, id: string) => void>();
 
   constructor(private readonly parts: PermitsByIdParts) {}
 
@@ -168,6 +169,12 @@ export class PermitsById {
     return permit;
   }
 
+  /** Calls `listener` when this process hears that a permit was released by force. @returns what stops it */
+  onForced(listener: (key: string, id: string) => void): () => void {
+    this.forcedListeners.add(listener);
+    return () => void this.forcedListeners.delete(listener);
+  }
+
   /** Nobody has told what became of it: by the clock here its lease is over, or it is known for too long. */
   expire(permit: UnkeptPermit, now: number): void {
     const { deadline, wakeAt, isLeft } = permit;
@@ -183,6 +190,8 @@ export class PermitsById {
     this.forget(permit);
     permit.waiter.probe?.ended(reason);
     this.parts.reporter.lost(permit, reason);
+    if (reason !== 'forced') return;
+    for (const listener of this.forcedListeners) listener(permit.key, permit.id);
   }
 
   /** Waits for an earlier cancel of the same id. @throws as {@link giveUp} says */

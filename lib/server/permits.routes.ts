@@ -172,7 +172,7 @@ export function permitRoutes({
     async handle({ access, params: { key, id }, query }): Promise<Answer> {
       const isForced = query.force === 'true';
       if (isForced) requireAdmin(access);
-      // Its session hears of a forced release as of every loss: when the permit is to be renewed.
+      // Its session hears of a forced release from the store, whichever server was asked.
       else sessions.drop(key, id);
       const outcome = isForced
         ? (await semaphores.forceRelease(key, id)) && 'released'

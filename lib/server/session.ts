@@ -139,6 +139,11 @@ export class Session {
     this.parts.permits.release(noteKey(this.id), noteId(id)).catch(ignore);
   }
 
+  /** The permit was released by force. A client that is away is told when it comes back and the permit is to be renewed. */
+  forced(key: string, id: string): void {
+    if (this.stream !== undefined) this.lose(key, id);
+  }
+
   /** The permit ended, or was released by force, while its client believes that it is held. */
   private lose(key: string, id: string): void {
     if (!this.permits.has(id)) return;

@@ -15,6 +15,7 @@ export class Sessions {
   private readonly owners = new Map<string, Session>();
   private readonly graceTimers = new Map<Session, StopTimer>();
   private readonly parts: SessionParts;
+  private readonly stopListening: () => void;
   private isClosed = false;
 
   constructor(
@@ -25,6 +26,7 @@ export class Sessions {
   ) {
     const { permitsById: permits, core } = internalsOf(semaphores);
     this.parts = { permits, clock: core.clock, graceMs, owners: this.owners };
+    this.stopListening = permits.onForced((key, id) => this.owners.get(id)?.forced(key, id));
   }
 
   /** @throws {HttpProblem} 404 there is none at this server, or it is somebody else's */
@@ -66,6 +68,7 @@ export class Sessions {
   /** Ends all: what they hold is given back, or ends with the grace time. */
   async close(): Promise<void> {
     this.isClosed = true;
+    this.stopListening();
     for (const stop of this.graceTimers.values()) stop();
     const sessions = [...this.byId.values()];
     this.byId.clear();

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
 import { LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { useRedis } from '../support/redis-server.js';
@@ -9,7 +10,7 @@ import { nextEvent, nextEvents, queued, Semaphores } from '../support/semaphores
 const redis = useRedis();
 
 const stores = [
-  { store: 'memory', options: () => ({}) },
+  { store: 'memory', options: () => ({ store: new MemorySemaphoreStore() }) },
   { store: 'Redis', options: () => ({ redis: redis.url }) },
 ];
 
@@ -98,6 +99,18 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     second.stream.close();
     expect((await server.acquire('k', { waitMs: 5000 })).status).toBe(201);
   });
+
+  test('tell at once of a release by force, whichever server was asked', async () => {
+    await using services = new Semaphores(options());
+    // Renewed every third of it.
+    await using server = await LockServer.start(services.open(), { sessionGraceMs: 600_000 });
+    await using other = await LockServer.start(services.open());
+    const { stream, headers } = await server.openSession();
+    const { body } = await server.acquire('k', { leaseMs: null }, { headers });
+    await other.release('k', body['id'], '?force=true');
+    expect(await stream.until('lost')).toEqual({ key: 'k', id: body['id'] });
+    stream.close();
+  }, 10_000);
 
   test('cannot be used or resumed by another caller', async () => {
     await using services = new Semaphores(options());
