@@ -38,15 +38,15 @@ export function responseOf(context: ExecutionContext): ResponseStream | undefine
 export function connectionOf(context: ExecutionContext): ResponseStream | undefined {
   const response = responseOf(context);
   if (response !== undefined || context.getType<string>() !== 'graphql') return response;
-  const carrier: unknown = context.getArgByIndex(2);
-  const request = webSocketRequestOf(carrier) ?? property(carrier, 'req');
+  const request = graphqlRequestOf(context.getArgByIndex(2));
   return asStream(property(property(request, 'raw') ?? request, 'socket'));
 }
 
-/** The request by which a client of graphql-ws opened its WebSocket. Nest's own context has the protocol's as `req`. */
-function webSocketRequestOf(carrier: unknown): unknown {
-  const extra = property(property(carrier, 'req'), 'extra') ?? property(carrier, 'extra');
-  return property(extra, 'request');
+/** For what is asked over a WebSocket the request that opened it: graphql-ws has it in `extra`, Mercurius as `request`. */
+function graphqlRequestOf(carrier: unknown): unknown {
+  const request = property(carrier, 'req') ?? property(carrier, 'request');
+  const extra = property(request, 'extra') ?? property(carrier, 'extra');
+  return property(extra, 'request') ?? request;
 }
 
 /**
