@@ -608,23 +608,6 @@ describe('a decorated method', () => {
     }
   });
 
-  it('says to a constructor that calls it why it cannot', async () => {
-    @Injectable()
-    class Eager {
-      readonly called = this.work().catch((error: unknown) => error);
-
-      @Semaphore()
-      async work(): Promise<string> {
-        return 'done';
-      }
-    }
-    const app = await TestApp.start(adapters[0]!.createAdapter, { providers: [Eager] });
-    const eager = app.app.get(Eager);
-    expect(String(await eager.called)).toContain('whose constructor still runs');
-    expect(await eager.work()).toBe('done');
-    await app.close();
-  });
-
   it('keeps its place in the OpenAPI document', async () => {
     const app = await TestApp.start(adapters[0]!.createAdapter, { controllers: [Documented] });
     const document = SwaggerModule.createDocument(app.app, new DocumentBuilder().build());
