@@ -79,6 +79,9 @@ export const stillWaiting = z.object({ requestId: z.string(), retryAfterMs: z.nu
 export const renewBody = z.strictObject({ leaseMs: leaseMs.optional() }).default({});
 export const renewedPermit = z.object({ id: permitId, key: semaphoreKey, leaseMs, expiresAt });
 
+/** Of a call without parameters. */
+export const noQuery = z.strictObject({});
+
 export const releaseQuery = z.strictObject({ force: z.enum(['true', 'false']).optional() });
 export const releasedPermit = z.object({ outcome: z.enum(['released', 'expired']) });
 

@@ -17,6 +17,7 @@ import { toProblem } from './problems.js';
 import { Quota } from './quota.js';
 import { storeCalls } from './remote/remote-documentation.js';
 import { createRemoteStore } from './remote/remote.routes.js';
+import { noQuery } from './schemas.js';
 import { semaphoreRoutes } from './semaphores.routes.js';
 import {
   type ResolvedServerOptions,
@@ -129,6 +130,13 @@ function report(fault: unknown): void {
 
 const NO_ACCESS = { name: '', isAdmin: false, mayUse: () => false };
 
+/** A route that is open lets others ask with parameters of theirs, such as a health check that avoids caches. */
+function queryOf({ query, role }: ServerRoute, search: string): unknown {
+  if (query !== undefined) return validate(query, toObject(search));
+  if (search !== '' && role !== 'open') validate(noQuery, toObject(search));
+  return undefined;
+}
+
 function toHttpRoute(
   route: ServerRoute,
   apiKeys: ApiKeys,
@@ -155,7 +163,7 @@ function toHttpRoute(
         response,
         access,
         params: route.params && validate(route.params, params),
-        query: route.query && validate(route.query, toObject(search)),
+        query: queryOf(route, search),
         headers: route.headers && validate(route.headers, request.headers),
         body: route.body && validate(route.body, await readJsonBody(request, limits)),
       };

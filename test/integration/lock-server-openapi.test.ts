@@ -308,3 +308,20 @@ test('a list that is cut says so', async () => {
   const cut = await server.call('GET', '/v1/semaphores?limit=2');
   expect(cut.body).toEqual({ keys: [expect.any(String), expect.any(String)], truncated: true });
 });
+
+test('refuses parameters that a call does not have, and lets health checks add theirs', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const permits = '/v1/semaphores/k/permits';
+  const answers = [
+    await server.call('POST', `${permits}?waitMs=0`, {}),
+    await server.call('PUT', `${permits}/id?leaseMs=5`, {}),
+    await server.call('GET', '/v1/semaphores/k?a=1&a=2'),
+    await server.call('POST', '/check?keys=k', { keys: 'k' }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([400, 400, 400, 400]);
+  expect(answers[0]?.body).toMatchObject({
+    details: [{ field: 'waitMs', rule: 'left out: there is no such field' }],
+  });
+  expect((await server.call('GET', '/health?at=1')).status).toBe(200);
+});
