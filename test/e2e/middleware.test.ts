@@ -12,6 +12,7 @@ import { VirtualClock } from 'nestjs-semaphore/testing';
 import { chains, ChainServer, type ErrorHandler, type Handler } from '../support/http-chain.js';
 import { Gate } from '../support/nest-app.js';
 import { nextEvent, nextEvents, rejection } from '../support/semaphores.js';
+import { settled } from '../support/turns.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -245,6 +246,7 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     const client = new AbortController();
     const response = server.fetch('/', { signal: client.signal });
     await gate.reached;
+    await settled();
     expect(await other.inspect('http')).toMatchObject({ held: 1 });
     client.abort();
     await expect(response).rejects.toThrow('abort');
@@ -269,6 +271,7 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     expect(await rejected).toMatchObject({ reason: 'aborted' });
     expect(await other.inspect('http')).toMatchObject({ held: 1, waiters: [] });
     await blocking.release();
+    await settled();
     expect(called).toEqual([]);
   });
 
@@ -364,6 +367,7 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     );
     await server.fetch();
     await finished.reached;
+    await settled();
     expect(await other.inspect('http')).toMatchObject({ held: 1 });
     gate.pass();
     await freed('http');
