@@ -9,6 +9,7 @@ import type {
   StoreClient,
   StoreSession,
 } from '../../lib/store/semaphore-store.js';
+import { BUSY_SLACK_MS } from '../support/busy-machine.js';
 import { ReplyGate } from '../support/faults/reply-gate.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { canFakeTime } from '../support/redis-clock.js';
@@ -114,7 +115,7 @@ describe('a grant that came by a message', () => {
     await Promise.all([one.close(), other.close()]);
   });
 
-  test('goes on within its short lease and 250 ms when its process dies at once', async () => {
+  test('goes on when its short lease is over, if its process dies before it claims it', async () => {
     await using semaphores = new Semaphores({ redis: server.url });
     await using workers = new Workers({ redis: server.url, keyPrefix: semaphores.prefix });
     const [first, next] = [semaphores.open(), semaphores.open()];
@@ -123,25 +124,25 @@ describe('a grant that came by a message', () => {
     for (const [i, worker] of started.entries()) {
       const key = `${KEY} ${i}`;
       const held = await first.acquire(key);
-      const victim = worker.call('acquire', key, { leaseMs: 400, waitMs: 60_000 });
+      const victim = { leaseMs: 400, waitMs: 60_000 };
+      worker.call('acquireAndDie', key, victim).catch(() => undefined);
       const isWaiting = async (): Promise<boolean> =>
         (await first.inspect(key)).waiters.length === 1;
       await pollUntil('the victim waits', isWaiting);
       const { outcome } = await queued(next, () => next.acquire(key, { waitMs: 60_000 }));
-      scenes.push({ worker, held, victim, outcome });
+      scenes.push({ held, outcome });
     }
     const took = await Promise.all(
-      scenes.map(async ({ worker, held, victim, outcome }) => {
+      scenes.map(async ({ held, outcome }) => {
+        const releasedAt = performance.now();
         await held.release();
-        const { at } = await victim;
-        await worker.kill();
         const permit = await outcome;
-        const goesOnAt = Number(process.hrtime.bigint()) / 1e6;
+        const goesOnAt = performance.now();
         await permit.release();
-        return goesOnAt - at;
+        return goesOnAt - releasedAt;
       }),
     );
-    expect(Math.max(...took)).toBeLessThan(400 + 250);
+    expect(Math.max(...took)).toBeLessThan(400 + BUSY_SLACK_MS);
   });
 });
 

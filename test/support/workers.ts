@@ -35,6 +35,8 @@ export interface LoadResult {
 export interface WorkerMethods {
   open(options: SemaphoreModuleOptions): void;
   acquire(key: string, options?: AcquireOptions): WorkerPermit;
+  /** Dies as soon as it holds, before anything else. */
+  acquireAndDie(key: string, options?: AcquireOptions): never;
   /** Does not wait for the outcome; resolves when the store has put it into the queue. */
   enqueue(key: string, options?: AcquireOptions): void;
   release(id: string): string;

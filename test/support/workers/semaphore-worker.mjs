@@ -18,6 +18,10 @@ const methods = {
     permits.set(permit.id, permit);
     return { id: permit.id, fencingToken: permit.fencingToken, at };
   },
+  async acquireAndDie(key, options) {
+    await semaphores.acquire(key, options);
+    process.kill(process.pid, 'SIGKILL');
+  },
   async enqueue(key, options) {
     const waiting = firstValueFrom(
       semaphores.events.pipe(filter((event) => event.type === 'waiting' && event.key === key)),
