@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
 import { type Locked, type LockRefusal, Locks } from '../../lib/server/locks.js';
 import { internalsOf } from '../../lib/service-internals.js';
+import { pollUntil } from '../support/redis-admin.js';
 import { useRedis } from '../support/redis-server.js';
 import { Semaphores } from '../support/semaphores.js';
 
@@ -61,5 +62,16 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     first.undo();
     expect(await lock(others, 'another', ['a'])).toBe('locked');
     expect(await others.unlock(OWNER, second.tokens)).toEqual(['b', 'a']);
+  });
+
+  test('who hangs up gives back what the call has locked, and keeps what it held before', async () => {
+    await using services = new Semaphores(options());
+    const locks = new Locks(services.open());
+    const { tokens } = await mustLock(locks, ['a']);
+    let asked = 0;
+    const hangsUp = (): boolean => asked++ > 0;
+    expect(await locks.lock(OWNER, ['a', 'b'], 60_000, hangsUp)).toBeUndefined();
+    await pollUntil('the other one is free', async () => !(await locks.areLocked(['b'])));
+    expect(await locks.unlock(OWNER, tokens)).toEqual(['a']);
   });
 });
