@@ -95,7 +95,7 @@ export function unpack(key: string, payload: string, serializer: SingleFlightSer
         return { isError: true, error: new ResultNotSharedError(key, text) };
     }
   } catch (error) {
-    const detail = `it cannot be deserialized (${detailOf(error)}): do all processes use the same serializer?`;
+    const detail = `it cannot be deserialized (${detailOf(error)}): use the same serializer in all processes`;
     const unreadable = new ResultNotSharedError(key, detail, error);
     return { isError: true, error: unreadable, isUnreadable: true };
   }

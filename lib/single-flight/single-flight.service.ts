@@ -57,6 +57,7 @@ export class SingleFlightService {
   /**
    * A function that does what `fn` does, equal calls at the same time as one. Keeps name, length and `this`.
    * Calls are equal when their arguments are: see {@link keyOf}. Those without arguments are equal to {@link run} of the key.
+   * @param fn written in place, its parameters need types, those with a default too: `(id: string, limit: number = 10) => …`
    * @throws {InvalidOptionsError} `fn` has no name, and there is no `key`
    */
   wrap<This, Args extends unknown[], Result>(

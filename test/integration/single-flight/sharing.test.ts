@@ -161,7 +161,7 @@ describe.each([
     expect(await followed).toBeInstanceOf(ResultNotSharedError);
     expect(await followed).toHaveProperty(
       'message',
-      expect.stringContaining('do all processes use the same serializer?'),
+      expect.stringContaining('use the same serializer in all processes.'),
     );
   });
 
