@@ -153,7 +153,7 @@ export interface StatusCodes {
 export interface SemaphoreModuleOptions {
   /** Where Redis is. Without `redis` and `store` the semaphores live in this process's memory. */
   redis?: RedisConnection | undefined;
-  /** Another store. Excludes `redis`. */
+  /** Another store. Excludes `redis`. How long its calls may take, and what its keys begin with, are options of its own. */
   store?: SemaphoreStore | undefined;
   /**
    * What every Redis key and channel begins with. At most 128 characters, no braces.
