@@ -46,6 +46,22 @@ describe('a client that waits and has gone on at another server', () => {
     await next.release();
   });
 
+  it('leaves no permit taken that it waited for at the first one and gave up', async () => {
+    await using place = await Place.start(redis.url, 20_000);
+    const { client, direct } = place;
+    const held = await client.acquire('k');
+    const giveUp = new AbortController();
+    const wish = { leaseMs: Infinity, signal: giveUp.signal };
+    const waiting = await queued(client, () => client.acquire('k', wish));
+    await place.move();
+    giveUp.abort();
+    await expect(waiting.outcome).rejects.toMatchObject({ code: 'SEMAPHORE_ABORTED' });
+    // The first server asks for it, and may put it back.
+    await sleep(POLLED_WITHIN_MS + 300);
+    await held.release();
+    await (await direct.acquire('k', { waitMs: 1000 })).release();
+  });
+
   it('does so in time when the first server stands still, and gets nothing late of what that could not read', async () => {
     const own = { redis: redis.url, keyPrefix: uniquePrefix() };
     await using services = new Semaphores(own);

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js';
 import type { AcquireReply, AcquireRequest, Grant, StoreClient } from '../semaphore-store.js';
 import { AcquireTerms } from './acquire-terms.js';
 import { AcquireCall, type Acquirer } from './awaited-calls.js';
-import type { Sample } from './operations.js';
+import type { Operation, Sample } from './operations.js';
 import { PendingAcquire } from './pending-acquire.js';
 import type { OwnGrants, RedisCalls } from './redis.calls.js';
 import type { RedisKeys } from './redis.keys.js';
@@ -141,10 +141,23 @@ export class RedisAcquires implements Acquirer {
     }
   }
 
-  /** Grants that came with the answer to a call of this process. */
-  onOwnGrants(grants: OwnGrants, sample: Sample): void {
+  /** Grants that came with the answer to a call of this process. @param operations of the call */
+  onOwnGrants(grants: OwnGrants, sample: Sample, operations: readonly Operation[]): void {
     for (let i = 0; i < grants.length; i += GRANT_FIELDS) {
-      this.waiting.granted(String(grants[i]), toGranted(grants, i + 1), false, sample);
+      const id = String(grants[i]);
+      const isKnown = this.waiting.get(id) !== undefined || this.uncertain.get(id) !== undefined;
+      if (!isKnown) this.free(id, operations);
+      this.waiting.granted(id, toGranted(grants, i + 1), false, sample);
+    }
+  }
+
+  /**
+   * Nobody here waits under the id: the client gave it up, and its session at another server, which does not know, has put it
+   * back. Such a grant does not lapse.
+   */
+  private free(id: string, operations: readonly Operation[]): void {
+    for (const state of new Set(operations.map((operation) => operation.state))) {
+      this.calls.send({ state, text: `C${id} ` }).catch(() => undefined);
     }
   }
 

@@ -75,7 +75,11 @@ export class RedisCalls {
     private readonly client: string,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
-    private readonly onOwnGrants: (grants: OwnGrants, sample: Sample) => void,
+    private readonly onOwnGrants: (
+      grants: OwnGrants,
+      sample: Sample,
+      operations: readonly Operation[],
+    ) => void,
   ) {
     this.limits = new TimeLimits(clock);
     this.servers = new ServerClocks(clock);
@@ -186,7 +190,7 @@ export class RedisCalls {
     const grants = reply[operations.length + 1] as OwnGrants;
     if (grants.length > 0) {
       for (let i = 0; i < operations.length; i++) operations[i]?.first?.(reply[i + 1] as never);
-      this.onOwnGrants(grants, sample);
+      this.onOwnGrants(grants, sample, operations);
     }
     const isRepeated = !batch.nothingDone || batch.refusal !== undefined;
     for (let i = 0; i < operations.length; i++) {

@@ -54,13 +54,8 @@ export class RedisSession implements StoreSession {
       subscribed: () => this.onSubscribed(),
       message: (text) => this.onMessage(text),
     });
-    this.calls = new RedisCalls(
-      this.link,
-      this.keys,
-      clientId,
-      clock,
-      timeoutMs,
-      (grants, sample) => this.acquires.onOwnGrants(grants, sample),
+    this.calls = new RedisCalls(this.link, this.keys, clientId, clock, timeoutMs, (...own) =>
+      this.acquires.onOwnGrants(...own),
     );
     this.commands = new RedisCommands(this.link, this.calls, this.keys, clock, timeoutMs);
     this.flights = new RedisFlights(this.calls, this.keys);
