@@ -16,16 +16,12 @@ export const ON_A_METHOD =
   'on a method, and neither on a static one nor on a property that holds a function';
 
 /**
- * Of a decorator that was given not its options but what it stands on.
+ * Of a decorator that was given not its options but what it stands on: a class, or the prototype of one.
  * @throws {InvalidOptionsError}
  */
-export function requireParentheses(decorator: string, options: unknown): void {
-  if (
-    typeof options !== 'function' &&
-    !(isObject(options) && Object.hasOwn(options, 'constructor'))
-  ) {
-    return;
-  }
+export function requireParentheses(decorator: string, options: object): void {
+  const isTarget = ['prototype', 'constructor'].some((name) => Object.hasOwn(options ?? {}, name));
+  if (!isTarget) return;
   throw new InvalidOptionsError(decorator, methodName(options), `written as ${decorator}()`);
 }
 

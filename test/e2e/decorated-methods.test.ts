@@ -750,6 +750,14 @@ describe('a decorated method', () => {
         }
         return Reports;
       }).toThrow(`${rule} "Reports" (string)`);
+      const withKey = decorator as unknown as (key: () => string) => MethodDecorator;
+      expect(() => {
+        class Invoices {
+          @withKey(() => 'a key')
+          run(): void {}
+        }
+        return Invoices;
+      }).toThrow(`${name}() on Invoices.run: Expected \`options\` to be an object`);
     },
   );
 
