@@ -108,12 +108,14 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
   test(
     'a key that is not listed can be opened by its name',
     async () => {
-      const key = 'Nobody <b>uses</b> this';
+      const key = `Nobody <b>uses</b> this ${'x'.repeat(300)}`;
       await app.semaphores.acquire('somebody uses this');
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show();
       await dashboard.page.getByLabel('Search keys').fill(key);
       await dashboard.page.getByText('No key in the list contains this text.').waitFor();
+      const isTooWide = 'document.documentElement.scrollWidth > innerWidth';
+      expect(await dashboard.evaluate(isTooWide)).toBe(false);
       await dashboard.page.getByRole('link', { name: `Open “${key}”` }).click();
       await dashboard.untilTexts('h1', [key]);
       await dashboard.page.getByText('Nobody holds a permit.').waitFor();
