@@ -97,7 +97,6 @@ export class HostedSession implements StoreClient {
     this.stream = stream;
     // Not before: the end of the session's own stream would detach the session.
     before?.close();
-    this.hear();
     this.entries.heard();
     if (this.outage !== undefined) this.down(this.outage);
   }
@@ -112,7 +111,7 @@ export class HostedSession implements StoreClient {
     return true;
   }
 
-  /** The client has given a sign of life. */
+  /** The client has called. That it opened a stream is no sign of life: it may have given that up long ago. */
   hear(): void {
     this.heardAt = this.clock.now();
     if (this.heardAt - this.tidiedAt < TIDY_EVERY_MS) return;
