@@ -112,6 +112,23 @@ describe.each(stores)('sessions on $store', ({ options }) => {
     stream.close();
   }, 10_000);
 
+  test('tell of a release by force while their client was away when it is back', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
+    const { stream, id, headers } = await server.openSession();
+    const { body } = await server.acquire('k', { leaseMs: 120_000 }, { headers });
+    stream.close();
+    await pollUntil('it is missed', async () => {
+      const { holders } = await semaphores.inspect('k');
+      return (holders[0]?.expiresAt ?? Infinity) - Date.now() < 61_000;
+    });
+    await server.release('k', body['id'], '?force=true');
+    const resumed = await server.openSession(id);
+    expect(await resumed.stream.until('lost')).toEqual({ key: 'k', id: body['id'] });
+    resumed.stream.close();
+  });
+
   test('cannot be used or resumed by another caller', async () => {
     await using services = new Semaphores(options());
     const other = 'other-key-0123456789';

@@ -267,6 +267,21 @@ describe("onStoreFailure 'allow'", () => {
   );
 });
 
+describe("onStoreFailure 'reject'", () => {
+  test('of several keys keeps none when the store goes away before all have their leases', async () => {
+    const both = semaphores.acquire(['a', 'b'], { renew: false });
+    for (let i = 0; i < 2; i++) {
+      (await store.take('acquire')).answer({ status: 'granted', grant: store.grant() });
+    }
+    for (let i = 0; i < 2; i++) {
+      (await store.take('renew')).fail(new StoreUnavailableError('no reply'));
+    }
+    await expect(both).rejects.toMatchObject({ code: 'SEMAPHORE_STORE_UNAVAILABLE' });
+    const released = [await store.take('release'), await store.take('release')];
+    expect(released.map(({ args }) => args[0])).toEqual(['a', 'b']);
+  });
+});
+
 describe("onStoreFailure 'local'", () => {
   const local = async (options = {}) => {
     const permit = semaphores.acquire('k', { onStoreFailure: 'local', permits: 2, ...options });
