@@ -172,7 +172,7 @@ export function permitRoutes({
     async handle({ access, params: { key, id }, query }): Promise<Answer> {
       const isForced = query.force === 'true';
       if (isForced) requireAdmin(access);
-      // Its session hears of a forced release from the store, whichever server was asked.
+      // Its session hears of a forced release from the store, or, at another server than the one that granted it, when it renews.
       else sessions.drop(key, id);
       const outcome = isForced
         ? (await semaphores.forceRelease(key, id)) && 'released'
