@@ -89,7 +89,8 @@ describe('Cluster', () => {
     'a connection that listens %s: what was taken by force meanwhile is noticed',
     async (_, end) => {
       const other = open(new Cluster([...cluster.nodes], { lazyConnect: true }));
-      const permit = await service.acquire(KEY, { leaseMs: Infinity });
+      // Renewed after 200 s only.
+      const permit = await service.acquire(KEY, { leaseMs: 600_000 });
       const lost = aborted(permit.signal);
       await other.inspect(KEY);
       await end();
