@@ -48,18 +48,18 @@ export class DegradedPermit extends OwnPermitBase implements OwnPermit {
   }
 
   release(): Promise<ReleaseOutcome> {
-    return this.end(this.holdAtLeastMs);
+    return this.giveBack(this.holdAtLeastMs);
   }
 
   discard(): Promise<ReleaseOutcome> {
-    return this.end(0);
+    return this.giveBack(0);
   }
 
   lostError(): PermitLostError {
     return new PermitLostError(this.key, this.id, 'released');
   }
 
-  private end(holdAtLeastMs: number): Promise<ReleaseOutcome> {
+  private giveBack(holdAtLeastMs: number): Promise<ReleaseOutcome> {
     if (this.released === undefined) {
       this.released = Promise.resolve('released');
       this.tellEnd();
