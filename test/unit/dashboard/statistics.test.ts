@@ -112,4 +112,28 @@ describe('statistics', () => {
     expect((since - from) % intervalMs).toBe(0);
     expect(acquired.at(-1)).toBe(1);
   });
+
+  test('of a key that lost only its first times it is shown since when they are complete', () => {
+    const statistics = new Statistics();
+    const first = Date.now() + MINUTE;
+    const second = first + MINUTE;
+    statistics.acquired('a', 0, first);
+    statistics.acquired('a', 0, second);
+    for (let i = 0; i < 19_999; i++) statistics.acquired(`k${i}`, 0, second);
+    const { since, acquired } = statistics.timeline('a', second);
+    expect(since).toBeGreaterThan(first);
+    expect(since).toBeLessThanOrEqual(second);
+    expect(acquired.filter((count) => count > 0)).toEqual([1]);
+  });
+
+  test('a key that is always in use takes no room of those that are used seldom', () => {
+    const statistics = new Statistics();
+    const at = (i: number): number => NOON + i * 15_000;
+    const last = 20_100;
+    for (let i = 0; i <= last; i++) {
+      if (i === last - 1) statistics.acquired('seldom', 0, at(i));
+      statistics.acquired('always', 0, at(i));
+    }
+    expect(statistics.timeline('seldom', at(last)).total.acquired).toBe(1);
+  });
 });
