@@ -1,7 +1,7 @@
 const MOST_WRONG = 2;
 const LEAST_BEGINNING = 3;
 
-/** The name that somebody meant who wrote `given`, when it is hardly another one, or the beginning of no other. */
+/** The name that somebody meant who wrote `given`: the only one that begins so, or one that is hardly another. */
 export function didYouMean(given: string, names: readonly string[]): string | undefined {
   const start = given.toLowerCase();
   const begun = names.filter((name) => name.toLowerCase().startsWith(start));
