@@ -54,8 +54,13 @@ export class RedisSession implements StoreSession {
       subscribed: () => this.onSubscribed(),
       message: (text) => this.onMessage(text),
     });
-    this.calls = new RedisCalls(this.link, this.keys, clientId, clock, timeoutMs, (...own) =>
-      this.acquires.onOwnGrants(...own),
+    this.calls = new RedisCalls(
+      this.link,
+      this.keys,
+      clientId,
+      clock,
+      timeoutMs,
+      (grants, sample, operations) => this.acquires.onOwnGrants(grants, sample, operations),
     );
     this.commands = new RedisCommands(this.link, this.calls, this.keys, clock, timeoutMs);
     this.flights = new RedisFlights(this.calls, this.keys);
