@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onAbort } from '../cancel/on-abort.js';
 import type { Clock, StopTimer } from '../store/clock.js';
+import { pause } from '../store/pause.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
 import { EventParser } from './event-parser.js';
 import {
@@ -100,7 +101,7 @@ export class RemoteLink {
         const isRefused = error instanceof RequestError && error.isRefusal;
         const isLate = this.clock.now() + RECONNECT_AT_MOST_MS >= end;
         if (isRefused || isLate || this.isClosed) throw error;
-        await this.pause(RECONNECT_AFTER_MS * 2);
+        await pause(this.clock, RECONNECT_AFTER_MS * 2);
       }
     }
   }
@@ -212,10 +213,6 @@ export class RemoteLink {
       stop();
       stopListening();
     }
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.clock.schedule(resolve, ms));
   }
 }
 

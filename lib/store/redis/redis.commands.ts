@@ -1,5 +1,6 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
+import { pause } from '../pause.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
@@ -56,7 +57,7 @@ export class RedisCommands {
         if (at >= end || !mayPass(reason)) throw reason;
         notNow = isReply(reason.cause) ? reason : undefined;
       }
-      await new Promise<void>((resolve) => this.clock.schedule(resolve, NEXT_ATTEMPT_AFTER_MS));
+      await pause(this.clock, NEXT_ATTEMPT_AFTER_MS);
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { pause } from '../pause.js';
 import { within } from '../within.js';
 import type { Connection } from './redis.connection.js';
 import { isReply, silence } from './reply-errors.js';
@@ -40,7 +41,7 @@ export function onSelected(
         }
         refused(error);
       }
-      await new Promise<void>((resolve) => clock.schedule(resolve, ASK_AGAIN_MS));
+      await pause(clock, ASK_AGAIN_MS);
     }
   };
   const ready = db === 0 ? done : (): void => void select();

@@ -1,5 +1,6 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
+import { pause } from '../pause.js';
 import { asError } from '../health-check.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { within } from '../within.js';
@@ -89,8 +90,7 @@ export class RedisLink {
     } catch (error) {
       if (this.isCluster || isReply(error) || error instanceof StoreUnavailableError) throw error;
       // The connection broke off: the next one may be there in time.
-      const pauseMs = Math.min(leftMs(), NEXT_ATTEMPT_AFTER_MS);
-      await new Promise<void>((resolve) => this.clock.schedule(resolve, pauseMs));
+      await pause(this.clock, Math.min(leftMs(), NEXT_ATTEMPT_AFTER_MS));
       await this.answer(end, timeoutMs);
     }
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { pause } from '../pause.js';
 import { within } from '../within.js';
 import type { Connection } from './redis.connection.js';
 import { isReadOnly, isReply, silence } from './reply-errors.js';
@@ -40,9 +41,7 @@ export class WriteCheck {
     try {
       await within(clock, timeoutMs, connection.del(this.key), () => silence(timeoutMs));
     } catch (error) {
-      if (isReadOnly(error)) {
-        await new Promise<void>((resolve) => clock.schedule(resolve, ASK_AGAIN_MS));
-      }
+      if (isReadOnly(error)) await pause(clock, ASK_AGAIN_MS);
       if (isReadOnly(error) || !isReply(error)) {
         if (isCurrent()) connection.disconnect(true);
         return;
