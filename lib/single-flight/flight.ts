@@ -130,7 +130,8 @@ export class Flight {
     const { core, store } = this.control;
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, leaseMs } = this.options;
     if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
-      const stored = await this.stored(await store.look(this.permitKey));
+      const look = await store.look(this.permitKey);
+      const stored = this.usable(look) ?? (await this.late(look));
       if (stored !== undefined) return stored;
     }
     // One step: whoever publishes later than the look finds this process in the queue.
@@ -142,7 +143,7 @@ export class Flight {
       this.queueing,
     );
     const look = await looking;
-    const stored = await this.stored(look);
+    const stored = this.usable(look) ?? (await this.late(look));
     if (stored !== undefined) return stored;
     this.seen = look.token;
     if (this.early !== undefined) this.published(...this.early);
@@ -160,10 +161,8 @@ export class Flight {
   }
 
   /** Whoever asked before the work was over gets its result, also when the store hears of that later. */
-  private async stored(look: FlightLook): Promise<Outcome | undefined> {
-    const usable = this.usable(look);
-    const wasFresh = look.freshUntil > this.askedAt + ROUNDING_MS;
-    return usable === undefined && wasFresh ? this.missed(look.token - 1) : usable;
+  private late({ freshUntil, token }: FlightLook): Promise<Outcome | undefined> | undefined {
+    return freshUntil > this.askedAt + ROUNDING_MS ? this.missed(token - 1) : undefined;
   }
 
   private usable(look: FlightLook): Outcome | undefined {
