@@ -1,21 +1,13 @@
 import { expect, test } from '@jest/globals';
 import { MemorySemaphoreStore, RedisSemaphoreStore } from 'nestjs-semaphore';
 import { useRedis } from '../support/redis-server.js';
+import { nobody } from '../support/store-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 /** Tokens are microseconds. */
 const TOKENS_A_MINUTE = 60_000_000;
 
 const redis = useRedis();
-
-const nobody = {
-  granted: () => undefined,
-  failed: () => undefined,
-  revoked: () => undefined,
-  permitsChanged: () => undefined,
-  down: () => undefined,
-  up: () => undefined,
-};
 
 const limits = { permits: 2, weight: 1, priority: 0, leaseMs: 60_000 };
 

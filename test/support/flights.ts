@@ -6,6 +6,7 @@ import {
   SemaphoreService,
   SingleFlightService,
 } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { uniquePrefix } from './unique-prefix.js';
 
 /** One "process" to the store. */
@@ -37,6 +38,11 @@ export class Pilots implements AsyncDisposable {
     const semaphores = new SemaphoreService({ log: 'none', ...this.shared, ...options });
     this.opened.push(semaphores);
     return { semaphores, flights: new SingleFlightService(semaphores) };
+  }
+
+  /** One that knows a lock server only. */
+  joinOver({ url }: { url: string }): Pilot {
+    return this.join({ redis: undefined, store: new RemoteSemaphoreStore({ url }) });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

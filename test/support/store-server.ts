@@ -4,9 +4,19 @@ import type { AddressInfo } from 'node:net';
 import { createHttpHandler } from '../../lib/http/http-handler.js';
 import type { Access } from '../../lib/server/api-keys.js';
 import { createRemoteStore, type RemoteStore } from '../../lib/server/remote/remote.routes.js';
-import type { SemaphoreStore, StoreSession } from '../../lib/store/semaphore-store.js';
+import type { SemaphoreStore, StoreClient, StoreSession } from '../../lib/store/semaphore-store.js';
 
 const EVERYTHING: Access = { name: 'all', isAdmin: true, mayUse: () => true };
+
+/** A client of a store that listens to nothing. */
+export const nobody: StoreClient = {
+  granted: () => undefined,
+  failed: () => undefined,
+  revoked: () => undefined,
+  permitsChanged: () => undefined,
+  down: () => undefined,
+  up: () => undefined,
+};
 
 /** The server's half of RemoteSemaphoreStore in this process, on a free port or the one given. */
 export class StoreServer implements AsyncDisposable {
@@ -20,14 +30,7 @@ export class StoreServer implements AsyncDisposable {
     store: SemaphoreStore,
     { port = 0, access = EVERYTHING }: { port?: number; access?: Access } = {},
   ): Promise<StoreServer> {
-    const own = store.connect({
-      granted: () => undefined,
-      failed: () => undefined,
-      revoked: () => undefined,
-      permitsChanged: () => undefined,
-      down: () => undefined,
-      up: () => undefined,
-    });
+    const own = store.connect(nobody);
     const remote = createRemoteStore({
       store,
       list: (pattern) => own.list(pattern),

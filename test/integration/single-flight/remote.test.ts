@@ -7,7 +7,6 @@ import {
   type StoreClient,
   type StoreSession,
 } from 'nestjs-semaphore';
-import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
@@ -20,11 +19,6 @@ import { uniquePrefix } from '../../support/unique-prefix.js';
 const redis = useRedis();
 
 const ROUNDS = 20;
-
-/** A process that knows the server only. */
-function joinOver(pilots: Pilots, { url }: { url: string }): Pilot {
-  return pilots.join({ redis: undefined, store: new RemoteSemaphoreStore({ url }) });
-}
 
 describe('single flight over HTTP', () => {
   let pilots: Pilots;
@@ -43,11 +37,7 @@ describe('single flight over HTTP', () => {
   });
 
   it('is one with the processes that ask Redis themselves, whoever leads', async () => {
-    const [one, other, direct] = [
-      joinOver(pilots, server),
-      joinOver(pilots, server),
-      pilots.join(),
-    ];
+    const [one, other, direct] = [pilots.joinOver(server), pilots.joinOver(server), pilots.join()];
     for (const [index, leader] of [one, direct].entries()) {
       const key = `led ${index}`;
       const job = new Job<unknown>();
@@ -64,7 +54,7 @@ describe('single flight over HTTP', () => {
   });
 
   it('gives an error to all, keeps what is to be kept, and forgets it', async () => {
-    const [one, other] = [joinOver(pilots, server), joinOver(pilots, server)];
+    const [one, other] = [pilots.joinOver(server), pilots.joinOver(server)];
     const job = new Job<string>();
     const led = one.flights.run('fails', job.work);
     await job.started;
@@ -83,7 +73,7 @@ describe('single flight over HTTP', () => {
 
   // Longer than what travels with events and calls.
   it('publishes a long result before it gives the permit back', async () => {
-    const all = Array.from({ length: 4 }, () => joinOver(pilots, server));
+    const all = Array.from({ length: 4 }, () => pilots.joinOver(server));
     const long = 'x'.repeat(60_000);
     for (let round = 0; round < ROUNDS; round++) {
       let runs = 0;
@@ -100,7 +90,7 @@ describe('single flight over HTTP', () => {
   });
 
   it('finds the result that was published while the connections were broken', async () => {
-    const [leader, follower] = [pilots.join(), joinOver(pilots, server)];
+    const [leader, follower] = [pilots.join(), pilots.joinOver(server)];
     for (let round = 0; round < 3; round++) {
       const key = `broken ${round}`;
       const job = new Job<string>();
@@ -118,7 +108,7 @@ describe('single flight over HTTP', () => {
   });
 
   it('says to the others when a result is longer than the server takes', async () => {
-    const [leader, follower] = [joinOver(pilots, server), joinOver(pilots, server)];
+    const [leader, follower] = [pilots.joinOver(server), pilots.joinOver(server)];
     const options = { maxResultBytes: 100_000_000 };
     const job = new Job<string>();
     const led = leader.flights.run('too long', job.work, options);
@@ -139,7 +129,7 @@ it("a result that is too long for a proxy is nobody else's, and the work is done
   await using proxy = await HttpProxy.start(server.url);
   proxy.maxBodyBytes = 1024 * 1024;
   await using pilots = new Pilots();
-  const all = [1, 2, 3].map(() => joinOver(pilots, proxy));
+  const all = [1, 2, 3].map(() => pilots.joinOver(proxy));
   const job = new Job<string>();
   const led = all[0]!.flights.run('long', job.work, { ttlMs: 60_000 });
   await job.started;
@@ -159,7 +149,7 @@ it("a result that is too long for a proxy is nobody else's, and the work is done
 it("a result that JSON makes too long for the server is nobody else's either", async () => {
   await using server = await StoreServer.start(new MemorySemaphoreStore());
   await using pilots = new Pilots();
-  const [leader, follower] = [joinOver(pilots, server), joinOver(pilots, server)];
+  const [leader, follower] = [pilots.joinOver(server), pilots.joinOver(server)];
   const options = { serializer: { serialize: String, deserialize: String } };
   const job = new Job<string>();
   const led = leader.flights.run('long', job.work, options);
@@ -177,7 +167,7 @@ it('many long results at once take no permit from anybody', async () => {
     new RedisSemaphoreStore({ redis: redis.url, keyPrefix: uniquePrefix() }),
   );
   await using pilots = new Pilots();
-  const [writer, reader, other] = [1, 2, 3].map(() => joinOver(pilots, server)) as [
+  const [writer, reader, other] = [1, 2, 3].map(() => pilots.joinOver(server)) as [
     Pilot,
     Pilot,
     Pilot,
@@ -198,7 +188,7 @@ it('many long results at once take no permit from anybody', async () => {
 it('a result as long as the server takes arrives, whatever is in it', async () => {
   await using server = await StoreServer.start(new MemorySemaphoreStore());
   await using pilots = new Pilots();
-  const [one, other] = [joinOver(pilots, server), joinOver(pilots, server)];
+  const [one, other] = [pilots.joinOver(server), pilots.joinOver(server)];
   const text = '"'.repeat(4 * 1024 * 1024 - 100);
   const options = { ttlMs: 60_000, serializer: { serialize: String, deserialize: String } };
   expect((await one.flights.run('long', () => text, options)) === text).toBe(true);
@@ -209,7 +199,7 @@ it('an API key for other keys is told so', async () => {
   const access = { name: 'shop', isAdmin: false, mayUse: (key: string) => key.startsWith('shop:') };
   await using server = await StoreServer.start(new MemorySemaphoreStore(), { access });
   await using pilots = new Pilots();
-  const { flights } = joinOver(pilots, server);
+  const { flights } = pilots.joinOver(server);
   await expect(flights.run('rates', () => 1)).rejects.toThrow(InvalidOptionsError);
   await expect(flights.forget('rates')).rejects.toThrow('one that the API key may use');
 });
@@ -225,7 +215,7 @@ it('a server whose store can do none says so', async () => {
   }
   await using server = await StoreServer.start(new PlainStore());
   await using pilots = new Pilots();
-  const { flights } = joinOver(pilots, server);
+  const { flights } = pilots.joinOver(server);
   const failed = flights.run('key', () => 1);
   await expect(failed).rejects.toThrow(StoreUnavailableError);
   await expect(failed).rejects.toThrow('the store of the server can do no single flight');

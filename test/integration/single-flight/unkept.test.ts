@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
@@ -62,16 +61,13 @@ describe('a long result that is not kept', () => {
   });
 
   it('never leaves an older one to who waits at a server, and asked for none that is stale', async () => {
-    const [leader, follower] = [joinOver(), joinOver()];
+    const [leader, follower] = [pilots.joinOver(server), pilots.joinOver(server)];
     await leaveStale(leader, 'older, over HTTP');
     const { led, followed, job } = await fly('older, over HTTP', leader, follower);
     job.finish(LONG);
     expect((await led) === LONG && (await followed) === LONG).toBe(true);
   });
 });
-
-const joinOver = (): Pilot =>
-  pilots.join({ redis: undefined, store: new RemoteSemaphoreStore({ url: server.url }) });
 
 async function leaveStale({ flights }: Pilot, key: string): Promise<void> {
   await flights.run(key, () => 'old', { ttlMs: 1, staleWhileRevalidateMs: 60_000 });
