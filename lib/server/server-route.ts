@@ -50,7 +50,7 @@ export interface DocumentedAnswer {
   content?: string;
 }
 
-/** One call of the table in the README: what the OpenAPI document says of it, and what it does. */
+/** One call of the table in docs/lock-server.md: what the OpenAPI document says of it, and what it does. */
 export interface ServerRoute extends DocumentedCall {
   /** Answers, or keeps the response for itself and returns nothing. */
   handle(call: ServerCall<never, never, never, never>): Promise<Answer | undefined>;

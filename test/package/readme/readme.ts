@@ -1,9 +1,45 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
 
 export const root = join(import.meta.dirname, '../../..');
 
-const text = readFileSync(join(root, 'README.md'), 'utf8');
+/** README.md and the pages that go into detail; that of the benchmark is for those who work on this package. */
+export const pages: readonly Page[] = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md') && name !== 'performance.md')
+    .map((name) => `docs/${name}`),
+].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
+
+const text = pages.map((page) => page.text).join('\n');
+
+export interface Page {
+  /** Below the root of the package. */
+  path: string;
+  text: string;
+}
+
+/** What the pages link to within the package: the file below its root, and the heading in it. */
+export function links(): { path: string; anchor: string }[] {
+  return pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/(?<!!)\[[^\]]*\]\((?!https?:)([^)#]*)#?([^)]*)\)/g)].map(
+      ([, file = '', anchor = '']) => ({
+        path: file === '' ? path : posix.join(posix.dirname(path), file),
+        anchor,
+      }),
+    ),
+  );
+}
+
+/** What a link to a heading of it ends with, as GitHub makes it. */
+export function anchors({ text }: Page): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
 
 /** A fenced block. */
 export interface Block {
@@ -33,9 +69,9 @@ export type Row = Readonly<Record<string, string>>;
 /** The rows of the first table below a heading, or of the one `skip` tables further down. */
 export function table(heading: string, skip = 0): Row[] {
   const [, below] = text.split(`\n${heading}\n`);
-  if (below === undefined) throw new Error(`README.md has no heading "${heading}"`);
+  if (below === undefined) throw new Error(`No page has the heading "${heading}"`);
   const lines = [...below.matchAll(/(?:^\|.*\|\n)+/gm)].at(skip)?.[0].trim().split('\n');
-  if (lines === undefined) throw new Error(`README.md has no such table below "${heading}"`);
+  if (lines === undefined) throw new Error(`There is no such table below "${heading}"`);
   const [head = [], , ...rows] = lines.map((line) =>
     line
       .slice(1, -1)

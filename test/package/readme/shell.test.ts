@@ -99,7 +99,7 @@ describe('the shell in README.md', () => {
   }, 120_000);
 
   it('lists the exit codes', () => {
-    const rows = table('## From the shell', 1);
+    const rows = table('## Exit codes');
     const documented = rows.map((row) => [code(row['name']), Number(code(row['exit code']))]);
     expect(Object.fromEntries(documented)).toEqual(ExitCode);
   });
@@ -112,7 +112,7 @@ describe('the shell in README.md', () => {
   });
 
   it("lists the client's options with their defaults", () => {
-    const rows = table('### A client of the server');
+    const rows = table('## The client');
     const known = resolveRemoteOptions({ url: 'http://x' });
     const defaults = { storeTimeoutMs: known.timeoutMs, graceMs: known.graceMs };
     expect(new Set(rows.map((row) => code(row['option'])))).toEqual(

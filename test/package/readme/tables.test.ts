@@ -161,7 +161,7 @@ class FailingController {
 }
 
 describe('the lock server in README.md', () => {
-  const options = table('### Options of the server');
+  const options = table('## Options of the server');
 
   it('has all options', () => {
     expect(names(options)).toEqual(Object.keys(resolveServerOptions()).sort());
@@ -188,7 +188,7 @@ describe('the lock server in README.md', () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
     // A path without a method stands for all of its methods.
-    const listed = table('### The calls')
+    const listed = table('## The calls')
       .flatMap((row) => [...(row['call'] ?? '').matchAll(/`([^`]+)`/g)])
       .flatMap(([, text]) => {
         const methods = documented.filter((call) => call.endsWith(` ${text}`));

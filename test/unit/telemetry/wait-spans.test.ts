@@ -7,7 +7,7 @@ import { nextEvent } from '../../support/semaphores.js';
 import { Telemetry } from '../../support/telemetry.js';
 
 const WAIT = 'semaphore wait crowd';
-/** README: so many are made at once. */
+/** docs/telemetry.md: so many are made at once. */
 const AT_ONCE = 256;
 
 let telemetry: Telemetry;
