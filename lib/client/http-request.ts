@@ -23,10 +23,15 @@ export class RequestError extends Error {
   }
 }
 
+/** Whether asking again does not help, until somebody changes something. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof RequestError && error.isRefusal;
+}
+
 export interface RequestFacts {
   /** The server has certainly not done what it was asked for. */
   nothingDone?: boolean;
-  /** Asking again does not help, until somebody changes something. */
+  /** See {@link isRefusal}. */
   isRefusal?: boolean;
   /** Of the answer, if there was one. */
   statusCode?: number;
@@ -125,9 +130,12 @@ export async function problemOf(response: IncomingMessage): Promise<RequestError
   const { statusCode = 0 } = response;
   const text = await readText(response).catch(() => '');
   const isAtFault = statusCode >= 400 && statusCode < 500;
-  const isRefusal = isAtFault && ![408, 409, 429].includes(statusCode);
   const detail = `the server answered ${statusCode}${saidIn(text)}`;
-  return new RequestError(detail, { nothingDone: isAtFault, isRefusal, statusCode });
+  return new RequestError(detail, {
+    nothingDone: isAtFault,
+    isRefusal: isAtFault && ![408, 409, 429].includes(statusCode),
+    statusCode,
+  });
 }
 
 function saidIn(text: string): string {

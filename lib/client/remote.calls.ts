@@ -14,7 +14,7 @@ import {
   type WireError,
   type WireReply,
 } from '../store/remote/wire.js';
-import { RequestError } from './http-request.js';
+import { isRefusal, RequestError } from './http-request.js';
 
 /** The rule that a key breaks which the API key may not use. */
 export const ALLOWED_KEY = 'one that the API key may use';
@@ -73,29 +73,22 @@ export class RemoteCalls {
   /** @throws {StoreUnavailableError} when it did not succeed in time */
   send<T>(call: WireCall): Promise<Answer<T>> {
     if (this.isClosed) return Promise.reject(new SemaphoreClosedError(call.key));
-    const now = this.clock.now();
-    const isRefused = this.lastError instanceof RequestError && this.lastError.isRefusal;
-    if (!this.isReady && (isRefused || now - this.downSince >= this.timeoutMs)) {
-      return Promise.reject(this.unavailable(call.key, true));
+    if (!this.isReady) {
+      const isLate = this.clock.now() - this.downSince >= this.timeoutMs;
+      if (isLate || isRefusal(this.lastError)) {
+        return Promise.reject(this.unavailable(call.key, true));
+      }
     }
-    return new Promise((resolve, reject) => {
-      const pending = this.enter(call, now, resolve, reject);
-      this.queue.push(pending);
-      this.sendSoon();
-    });
+    const answer = this.enter<T>(call, this.queue);
+    this.sendSoon();
+    return answer;
   }
 
   /** The server can be reached. @param first what is to be asked before all that waits */
   resume(first: readonly WireCall[]): Promise<Answer<unknown>>[] {
-    const now = this.clock.now();
     this.isReady = true;
     const entered: Pending[] = [];
-    const answers = first.map(
-      (call) =>
-        new Promise<Answer<unknown>>((resolve, reject) => {
-          entered.push(this.enter(call, now, resolve, reject));
-        }),
-    );
+    const answers = first.map((call) => this.enter(call, entered));
     this.queue.unshift(...entered);
     this.sendSoon();
     return answers;
@@ -106,9 +99,8 @@ export class RemoteCalls {
     this.lastError = error;
     if (this.isReady) this.downSince = this.clock.now();
     this.isReady = false;
-    if (error instanceof RequestError && error.isRefusal) {
-      for (const pending of this.open) this.fail(pending);
-    }
+    if (!isRefusal(error)) return;
+    for (const pending of this.open) this.fail(pending);
   }
 
   close(): void {
@@ -119,24 +111,15 @@ export class RemoteCalls {
     this.queue = [];
   }
 
-  private enter(
-    call: WireCall,
-    issuedAt: number,
-    resolve: Pending['resolve'],
-    reject: Pending['reject'],
-  ): Pending {
-    const pending: Pending = {
-      call,
-      json: JSON.stringify(call),
-      issuedAt,
-      isSent: false,
-      isUncertain: false,
-      resolve,
-      reject,
-    };
-    this.open.add(pending);
-    this.stopTimer ??= this.clock.schedule(() => this.expire(), this.timeoutMs);
-    return pending;
+  private enter<T>(call: WireCall, line: Pending[]): Promise<Answer<T>> {
+    return new Promise((resolve, reject) => {
+      const json = JSON.stringify(call);
+      const issuedAt = this.clock.now();
+      const pending = { call, json, issuedAt, isSent: false, isUncertain: false, resolve, reject };
+      line.push(pending);
+      this.open.add(pending);
+      this.stopTimer ??= this.clock.schedule(() => this.expire(), this.timeoutMs);
+    });
   }
 
   private sendSoon(): void {
@@ -181,7 +164,7 @@ export class RemoteCalls {
 
   private sendAgain(batch: readonly Pending[], error: Error): void {
     this.lastError = error;
-    const isFinal = error instanceof RequestError && error.isRefusal;
+    const isFinal = isRefusal(error);
     for (const pending of batch) {
       pending.isSent = false;
       pending.isUncertain ||= !(error instanceof RequestError) || !error.nothingDone;

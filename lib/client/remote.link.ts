@@ -7,6 +7,7 @@ import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire
 import { EventParser } from './event-parser.js';
 import {
   type HttpClient,
+  isRefusal,
   problemOf,
   readText,
   RequestError,
@@ -98,9 +99,8 @@ export class RemoteLink {
         const timeoutMs = end - this.clock.now();
         return await this.request({ method, path, body, timeoutMs }, readText);
       } catch (error) {
-        const isRefused = error instanceof RequestError && error.isRefusal;
         const isLate = this.clock.now() + RECONNECT_AT_MOST_MS >= end;
-        if (isRefused || isLate || this.isClosed) throw error;
+        if (isLate || isRefusal(error) || this.isClosed) throw error;
         await pause(this.clock, RECONNECT_AFTER_MS * 2);
       }
     }
