@@ -13,7 +13,6 @@ export class RemoteTrust {
   /** When the last call was sent that the server has answered. */
   private provenAt = -Infinity;
   private stopTimer: StopTimer | undefined;
-  private periodMs: number;
 
   constructor(
     private readonly clock: Clock,
@@ -26,9 +25,7 @@ export class RemoteTrust {
       /** It has run out. */
       ended(): void;
     },
-  ) {
-    this.periodMs = graceMs / SIGNS_A_GRACE;
-  }
+  ) {}
 
   /**
    * The stream is open. That proves nothing yet of what was held before: leases that were shortened meanwhile are made long
@@ -37,7 +34,6 @@ export class RemoteTrust {
    */
   opened(sample: Sample, graceMs: number): void {
     this.graceMs = graceMs;
-    this.periodMs = graceMs / SIGNS_A_GRACE;
     this.sample = sample;
     this.watch();
   }
@@ -58,7 +54,12 @@ export class RemoteTrust {
 
   stop(): void {
     this.stopTimer?.();
+    // No other one is set, whatever is still answered.
     this.stopTimer = () => undefined;
+  }
+
+  private get periodMs(): number {
+    return this.graceMs / SIGNS_A_GRACE;
   }
 
   private watch(): void {
