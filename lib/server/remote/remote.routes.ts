@@ -7,6 +7,7 @@ import { hangUpsRead, isHungUp } from '../../http/hang-ups.js';
 import type { HttpCall, HttpRoute } from '../../http/http-handler.js';
 import { HttpProblem, sendJson } from '../../http/http-problem.js';
 import { readJsonBody } from '../../http/read-json-body.js';
+import type { Route } from '../../http/router.js';
 import { quoted } from '../../quoted.js';
 import {
   GRACE_HEADER,
@@ -48,6 +49,13 @@ export interface RemoteStore {
   close(): Promise<void>;
 }
 
+/** Of a caller with a valid API key. */
+type StoreCall = HttpCall & { access: Access };
+
+interface StoreRoute extends Route {
+  answer(call: StoreCall): void | Promise<void>;
+}
+
 const HEARTBEAT_MS = 5000;
 const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
 /** Text in text: each quote and backslash takes two bytes. */
@@ -59,8 +67,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const server = randomUUID();
   const transfers = new Transfers();
 
-  function open({ request, response }: HttpCall): void {
-    const access = authenticate(request);
+  function open({ request, response, access }: StoreCall): void {
     const wish = wishOf(request);
     const now = store.clock.now();
     sessions.attach(wish, access, () => {
@@ -70,8 +77,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     });
   }
 
-  async function call({ request, response }: HttpCall): Promise<void> {
-    const access = authenticate(request);
+  async function call({ request, response, access }: StoreCall): Promise<void> {
     const now = store.clock.now();
     const { attempt, calls } = validate(callsBody, await readJsonBody(request, BODY));
     // What lay unread while this process stood still may be of a client that has gone on at another server.
@@ -89,8 +95,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     sendJson(response, 200, { server, now, results });
   }
 
-  async function publishLong({ request, response, hungUp }: HttpCall): Promise<void> {
-    const access = authenticate(request);
+  async function publishLong({ request, response, hungUp, access }: StoreCall): Promise<void> {
     const secret = secretOf(request);
     // Who has no session sends nothing.
     sessions.get(secret, access);
@@ -105,8 +110,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     });
   }
 
-  async function lookLong({ request, response, search, hungUp }: HttpCall): Promise<void> {
-    const access = authenticate(request);
+  async function lookLong({ request, response, search, hungUp, access }: StoreCall): Promise<void> {
     const { key, seen } = validate(resultQuery, toObject(search));
     requireKeys(access, [key]);
     const session = sessions.get(secretOf(request), access);
@@ -122,14 +126,12 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     });
   }
 
-  async function end({ request, response }: HttpCall): Promise<void> {
-    const access = authenticate(request);
+  async function end({ request, response, access }: StoreCall): Promise<void> {
     await sessions.end(secretOf(request), access);
     response.writeHead(204).end();
   }
 
-  async function keys({ request, response, search, hungUp }: HttpCall): Promise<void> {
-    const access = authenticate(request);
+  async function keys({ response, search, hungUp, access }: StoreCall): Promise<void> {
     const { pattern = '*' } = validate(keysQuery, toObject(search));
     try {
       response.setHeader('content-type', 'application/jsonl');
@@ -147,16 +149,20 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     }
   }
 
-  const routes: HttpRoute[] = [
-    { method: 'GET', path: STORE_PATH, noHead: true, handle: open },
-    { method: 'POST', path: STORE_PATH, handle: call },
-    { method: 'DELETE', path: STORE_PATH, handle: end },
-    { method: 'GET', path: KEYS_PATH, handle: keys },
-    { method: 'POST', path: RESULT_PATH, handle: publishLong },
-    { method: 'GET', path: RESULT_PATH, handle: lookLong },
+  const routes: StoreRoute[] = [
+    { method: 'GET', path: STORE_PATH, noHead: true, answer: open },
+    { method: 'POST', path: STORE_PATH, answer: call },
+    { method: 'DELETE', path: STORE_PATH, answer: end },
+    { method: 'GET', path: KEYS_PATH, answer: keys },
+    { method: 'POST', path: RESULT_PATH, answer: publishLong },
+    { method: 'GET', path: RESULT_PATH, answer: lookLong },
   ];
   return {
-    routes: routes.map((route) => ({ ...route, admit: (request) => void authenticate(request) })),
+    routes: routes.map(({ answer, ...route }) => ({
+      ...route,
+      admit: (request) => void authenticate(request),
+      handle: (call) => answer(Object.assign(call, { access: authenticate(call.request) })),
+    })),
     close: () => sessions.close(),
   };
 }
