@@ -122,21 +122,9 @@ async function run(
   if (call.op !== 'inspect') inspections.changes(call.key);
   switch (call.op) {
     case 'acquire': {
-      const { key, id, permits, weight, priority, wait, label } = call;
+      const { op: _, ...wanted } = call;
       const [leaseMs, maxWaiting] = [fromWire(call.leaseMs), fromWire(call.maxWaiting)];
-      return acquireReplyToWire(
-        await session.acquire({
-          key,
-          id,
-          permits,
-          weight,
-          priority,
-          leaseMs,
-          wait,
-          maxWaiting,
-          label,
-        }),
-      );
+      return acquireReplyToWire(await session.acquire({ ...wanted, leaseMs, maxWaiting }));
     }
     case 'cancel':
       return session.cancel(call.key, call.id).then(() => null);
