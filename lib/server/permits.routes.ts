@@ -56,11 +56,11 @@ export function permitRoutes({
     },
     problems: [404, 410, 429],
     async handle({ response, access, params: { key }, headers, body }) {
-      const { requestId } = body;
+      const { requestId, ...wanted } = body;
       const postponeMs = preferredWaitMs(headers.prefer, requestId);
       const sessionId = headers['x-session-id'];
       const session = sessionId === undefined ? undefined : sessions.find(sessionId, access);
-      const options = resolve(body, session);
+      const options = resolve(wanted, session);
       const id = permitIdOf(access.name, key, requestId, options.holdAtLeastMs);
       const wish = { key, id, options, isShared: requestId !== undefined };
       const attendance = waits.attend(wish, response, () => openWaits.enter(access.name));
@@ -102,26 +102,27 @@ export function permitRoutes({
 
   /** Of a permit that was granted to an earlier request, which may have asked for something else. */
   async function heldFigures(key: string, id: string, wanted: ResolvedOptions) {
-    const { holders, now } = await internalsOf(semaphores).look(key);
-    const held = holders.find((holder) => holder.id === id);
+    const held = await findHeld(key, id);
     if (held === undefined) return { weight: wanted.weight, leaseMs: wanted.leaseMs };
-    const { weight, acquiredAt, expiresAt } = held;
+    const { weight, acquiredAt, expiresAt, leftMs } = held;
     // Nobody knows when it was renewed: its lease is no shorter than what is left of it, and no longer than all of it.
-    const leaseMs = Math.min(Math.max(wanted.leaseMs, expiresAt - now), expiresAt - acquiredAt);
+    const leaseMs = Math.min(Math.max(wanted.leaseMs, leftMs), expiresAt - acquiredAt);
     return { weight, leaseMs: Math.round(leaseMs) };
   }
 
+  /** @returns undefined when it is not held */
+  async function findHeld(key: string, id: string) {
+    const { holders, now } = await internalsOf(semaphores).look(key);
+    const held = holders.find((holder) => holder.id === id);
+    return held && { ...held, leftMs: held.expiresAt - now };
+  }
+
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
-    const { waitMs, maxWaiting, leaseMs } = wanted;
     const options = internalsOf(semaphores).resolveUnkept({
-      permits: wanted.permits,
-      weight: wanted.weight,
-      waitMs: orInfinity(waitMs),
-      maxWaiting: orInfinity(maxWaiting),
-      priority: wanted.priority,
-      leaseMs: orInfinity(leaseMs),
-      holdAtLeastMs: wanted.holdAtLeastMs,
-      label: wanted.label,
+      ...wanted,
+      waitMs: orInfinity(wanted.waitMs),
+      maxWaiting: orInfinity(wanted.maxWaiting),
+      leaseMs: orInfinity(wanted.leaseMs),
     });
     if (session !== undefined) options.leaseMs = session.leaseFor(options.leaseMs);
     return options;
@@ -141,23 +142,20 @@ export function permitRoutes({
     async handle({ params: { key, id }, body }) {
       const wanted = resolveOptions(semaphores.defaults, { leaseMs: orInfinity(body.leaseMs) });
       // Its stream alone says how long a session's permit lives.
-      const leaseMs = sessions.leaseOf(key, id) ?? wanted.leaseMs;
-      const lease = await (leaseMs === 'as it is'
-        ? leaseLeft(key, id)
-        : permits.renew(key, id, leaseMs).then((renewed) => renewed && { leaseMs, ...renewed }));
-      if (lease === null) {
+      const lease = await prolong(key, id, sessions.leaseOf(key, id) ?? wanted.leaseMs);
+      if (lease === undefined) {
         sessions.drop(key, id);
         throw new PermitLostError(key, id, 'expired');
       }
-      return { status: 200, body: { id, key, leaseMs: lease.leaseMs, expiresAt: lease.expiresAt } };
+      return { status: 200, body: { id, key, leaseMs: lease.leftMs, expiresAt: lease.expiresAt } };
     },
   });
 
-  /** @returns null when it is not held */
-  async function leaseLeft(key: string, id: string) {
-    const { holders, now } = await internalsOf(semaphores).look(key);
-    const held = holders.find((holder) => holder.id === id);
-    return held === undefined ? null : { leaseMs: held.expiresAt - now, expiresAt: held.expiresAt };
+  /** @returns undefined when it is not held any more */
+  async function prolong(key: string, id: string, leaseMs: number | 'as it is') {
+    if (leaseMs === 'as it is') return findHeld(key, id);
+    const lease = await permits.renew(key, id, leaseMs);
+    return lease === null ? undefined : { ...lease, leftMs: leaseMs };
   }
 
   const release = serverRoute({
