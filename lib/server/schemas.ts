@@ -43,8 +43,9 @@ export const leaseMs = duration(1)
 export const keyParams = z.object({ key: semaphoreKey });
 export const permitParams = z.object({ key: semaphoreKey, id: permitId });
 
-export const acquireHeaders = z.object({
-  'x-session-id': z.string().min(1).max(64).optional(),
+export const sessionHeaders = z.object({ 'x-session-id': z.string().min(1).max(64).optional() });
+
+export const acquireHeaders = sessionHeaders.extend({
   prefer: z.string().max(200).optional().meta({
     description:
       '`wait=25`: answer within 25 seconds, with 202 when the permit is not granted by then. Needs a requestId',
@@ -122,13 +123,7 @@ export const listQuery = z.strictObject({
     .max(MAX_KEY_BYTES)
     .optional()
     .meta({ description: 'A glob: `*`, `?`, `[ab]`; empty: all' }),
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(10_000)
-    .optional()
-    .meta({ description: 'Default 1000' }),
+  limit: z.coerce.number().int().min(1).max(10_000).default(1000),
 });
 export const keyList = z.object({
   keys: z.array(semaphoreKey),
@@ -156,7 +151,6 @@ export const unlocked = z.object({ unlocked: z.array(semaphoreKey) });
 export const checkBody = z.strictObject({ keys: oneOrMoreKeys });
 export const checked = z.object({ locked: z.boolean() });
 
-export const sessionHeaders = z.object({ 'x-session-id': z.string().min(1).max(64).optional() });
 export const health = z.object({ status: z.literal('ok') });
 
 export const problem = z.looseObject({

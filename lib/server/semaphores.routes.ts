@@ -2,8 +2,6 @@ import type { SemaphoreService } from '../semaphore.service.js';
 import * as schemas from './schemas.js';
 import { type ServerRoute, serverRoute } from './server-route.js';
 
-const DEFAULT_LIMIT = 1000;
-
 /** Look at semaphores, and set their limits. */
 export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
   const list = serverRoute({
@@ -14,7 +12,7 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     role: 'use',
     query: schemas.listQuery,
     answers: { 200: { description: 'Their keys', schema: schemas.keyList } },
-    async handle({ access, query: { pattern, limit = DEFAULT_LIMIT } }) {
+    async handle({ access, query: { pattern, limit } }) {
       const keys: string[] = [];
       let truncated = false;
       for await (const key of semaphores.list(pattern || '*')) {
