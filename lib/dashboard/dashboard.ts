@@ -106,16 +106,16 @@ export class Dashboard {
   }
 
   /** The addresses in the page are relative, so it needs the slash at the end. */
-  private sendIndex({ request, response }: HttpCall): void {
+  private sendIndex({ request, response, search }: HttpCall): void {
     const { originalUrl = request.url ?? '/' }: { originalUrl?: string } & IncomingMessage =
       request;
-    const [path = '/', query] = originalUrl.split('?', 2);
+    const [path = '/'] = originalUrl.split('?', 1);
     if (path.endsWith('/')) {
       this.files.send('index.html', request, response);
       return;
     }
     const last = path.slice(path.lastIndexOf('/') + 1);
-    const location = `./${last}/${query === undefined ? '' : `?${query}`}`;
+    const location = `./${last}/${search === '' ? '' : `?${search}`}`;
     response.writeHead(302, { location, 'cache-control': 'no-store' }).end();
   }
 
@@ -125,15 +125,15 @@ export class Dashboard {
   }
 
   private async read(call: HttpCall): Promise<void> {
-    sendJson(call.response, 200, await this.collector.read(viewOf(call.query)));
+    sendJson(call.response, 200, await this.collector.read(viewOf(call.search)));
   }
 
-  private stream({ request, response, query }: HttpCall, visitor: Visitor): void {
+  private stream({ request, response, search }: HttpCall, visitor: Visitor): void {
     if (request.method === 'HEAD') {
       response.end();
       return;
     }
-    const view = viewOf(query);
+    const view = viewOf(search);
     // A page that has lost its stream comes back at once: the server would wait for it to go.
     if (this.isClosed) throw new HttpProblem(503, 'CLOSED', 'This process shuts down');
     if (this.streams.size >= MAX_STREAMS) {
@@ -162,7 +162,8 @@ function wantsHtml({ headers }: IncomingMessage): boolean {
 }
 
 /** @throws {InvalidOptionsError} */
-function viewOf(query: URLSearchParams): View {
+function viewOf(search: string): View {
+  const query = new URLSearchParams(search);
   const key = query.get('key');
   if (key === null) return overviewOf(query);
   validateKey(key);

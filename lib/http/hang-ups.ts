@@ -13,3 +13,8 @@ export function hangUpsRead(): Promise<void> {
 export function isHungUp({ destroyed, socket }: ServerResponse): boolean {
   return destroyed || socket?.writable === false;
 }
+
+/** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */
+export function isSent({ writableEnded, writableFinished }: ServerResponse): boolean {
+  return writableEnded && writableFinished;
+}

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isSent } from './hang-ups.js';
 import { HttpProblem, internalError, sendProblem } from './http-problem.js';
 import { turnOf } from './pipelining.js';
 import { hasBody, tooSlow } from './read-json-body.js';
@@ -12,7 +13,6 @@ export interface HttpCall {
   params: Record<string, string>;
   /** The query as it came, without the question mark. */
   readonly search: string;
-  readonly query: URLSearchParams;
   /** Aborted when the client hangs up before the answer was sent. */
   readonly hungUp: AbortSignal;
 }
@@ -208,9 +208,8 @@ interface Place {
   search: string;
 }
 
-/** Makes of a request what its route asks for, and not before it does. */
+/** Listens for a hang-up only where its route asks for that. */
 class RoutedCall implements HttpCall {
-  private parsedQuery: URLSearchParams | undefined;
   private hangUp: AbortSignal | undefined;
 
   constructor(
@@ -219,10 +218,6 @@ class RoutedCall implements HttpCall {
     readonly params: Record<string, string>,
     readonly search: string,
   ) {}
-
-  get query(): URLSearchParams {
-    return (this.parsedQuery ??= new URLSearchParams(this.search));
-  }
 
   get hungUp(): AbortSignal {
     return (this.hangUp ??= hangUpSignal(this.response));
@@ -238,11 +233,6 @@ function hangUpSignal(response: ServerResponse): AbortSignal {
     });
   }
   return controller.signal;
-}
-
-/** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */
-export function isSent({ writableEnded, writableFinished }: ServerResponse): boolean {
-  return writableEnded && writableFinished;
 }
 
 /** A connection that breaks is no fault of this process. */

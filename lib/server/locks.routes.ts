@@ -1,5 +1,4 @@
-import { isHungUp } from '../http/hang-ups.js';
-import { isSent } from '../http/http-handler.js';
+import { isHungUp, isSent } from '../http/hang-ups.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { requireKeys } from './api-keys.js';
 import type { LockRefusal, Locks } from './locks.js';

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { ChurningMap } from '../churning-map.js';
 import type { UnkeptGrant } from '../core/unkept-permit.js';
-import { isSent } from '../http/http-handler.js';
+import { isSent } from '../http/hang-ups.js';
 import type { PermitsById } from '../core/permits-by-id.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
