@@ -37,9 +37,6 @@ export class SemaphoreCore implements StoreClient {
   readonly session: StoreSession;
   /** For servers that acquire on behalf of somebody else. */
   readonly permitsById: PermitsById;
-  private readonly storeTimeoutMs: number;
-  private readonly reporter: Reporter;
-  private readonly probes: Probes | undefined;
   private readonly entries = new Entries();
   private readonly alarm: Alarm<Entry>;
   private readonly giveBacks: GiveBackList;
@@ -49,36 +46,28 @@ export class SemaphoreCore implements StoreClient {
   private readonly outage: Outage;
   private closed: Promise<void> | undefined;
 
-  constructor({ store, storeTimeoutMs, reporter, probes }: CoreSetup) {
-    const { clock } = store;
+  constructor(private readonly setup: CoreSetup) {
+    const { store, storeTimeoutMs, reporter, probes } = setup;
     const { entries } = this;
-    const session = store.connect(this);
-    const giveBacks = new GiveBackList(session, clock);
-    const alarm = new Alarm<Entry>(clock, entries, (entry, now) => this.wake(entry, now));
-    const passes = new LocalPasses(clock, (key, id) => giveBacks.cancel(key, id));
+    const { clock } = store;
+    this.clock = clock;
+    const session = (this.session = store.connect(this));
+    const giveBacks = (this.giveBacks = new GiveBackList(session, clock));
+    const alarm = (this.alarm = new Alarm(clock, entries, (entry, now) => this.wake(entry, now)));
+    const passes = (this.passes = new LocalPasses(clock, (key, id) => giveBacks.cancel(key, id)));
     const parts = { clock, session, entries, alarm, giveBacks, reporter };
-    const keeper = new LeaseKeeper({
+    const keeper = (this.keeper = new LeaseKeeper({
       ...parts,
       passes,
       onPassed: (waiter, permit) => this.acquisitions.admit(waiter, permit),
       onFreed: (key) => this.acquisitions.freed(key),
-    });
-    const permitsById = new PermitsById({
+    }));
+    const permitsById = (this.permitsById = new PermitsById({
       ...parts,
       begin: (waiter) => this.acquisitions.begin(waiter),
       giveUp: (waiter, reason, error) => this.acquisitions.giveUp(waiter, reason, error),
       isClosed: () => this.isClosed,
-    });
-    this.storeTimeoutMs = storeTimeoutMs;
-    this.reporter = reporter;
-    this.probes = probes;
-    this.clock = clock;
-    this.session = session;
-    this.giveBacks = giveBacks;
-    this.alarm = alarm;
-    this.passes = passes;
-    this.keeper = keeper;
-    this.permitsById = permitsById;
+    }));
     this.acquisitions = new Acquisitions({ ...parts, passes, keeper, permitsById, probes });
     this.outage = new Outage(clock, storeTimeoutMs, (error) =>
       this.acquisitions.stopWaitingForStore(error),
@@ -91,7 +80,7 @@ export class SemaphoreCore implements StoreClient {
 
   /** Tells the witness what happens from now on. @returns how to stop it */
   addWitness(witness: Witness): () => void {
-    return this.reporter.addWitness(witness);
+    return this.setup.reporter.addWitness(witness);
   }
 
   /** @param since when the caller asked: `waitMs` counts from here */
@@ -117,18 +106,18 @@ export class SemaphoreCore implements StoreClient {
   }
 
   permitsChanged(change: PermitsChange): void {
-    this.reporter.permitsChanged(change);
+    this.setup.reporter.permitsChanged(change);
   }
 
   /** Nobody waits for work in the background: its failures are told here. */
   refreshFailed(key: string, error: unknown): void {
-    if (!this.isClosed) this.reporter.refreshFailed(key, error);
+    if (!this.isClosed) this.setup.reporter.refreshFailed(key, error);
   }
 
   down(error: Error): void {
     this.giveBacks.pause();
     if (this.isClosed || !this.outage.begin(error)) return;
-    this.reporter.storeDown(error);
+    this.setup.reporter.storeDown(error);
   }
 
   up(): void {
@@ -137,7 +126,7 @@ export class SemaphoreCore implements StoreClient {
     this.entries.stopCounting();
     this.keeper.confirm();
     if (this.isClosed || downMs === undefined) return;
-    this.reporter.storeUp(downMs);
+    this.setup.reporter.storeUp(downMs);
   }
 
   /** Takes no new acquisitions, and sends everybody away who waits. */
@@ -152,7 +141,7 @@ export class SemaphoreCore implements StoreClient {
 
   private async end(): Promise<void> {
     this.beginClose();
-    await this.giveBacks.flush(this.storeTimeoutMs);
+    await this.giveBacks.flush(this.setup.storeTimeoutMs);
     this.giveBacks.stop();
     this.keeper.stop();
     this.outage.end();
@@ -161,8 +150,8 @@ export class SemaphoreCore implements StoreClient {
     try {
       await this.session.close();
     } finally {
-      this.probes?.close();
-      this.reporter.complete();
+      this.setup.probes?.close();
+      this.setup.reporter.complete();
     }
   }
 
