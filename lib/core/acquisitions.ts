@@ -127,6 +127,17 @@ export class Acquisitions {
     }
   }
 
+  /** Who waits in this process only waits for the store again: under a new id, as the old one may be being cancelled. */
+  returnToStore(): void {
+    for (const waiter of this.local.dismiss()) {
+      this.parts.entries.delete(waiter.id);
+      waiter.id = this.ids.next();
+      waiter.asked = 0;
+      this.parts.entries.set(waiter.id, waiter);
+      this.ask(waiter);
+    }
+  }
+
   /** Takes no new ones, and sends everybody away who waits. */
   close(): void {
     if (this.isClosed) return;

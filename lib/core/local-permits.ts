@@ -53,6 +53,15 @@ export class LocalPermits {
     this.serve(key);
   }
 
+  /** The store counts again. @returns who waits, of each key in their order; they wait here no more */
+  dismiss(): Waiter[] {
+    return [...this.keys].flatMap(([key, { queue }]) => {
+      const waiters = queue.splice(0);
+      this.serve(key);
+      return waiters;
+    });
+  }
+
   /** Lets nobody in any more. */
   close(): void {
     this.isClosed = true;

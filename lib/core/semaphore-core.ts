@@ -127,6 +127,7 @@ export class SemaphoreCore implements StoreClient {
     this.keeper.confirm();
     if (this.isClosed || downMs === undefined) return;
     this.setup.reporter.storeUp(downMs);
+    this.acquisitions.returnToStore();
   }
 
   /** Takes no new acquisitions, and sends everybody away who waits. */

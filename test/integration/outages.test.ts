@@ -58,6 +58,26 @@ describe('a waiter that was given up while Redis did not answer', () => {
   });
 });
 
+test("who waits by onStoreFailure 'local' waits for Redis again when it is back", async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: STORE_TIMEOUT_MS });
+  const [service, other] = [semaphores.open(), semaphores.open()];
+  const held = await other.acquire(KEY);
+  const local = () => service.acquire(KEY, { onStoreFailure: 'local' });
+  await service.inspect(KEY);
+  const up = nextEvent(service, 'store-up');
+  redis.pause();
+  const first = await local();
+  const { outcome } = await queued(service, local);
+  redis.resume();
+  await up;
+  const isInQueue = async (): Promise<boolean> => (await other.inspect(KEY)).waiters.length === 1;
+  await pollUntil('it waits for Redis', isInQueue, 2000);
+  await first.release();
+  await held.release();
+  expect(await outcome).toMatchObject({ isHeld: true, degraded: false });
+});
+
 test('connections that were accepted and then met with silence are given up for new ones', async () => {
   await using redis = await startRedis();
   await using proxy = await TcpProxy.start(redis.port);

@@ -370,6 +370,30 @@ describe("onStoreFailure 'local'", () => {
     expect(await holder.release()).toBe('released');
   });
 
+  test('lasts for as long as the store is away: who waits asks it again, in their order', async () => {
+    store.client.down(new Error('gone'));
+    await local({ permits: 1 });
+    const old = await Promise.all(
+      [0, 1].map(async (priority) => {
+        const waiting = semaphores.acquire('k', { onStoreFailure: 'local', priority });
+        const { id, fail } = await store.take('acquire');
+        fail(new StoreUnavailableError('no reply'));
+        return { id, waiting };
+      }),
+    );
+    await store.clock.advance(0);
+    store.client.up();
+    const again = [await store.take('acquire'), await store.take('acquire')];
+    expect(again.map(({ args }) => args[0])).toMatchObject([{ priority: 1 }, { priority: 0 }]);
+    // Cancels of the old ids may be repeated.
+    const ids = [...old, ...again].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(4);
+    again[0]!.answer({ status: 'granted', grant: store.grant() });
+    expect(await old[1]!.waiting).toMatchObject({ degraded: false, id: again[0]!.id });
+    again[1]!.fail(nothingDone());
+    expect(await settled(old[0]!.waiting)).toBe('pending');
+  });
+
   test('ignores what the store says later about the same acquisition', async () => {
     await local({ weight: 2 });
     const waiting = semaphores.acquire('k', { onStoreFailure: 'local', permits: 2 });
