@@ -81,7 +81,8 @@ describe.each(adapters)('app.close() on $platform', ({ createAdapter }) => {
 
   afterEach(async () => {
     gate.pass();
-    await app.close();
+    // Nest 11 rejects a second time with what the hooks throw that it runs again.
+    if (!log.includes('disconnected')) await app.close();
   });
 
   it('sends waiters away, lets requests in flight finish, and disconnects last', async () => {

@@ -16,6 +16,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { map, type Observable } from 'rxjs';
 import { Semaphore, SemaphoreInterceptor, SemaphoreService } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
+import { nestMajor } from '../support/nest-version.js';
+
+/** Nest 11 does not send them: it answers with an empty object. */
+const whereIterablesAreSent = nestMajor === 11 ? it.skip : it;
 
 let gate: Gate;
 /** The response is over. */
@@ -171,16 +175,21 @@ describe.each(adapters)('an answer that is sent bit by bit on $platform', ({ cre
     await nextTurn();
   }
 
-  it.each(['rows', 'file', 'web'])(
+  async function outlivesItsClient(path: string): Promise<void> {
+    await leaveMidway(`/${path}`, gate.reached);
+    expect(done).toEqual([]);
+    await app.expectHeld(path);
+    gate.pass();
+    await app.expectFreed(path);
+    expect(done).toEqual(['work']);
+  }
+
+  it('holds the permit until the step is done at which the client has left: file', () =>
+    outlivesItsClient('file'));
+
+  whereIterablesAreSent.each(['rows', 'web'])(
     'holds the permit until the step is done at which the client has left: %s',
-    async (path) => {
-      await leaveMidway(`/${path}`, gate.reached);
-      expect(done).toEqual([]);
-      await app.expectHeld(path);
-      gate.pass();
-      await app.expectFreed(path);
-      expect(done).toEqual(['work']);
-    },
+    outlivesItsClient,
   );
 
   it('frees the permit of a stream that does not tell of its end', async () => {
@@ -188,34 +197,44 @@ describe.each(adapters)('an answer that is sent bit by bit on $platform', ({ cre
     await app.expectFreed('silent');
   });
 
-  it('holds the permit until it was sent, also in what an interceptor has wrapped it', async () => {
-    const response = await app.fetch('/wrapped');
-    await gate.reached;
-    await app.expectHeld('wrapped');
-    gate.pass();
-    expect(await response.text()).toBe('first last');
-    await app.expectFreed('wrapped');
-  });
+  whereIterablesAreSent(
+    'holds the permit until it was sent, also in what an interceptor has wrapped it',
+    async () => {
+      const response = await app.fetch('/wrapped');
+      await gate.reached;
+      await app.expectHeld('wrapped');
+      gate.pass();
+      expect(await response.text()).toBe('first last');
+      await app.expectFreed('wrapped');
+    },
+  );
 
   it.each([
     ['GET', '/replaced', 'replaced', 'instead'],
     ['HEAD', '/rows', 'rows', ''],
     ['HEAD', '/web', 'web', ''],
+    ...(nestMajor === 11 ? [['GET', '/rows', 'rows', '{}']] : []),
   ])('frees the permit of what nobody reads: %s %s', async (method, path, key, text) => {
     gate.pass();
     expect(await (await app.fetch(path, { method })).text()).toBe(text);
     await app.expectFreed(key);
   });
 
-  it.each(['used-by-rows', 'used-by-web'])('is made in the scope of its call: %s', async (path) => {
-    expect(await (await app.fetch(`/${path}`)).text()).toBe('true');
-    await app.expectFreed('used');
-  });
+  whereIterablesAreSent.each(['used-by-rows', 'used-by-web'])(
+    'is made in the scope of its call: %s',
+    async (path) => {
+      expect(await (await app.fetch(`/${path}`)).text()).toBe('true');
+      await app.expectFreed('used');
+    },
+  );
 
-  it('is made in the scope of an undecorated handler, which lasts as long', async () => {
-    await leaveMidway('/used-undecorated', gate.reached);
-    await app.expectHeld('used');
-    gate.pass();
-    await app.expectFreed('used');
-  });
+  whereIterablesAreSent(
+    'is made in the scope of an undecorated handler, which lasts as long',
+    async () => {
+      await leaveMidway('/used-undecorated', gate.reached);
+      await app.expectHeld('used');
+      gate.pass();
+      await app.expectFreed('used');
+    },
+  );
 });
