@@ -1,41 +1,76 @@
-type Step = '*' | ((character: string) => boolean);
+import { RecentMap } from '../recent-map.js';
 
-/** Matches whole strings against a glob with `*`, `?`, `[ab]`, `[a-z]`, `[^a]` and `\` before a plain character. */
+/** What a glob wants in one place of the text. */
+type Step = (character: string) => boolean;
+
+interface Glob {
+  steps: Step[];
+  /** How many steps there are before each `*`. */
+  stars: number[];
+}
+
+/** In one number of {@link Places}. */
+const BITS = 32;
+/** Characters of which it is known which steps take them. */
+const KNOWN_CHARACTERS = 500;
+
+/** A set of numbers of steps: how many may have been taken. */
+type Places = Int32Array;
+
+/**
+ * Matches whole strings against a glob with `*`, `?`, `[ab]`, `[a-z]`, `[^a]` and `\` before a plain character. Takes a time
+ * that grows with the lengths of both, whatever they are: all ways to match are followed at once.
+ */
 export function globMatcher(pattern: string): (text: string) => boolean {
-  const steps = parse(Array.from(pattern));
-  return (text) => matches(steps, Array.from(text));
-}
-
-/** Goes back to the last `*` only: earlier ones cannot help, so that no pattern takes exponential time. */
-function matches(steps: readonly Step[], text: readonly string[]): boolean {
-  let at = 0;
-  let step = 0;
-  let starStep = -1;
-  let starAt = 0;
-  while (at < text.length) {
-    const next = steps[step];
-    if (next === '*') {
-      starStep = step++;
-      starAt = at;
-    } else if (next?.(text[at] ?? '')) {
-      step++;
-      at++;
-    } else if (starStep >= 0) {
-      step = starStep + 1;
-      at = ++starAt;
-    } else {
-      return false;
+  const { steps, stars } = parse(Array.from(pattern));
+  const size = Math.floor(steps.length / BITS) + 1;
+  const staying = placesOf(size, stars);
+  const taking = new RecentMap((character) => {
+    const takers = steps.flatMap((step, place) => (step(character) ? [place] : []));
+    return placesOf(size, takers);
+  }, KNOWN_CHARACTERS);
+  const takesAnyEnd = stars.at(-1) === steps.length;
+  return (text) => {
+    const places = placesOf(size, [0]);
+    for (const character of text) {
+      if (takesAnyEnd && hasPlace(places, steps.length)) break;
+      advance(places, taking.get(character), staying);
     }
-  }
-  return steps.slice(step).every((left) => left === '*');
+    return hasPlace(places, steps.length);
+  };
 }
 
-function parse(pattern: readonly string[]): Step[] {
+/** From each place whose step takes the character to the next one; and where a `*` is, one may stay as well. */
+function advance(places: Places, taking: Places, staying: Places): void {
+  let carried = 0;
+  for (let i = 0; i < places.length; i++) {
+    const at = places[i] as number;
+    const taken = at & (taking[i] as number);
+    places[i] = (taken << 1) | carried | (at & (staying[i] as number));
+    carried = taken >>> (BITS - 1);
+  }
+}
+
+function placesOf(size: number, numbers: readonly number[]): Places {
+  const places = new Int32Array(size);
+  for (const number of numbers) {
+    const i = Math.floor(number / BITS);
+    places[i] = (places[i] as number) | (1 << (number % BITS));
+  }
+  return places;
+}
+
+function hasPlace(places: Places, number: number): boolean {
+  return ((places[Math.floor(number / BITS)] as number) & (1 << (number % BITS))) !== 0;
+}
+
+function parse(pattern: readonly string[]): Glob {
   const steps: Step[] = [];
+  const stars: number[] = [];
   for (let at = 0; at < pattern.length; at++) {
     const character = pattern[at] ?? '';
     if (character === '*') {
-      steps.push('*');
+      stars.push(steps.length);
     } else if (character === '?') {
       steps.push(() => true);
     } else if (character === '[') {
@@ -47,7 +82,7 @@ function parse(pattern: readonly string[]): Step[] {
       steps.push((other) => other === plain);
     }
   }
-  return steps;
+  return { steps, stars };
 }
 
 /** Where the set's `]` is; a set that is never closed goes on to the end of the pattern. */
