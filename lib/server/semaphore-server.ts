@@ -99,7 +99,10 @@ export function openServer(
   ];
   const remote = createRemoteStore({
     store: semaphores.store,
-    list: (pattern) => semaphores.list(pattern),
+    list: (...wanted) =>
+      internalsOf(semaphores)
+        .session()
+        .list(...wanted),
     authenticate: (request) => apiKeys.authenticate(request),
     maxSessions: options.maxSessions,
     maxPermits: options.maxOpenWaits,

@@ -1,4 +1,5 @@
 import type { SemaphoreService } from '../semaphore.service.js';
+import { internalsOf } from '../service-internals.js';
 import * as schemas from './schemas.js';
 import { type ServerRoute, serverRoute } from './server-route.js';
 
@@ -15,8 +16,11 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     async handle({ access, query: { pattern, limit } }) {
       const keys: string[] = [];
       let truncated = false;
-      for await (const key of semaphores.list(pattern || '*')) {
-        if (!access.mayUse(key)) continue;
+      const mayUse = (key: string): boolean => access.mayUse(key);
+      for await (const key of internalsOf(semaphores)
+        .session()
+        .list(pattern || '*', mayUse)) {
+        if (!mayUse(key)) continue;
         truncated = keys.length === limit;
         if (truncated) break;
         keys.push(key);

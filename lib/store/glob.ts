@@ -20,8 +20,12 @@ type Places = Int32Array;
 /**
  * Matches whole strings against a glob with `*`, `?`, `[ab]`, `[a-z]`, `[^a]` and `\` before a plain character. Takes a time
  * that grows with the lengths of both, whatever they are: all ways to match are followed at once.
+ * @param isWanted what else a string must be; asked before it is compared
  */
-export function globMatcher(pattern: string): (text: string) => boolean {
+export function globMatcher(
+  pattern: string,
+  isWanted: (text: string) => boolean = () => true,
+): (text: string) => boolean {
   const { steps, stars } = parse(Array.from(pattern));
   const size = Math.floor(steps.length / BITS) + 1;
   const staying = placesOf(size, stars);
@@ -31,6 +35,7 @@ export function globMatcher(pattern: string): (text: string) => boolean {
   }, KNOWN_CHARACTERS);
   const takesAnyEnd = stars.at(-1) === steps.length;
   return (text) => {
+    if (!isWanted(text)) return false;
     const places = placesOf(size, [0]);
     for (const character of text) {
       if (takesAnyEnd && hasPlace(places, steps.length)) break;

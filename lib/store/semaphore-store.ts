@@ -71,8 +71,12 @@ export interface StoreSession {
   /** What holds and waits now. The limit of a key is known for some seconds after its last permit. */
   inspect(key: string): Promise<StoreSnapshot>;
 
-  /** Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`. */
-  list(pattern: string): AsyncIterable<string>;
+  /**
+   * Keys that have holders or waiters now; `pattern` is a glob with `*`, `?` and `[ab]`.
+   * @param isWanted of other keys the caller tells nothing: the store need not look at them, so that the time it takes tells
+   *   nothing of them either
+   */
+  list(pattern: string, isWanted?: (key: string) => boolean): AsyncIterable<string>;
 
   /**
    * Pins the limit of a key, whatever callers pass, until it is cleared with null. From then on the one holds that was passed

@@ -9,6 +9,8 @@ import { ApiKeys } from '../../lib/server/api-keys.js';
 import { createSemaphoreServer, parseApiKeys, type ApiKeyOptions } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
+import { useRedis } from '../support/redis-server.js';
+import { countCommands } from '../support/redis-watch.js';
 import { nextEvent, Semaphores, thrown } from '../support/semaphores.js';
 
 const A: ApiKeyOptions = { key: 'tenant-a-0123456789', prefixes: ['a:'], name: 'a' };
@@ -87,6 +89,27 @@ test('a key of one prefix neither sees nor touches semaphores of another', async
   expect((await a.call('GET', '/v1/semaphores')).body).toEqual({ keys: ['a:k'] });
   expect((await a.inspect('a:k')).body['holders']).toMatchObject([{ id }]);
   expect((await b.call('POST', '/check', { keys: 'b:1' })).body).toEqual({ locked: false });
+});
+
+describe('on Redis', () => {
+  const redis = useRedis();
+
+  test('the time that a list takes does not tell which keys others have', async () => {
+    await using services = new Semaphores({ redis: { port: redis.port } });
+    await using server = await LockServer.start(services.open(), { apiKeys: [A, B] });
+    const [a, b] = [server.with(A.key), server.with(B.key)];
+    await Promise.all([1, 2, 3].map((n) => a.acquire(`a:${n}`)));
+    await b.acquire('b:1');
+    const listed = async (call: () => Promise<unknown>): Promise<number> => {
+      const before = await countCommands(redis.port);
+      await call();
+      return (await countCommands(redis.port)).scripts - before.scripts;
+    };
+    expect(await listed(() => b.call('GET', '/v1/semaphores?pattern=a:*'))).toBe(0);
+    expect(await listed(() => b.call('GET', '/v1/store/keys?pattern=a:*'))).toBe(0);
+    // Those of its own are looked at.
+    expect(await listed(() => b.call('GET', '/v1/semaphores'))).toBe(1);
+  });
 });
 
 test('callers do not meet by choosing the same requestId or uid; keys of one name are one caller', async () => {

@@ -33,7 +33,7 @@ export class StoreServer implements AsyncDisposable {
     const own = store.connect(nobody);
     const remote = createRemoteStore({
       store,
-      list: (pattern) => own.list(pattern),
+      list: (...wanted) => own.list(...wanted),
       authenticate: () => access,
       maxSessions: 1000,
       maxPermits: 10_000,

@@ -135,7 +135,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const { pattern = '*' } = validate(keysQuery, toObject(search));
     try {
       response.setHeader('content-type', 'application/jsonl');
-      for await (const key of list(pattern)) {
+      for await (const key of list(pattern, (other) => access.mayUse(other))) {
         if (hungUp.aborted) return;
         // Also for readers that take separators of Unicode for the end of a line, as `readline` from Node 24 on does.
         if (!access.mayUse(key) || response.write(`${quoted(key)}\n`)) continue;

@@ -10,6 +10,7 @@ import type {
   StoreSnapshot,
   StoreSession,
 } from '../semaphore-store.js';
+import { globMatcher } from '../glob.js';
 import type { FlightListener, Owner } from './host.js';
 import type { KeyState } from './key-state.js';
 import { MemoryFlights } from './memory.flights.js';
@@ -56,9 +57,9 @@ export class MemorySession implements StoreSession, Owner {
     return this.run(key, (state, now) => state.snapshot(now));
   }
 
-  async *list(pattern: string): AsyncGenerator<string> {
+  async *list(pattern: string, isWanted?: (key: string) => boolean): AsyncGenerator<string> {
     this.requireOpen();
-    yield* this.memory.usedKeys(pattern);
+    yield* this.memory.usedKeys(globMatcher(pattern, isWanted));
   }
 
   async setPermits(key: string, permits: number | null): Promise<void> {

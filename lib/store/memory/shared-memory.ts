@@ -1,7 +1,6 @@
 import { ChurningMap } from '../../churning-map.js';
 import { RecentMap } from '../../recent-map.js';
 import type { Clock, StopTimer } from '../clock.js';
-import { globMatcher } from '../glob.js';
 import type { Host, Owner } from './host.js';
 import { KeyState } from './key-state.js';
 import { MemoryResults } from './memory.results.js';
@@ -44,8 +43,8 @@ export class SharedMemory implements Host {
   }
 
   /** Keys that have holders or waiters. */
-  usedKeys(pattern: string): string[] {
-    const keys = Array.from(this.keys.keys()).filter(globMatcher(pattern));
+  usedKeys(isWanted: (key: string) => boolean): string[] {
+    const keys = Array.from(this.keys.keys()).filter(isWanted);
     return keys.filter((key) => this.run(key, (state) => state.isUsed));
   }
 

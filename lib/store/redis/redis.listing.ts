@@ -1,4 +1,3 @@
-import { globMatcher } from '../glob.js';
 import { detailOf } from '../../semaphore.errors.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { RedisCommands } from './redis.commands.js';
@@ -11,15 +10,14 @@ const SCAN_COUNT = 500;
 /** A check costs Redis more than a step of the scan. */
 const CHECKED_AT_ONCE = 100;
 
-/** The keys in use that match the pattern, each once: scanned in steps, so that Redis is never held up. */
+/** The keys in use that are wanted, each once: scanned in steps, so that Redis is never held up. */
 export async function* listKeys(
-  pattern: string,
+  isWanted: (key: string) => boolean,
   link: RedisLink,
   calls: RedisCalls,
   commands: RedisCommands,
   keys: RedisKeys,
 ): AsyncGenerator<string, void, undefined> {
-  const matches = globMatcher(pattern);
   const seen = new Set<string>();
   for (const master of await link.masters()) {
     let cursor = '0';
@@ -28,7 +26,7 @@ export async function* listKeys(
         master.scan(cursor, 'MATCH', keys.allStates, 'COUNT', SCAN_COUNT, 'TYPE', 'string'),
       );
       cursor = next;
-      const candidates = found.filter((state) => !seen.has(state) && matches(keys.keyOf(state)));
+      const candidates = found.filter((state) => !seen.has(state) && isWanted(keys.keyOf(state)));
       for (const state of candidates) seen.add(state);
       for (let from = 0; from < candidates.length; from += CHECKED_AT_ONCE) {
         const some = candidates.slice(from, from + CHECKED_AT_ONCE);

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.js';
+import { globMatcher } from '../glob.js';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -105,8 +106,14 @@ export class RedisSession implements StoreSession {
     return readSnapshot(key, (...page) => this.commands.readScript(inspectScript, state, page));
   }
 
-  list(pattern: string): AsyncIterable<string> {
-    return listKeys(pattern, this.link, this.calls, this.commands, this.keys);
+  list(pattern: string, isWanted?: (key: string) => boolean): AsyncIterable<string> {
+    return listKeys(
+      globMatcher(pattern, isWanted),
+      this.link,
+      this.calls,
+      this.commands,
+      this.keys,
+    );
   }
 
   async setPermits(key: string, permits: number | null): Promise<void> {
