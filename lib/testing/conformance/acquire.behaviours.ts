@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { assertNear, type Behaviours, range } from './scene.js';
+import { assertNear, type Behaviours, range, SHORT_MS } from './scene.js';
 
 export const acquireBehaviours: Behaviours = {
   'grants a free permit at once': async ({ key, join, store }) => {
@@ -132,12 +132,15 @@ export const acquireBehaviours: Behaviours = {
     await peer.wait(key, { maxWaiting: 1 });
   },
 
-  'gives a holder that asks again under its id the same permit': async ({ key, join }) => {
+  'gives a holder that asks again under its id the same permit': async ({ key, join, advance }) => {
     const peer = join();
     const { id, grant } = await peer.hold(key, { permits: 2 });
-    const again = await peer.hold(key, { permits: 2, id });
-    assert.equal(again.grant.fencingToken, grant.fencingToken);
-    assert.equal(again.grant.acquiredAt, grant.acquiredAt);
+    await advance(SHORT_MS);
+    const { grant: again } = await peer.hold(key, { permits: 2, id });
+    assert.equal(again.fencingToken, grant.fencingToken);
+    assert.equal(again.acquiredAt, grant.acquiredAt);
+    assert.equal(again.expiresAt, grant.expiresAt);
+    assert.deepEqual([grant.again ?? false, again.again ?? true], [false, true]);
     assert.deepEqual(await peer.holders(key), [id]);
     assert.equal((await peer.session.inspect(key)).held, 1);
   },

@@ -108,6 +108,9 @@ export const limitBehaviours: Behaviours = {
     await one.hold(key, { permits: 2 });
     await other.session.setPermits(key, 4);
     assert.deepEqual(await other.change(), { key, permits: 4, previous: 2, pinned: true });
+    await other.session.setPermits(key, 4);
+    await other.session.inspect(key);
+    assert.equal(other.changes.length, 1);
     assert.deepEqual(one.changes, []);
   },
 

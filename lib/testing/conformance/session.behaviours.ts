@@ -64,6 +64,15 @@ export const sessionBehaviours: Behaviours = {
     assertOnTime(await other.grantedAt(waiter), grant.deadline);
   },
 
+  'lets another process renew what one holds': async ({ key, join }) => {
+    const [one, other] = [join(), join()];
+    const { id } = await one.hold(key, { leaseMs: 10_000 });
+    const lease = await other.session.renew(key, id, 60_000);
+    const [holder] = (await one.session.inspect(key)).holders;
+    assert.equal(holder?.expiresAt, lease?.expiresAt);
+    assert.notEqual(await one.session.renew(key, id, 10_000), null);
+  },
+
   'lets another process give back what a closed session held': async ({ key, join }) => {
     const [one, other] = [join(), join()];
     const { id } = await one.hold(key, { leaseMs: Infinity });
