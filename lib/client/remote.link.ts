@@ -85,9 +85,10 @@ export class RemoteLink {
     return JSON.parse(text) as WireReply;
   }
 
-  /** The answer to a GET of another path. @throws {RequestError} */
-  get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
-    return this.request({ method: 'GET', path, signal }, (response) => response);
+  /** The answer to a GET of another path, whose body is the caller's to read or to destroy. @throws {RequestError} */
+  get(path: string, timeoutMs: number): Promise<IncomingMessage> {
+    const { signal } = this.closing;
+    return this.request({ method: 'GET', path, signal, timeoutMs }, (response) => response);
   }
 
   /** A request beside the calls, again until it succeeds in time; its answer as text. @throws {RequestError} */

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { StoreUnavailableError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
@@ -11,28 +12,31 @@ export async function* listKeys(
   clock: Clock,
   timeoutMs: number,
 ): AsyncGenerator<string, void, undefined> {
-  const aborter = new AbortController();
+  let response: IncomingMessage | undefined;
   const late = new Error(`the server said nothing for ${timeoutMs} ms`);
   try {
-    const response = await link.get(
-      `${KEYS_PATH}?pattern=${encodeURIComponent(pattern)}`,
-      aborter.signal,
-    );
-    const lines = createInterface({ input: response, crlfDelay: Infinity })[Symbol.asyncIterator]();
+    const input = await link.get(`${KEYS_PATH}?pattern=${encodeURIComponent(pattern)}`, timeoutMs);
+    response = input;
+    const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]();
     let failed: (error: Error) => void = () => undefined;
-    response.on('error', (error) => failed(error));
+    input.on('error', (error) => failed(error));
     for (;;) {
-      const stop = clock.schedule(() => response.destroy(late), timeoutMs);
+      const stop = clock.schedule(() => input.destroy(late), timeoutMs);
       const broken = new Promise<never>((_, reject) => (failed = reject));
       const line = await Promise.race([lines.next(), broken]).finally(stop);
       if (line.done === true) throw new Error('the list broke off');
       const key: unknown = JSON.parse(line.value);
-      if (key === true) return;
+      if (key === true) {
+        // Its end is on its way, and then the connection is free for others.
+        response = undefined;
+        return;
+      }
       yield key as string;
     }
   } catch (error) {
     throw new StoreUnavailableError((error as Error).message, undefined, error, true);
   } finally {
-    aborter.abort();
+    // The server would wait for ever for a reader that has left.
+    response?.destroy();
   }
 }

@@ -234,7 +234,7 @@ export class RemoteSession implements StoreSession {
     } catch (error) {
       // An API key with prefixes may not see it: the server has answered without its store.
       if (!(error instanceof InvalidOptionsError)) throw error;
-      await readText(await this.link.get('/health', AbortSignal.timeout(timeoutMs)));
+      await readText(await this.link.get('/health', timeoutMs));
     }
   }
 
