@@ -35,7 +35,7 @@ export function watchIterable(
   if (isEmitter(source)) source.once('close', () => void over());
   const watched = new Proxy(changeable(source), {
     get(_target, name) {
-      const member: unknown = Reflect.get(source, name, source);
+      const member: unknown = Reflect.get(source, name);
       if (typeof member !== 'function') return member;
       const call: Call = (...args) => enter(() => Reflect.apply(member, source, args) as unknown);
       if (name === Symbol.asyncIterator) return () => watchSteps(call, over, enter);
@@ -50,7 +50,7 @@ export function watchIterable(
       };
     },
     // The setter of a class may need the private fields of the object itself.
-    set: (_target, name, value) => Reflect.set(source, name, value, source),
+    set: (_target, name, value) => Reflect.set(source, name, value),
   });
   return watched;
 }

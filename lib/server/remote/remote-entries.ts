@@ -59,8 +59,8 @@ export class RemoteEntries {
   /** Drops what ended long ago without a word of its holder. */
   tidy(): void {
     const end = this.clock.now() - FORGOTTEN_MS;
-    for (const [id, { isHeld, deadline }] of this.byId) {
-      if (isHeld && deadline < end) this.byId.delete(id);
+    for (const [id, { deadline }] of this.byId) {
+      if (deadline < end) this.byId.delete(id);
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Dir } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import { setImmediate as settle } from 'node:timers/promises';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
 import { isOngoing, whenOver } from '../../../lib/completion/when-over.js';
 
@@ -288,6 +289,114 @@ describe('whenOver()', () => {
     expect(over).toHaveBeenCalledTimes(1);
   });
 
+  it('is before whoever steps through it hears of the end', async () => {
+    let finish: () => void = () => undefined;
+    const watched = watch(numbers());
+    over.mockReturnValueOnce(new Promise<void>((resolve) => (finish = resolve)));
+    let isDone = false;
+    const reading = (async () => {
+      for await (const _ of watched);
+      isDone = true;
+    })();
+    await settle();
+    expect([over.mock.calls.length, isDone]).toEqual([1, false]);
+    finish();
+    await reading;
+  });
+
+  it('is when what was chained was iterated over, or read by a call that fails', async () => {
+    const query = {
+      limit: () => query,
+      toArray: () => Promise.reject(new Error('broken')),
+      [Symbol.asyncIterator]: numbers,
+    };
+    for await (const _ of watch(query).limit());
+    expect(over).toHaveBeenCalledTimes(1);
+    await expect(watch(query).limit().toArray()).rejects.toThrow('broken');
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('is not when a directory cannot be read once, of which nobody else hears', async () => {
+    const faults: unknown[] = [];
+    const note = (fault: unknown): number => faults.push(fault);
+    process.on('unhandledRejection', note);
+    const read = (): Promise<null> => Promise.reject(new Error('broken'));
+    const directory = watch({ read, close: () => undefined, [Symbol.asyncIterator]: numbers });
+    await expect(directory.read()).rejects.toThrow('broken');
+    await settle();
+    process.off('unhandledRejection', note);
+    expect([faults, over.mock.calls]).toEqual([[], []]);
+  });
+
+  it('has an iterator that cannot be told of an error fail with it', async () => {
+    const iterator = { next: async () => ({ done: true, value: 1 }) };
+    const watched = watch({ [Symbol.asyncIterator]: () => iterator })[Symbol.asyncIterator]();
+    await expect((watched as AsyncGenerator).throw(new Error('told'))).rejects.toThrow('told');
+    expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  describe('when its reader has left', () => {
+    function watchLeft<T>(value: T): { watched: T; leave: () => void } {
+      over.mockClear();
+      const left = new AbortController();
+      const watched = whenOver(value, over, { left: left.signal }) as T;
+      return { watched, leave: () => left.abort() };
+    }
+
+    it('is once all have heard of it, also when it was before', async () => {
+      const { leave } = watchLeft(new Readable({ read: () => undefined }));
+      leave();
+      expect(over).not.toHaveBeenCalled();
+      await settle();
+      expect(over).toHaveBeenCalledTimes(1);
+      over.mockClear();
+      whenOver(new Readable(), over, { left: AbortSignal.abort() });
+      await settle();
+      expect(over).toHaveBeenCalledTimes(1);
+    });
+
+    it.each(['gives something', 'fails'])('is when the step under way %s', async (how) => {
+      let settleStep: (error?: Error) => void = () => undefined;
+      const step = new Promise<IteratorResult<number>>((resolve, reject) => {
+        settleStep = (error) => (error ? reject(error) : resolve({ value: 1 }));
+      });
+      const { watched, leave } = watchLeft({
+        [Symbol.asyncIterator]: () => ({ next: () => step }),
+      });
+      const next = watched[Symbol.asyncIterator]().next();
+      leave();
+      await settle();
+      expect(over).not.toHaveBeenCalled();
+      settleStep(how === 'fails' ? new Error('broken') : undefined);
+      await next.catch(() => undefined);
+      await settle();
+      expect(over).toHaveBeenCalled();
+    });
+
+    it('is when a stream that was destroyed is closed, if it says so', async () => {
+      let closed: () => void = () => undefined;
+      const slowly = {
+        read: () => undefined,
+        destroy: (_error: Error | null, done: () => void) => void (closed = done),
+      };
+      const stream = new Readable(slowly);
+      const { leave } = watchLeft(stream);
+      stream.destroy();
+      leave();
+      await settle();
+      expect(over).not.toHaveBeenCalled();
+      closed();
+      await settle();
+      expect(over).toHaveBeenCalled();
+      const silent = new Readable({ ...slowly, emitClose: false });
+      const left = watchLeft(silent);
+      silent.destroy();
+      left.leave();
+      await settle();
+      expect(over).toHaveBeenCalledTimes(1);
+    });
+  });
+
   describe('of a web stream', () => {
     const chunks = (): ReadableStream<string> =>
       new ReadableStream({
@@ -315,6 +424,22 @@ describe('whenOver()', () => {
       await stream.cancel('enough');
       expect(cancel).toHaveBeenCalledWith('enough');
       expect(over).toHaveBeenCalledTimes(1);
+    });
+
+    it('is when its source has done what it does when it is cancelled, or failed at that', async () => {
+      for (const end of ['done', 'failed']) {
+        let finish: (error?: Error) => void = () => undefined;
+        const cancelled = new Promise<void>((resolve, reject) => {
+          finish = (error) => (error ? reject(error) : resolve());
+        });
+        const cancelling = watch(new ReadableStream({ cancel: () => cancelled })).cancel();
+        await settle();
+        expect(over).not.toHaveBeenCalled();
+        finish(end === 'failed' ? new Error('broken') : undefined);
+        await cancelling.catch(() => undefined);
+        await settle();
+        expect(over).toHaveBeenCalledTimes(1);
+      }
     });
 
     it('is when it failed, also when nobody reads it', async () => {
