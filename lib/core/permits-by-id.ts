@@ -53,7 +53,7 @@ export class PermitsById {
     if (giveBacks.isDue(id)) {
       throw new StoreUnavailableError('an earlier call is still being taken back', key);
     }
-    const earlier = this.find(id);
+    const earlier = this.find(key, id);
     const known = earlier?.fencingToken;
     // The same permit, if it is still held: what is measured of it begins again.
     earlier?.waiter.probe?.ended('released');
@@ -118,10 +118,10 @@ export class PermitsById {
   ): Promise<Lease | null> {
     validateLease(leaseMs, key);
     this.requireOpen(key);
-    const known = this.find(id);
+    const known = this.find(key, id);
     if (known) known.isLeft = isLeft;
     const lease = await this.parts.session.renew(key, id, leaseMs);
-    const permit = this.find(id);
+    const permit = this.find(key, id);
     if (lease === null) {
       if (permit) this.lose(permit, 'expired');
     } else if (permit) {
@@ -135,11 +135,11 @@ export class PermitsById {
   async release(key: string, id: string, holdAtLeastMs = 0): Promise<ReleaseOutcome> {
     this.requireOpen(key);
     const released = this.parts.session.release(key, id, holdAtLeastMs);
-    const permit = this.find(id);
+    const permit = this.find(key, id);
     if (permit === undefined) return released;
     permit.isLeft = true;
     const outcome = released.then(
-      (known) => (this.find(id) === permit ? this.ended(permit, known) : undefined),
+      (known) => (this.find(key, id) === permit ? this.ended(permit, known) : undefined),
       () => undefined,
     );
     this.parts.reporter.releasing(permit, outcome);
@@ -149,7 +149,7 @@ export class PermitsById {
 
   /** Releases what nobody received, in the background and until it succeeded; not what another process was asked for since. */
   takeBack(key: string, id: string): void {
-    const permit = this.find(id);
+    const permit = this.find(key, id);
     if (permit) this.parts.reporter.released(permit, this.ended(permit, 'released'));
     this.parts.giveBacks.cancel(key, id);
   }
@@ -226,9 +226,10 @@ export class PermitsById {
     if (this.parts.isClosed()) throw new SemaphoreClosedError(key);
   }
 
-  private find(id: string): UnkeptPermit | undefined {
+  /** Whoever names another key has only guessed the id: nothing becomes of the permit. */
+  private find(key: string, id: string): UnkeptPermit | undefined {
     const entry: Entry | undefined = this.parts.entries.get(id);
-    return entry instanceof UnkeptPermit ? entry : undefined;
+    return entry instanceof UnkeptPermit && entry.key === key ? entry : undefined;
   }
 
   private forget(permit: UnkeptPermit): void {

@@ -91,6 +91,22 @@ test('a key of one prefix neither sees nor touches semaphores of another', async
   expect((await b.call('POST', '/check', { keys: 'b:1' })).body).toEqual({ locked: false });
 });
 
+test('an id that was guessed tells nothing false of a semaphore of another prefix', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores, { apiKeys: [A, B] });
+  const [a, b] = [server.with(A.key), server.with(B.key)];
+  const told: string[] = [];
+  semaphores.events.subscribe(({ type, key }) => told.push(`${type} ${key}`));
+  const { body } = await a.acquire('a:k');
+  const id = String(body['id']);
+  expect((await b.renew('b:k', id, 1000)).status).toBe(410);
+  expect((await b.release('b:k', id)).body).toEqual({ outcome: 'expired' });
+  expect((await a.renew('a:k', id, 60_000)).status).toBe(200);
+  expect((await a.release('a:k', id)).body).toEqual({ outcome: 'released' });
+  expect(told).toEqual(['acquired a:k', 'renewed a:k', 'released a:k']);
+});
+
 describe('on Redis', () => {
   const redis = useRedis();
 
