@@ -8,6 +8,11 @@ const SLOW_MS = 10_000;
 /** One that leaves so many unread is disconnected at once. Much less may come in one turn, in which nobody can read. */
 const MAX_BURST_BYTES = 64_000_000;
 
+/** One event, as it is sent. */
+export function eventText(event: string, data: unknown): string {
+  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
 /** Server-sent events to one client, until either side ends it. */
 export class EventStream {
   private readonly controller = new AbortController();
@@ -45,7 +50,12 @@ export class EventStream {
 
   /** @param data anything that JSON can say */
   send(event: string, data: unknown): void {
-    this.write(`${this.opening}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    this.sendText(eventText(event, data));
+  }
+
+  /** @param text an {@link eventText} */
+  sendText(text: string): void {
+    this.write(this.opening + text);
     this.opening = '';
   }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { EventStream } from '../http/event-stream.js';
+import { EventStream, eventText } from '../http/event-stream.js';
 import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreEvent } from '../semaphore.events.js';
 import type { SemaphoreService } from '../semaphore.service.js';
@@ -20,6 +20,7 @@ export interface StreamParts {
 /** Sessions and events, as server-sent events. */
 export function streamRoutes(parts: StreamParts): ServerRoute[] {
   const { semaphores, sessions, openStreams, heartbeatMs, closing } = parts;
+  const told = new LastEvent();
 
   const openSession = serverRoute({
     method: 'GET',
@@ -74,7 +75,7 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
     const close = (): void => stream.close();
     const subscription = semaphores.events.subscribe({
       next: (event) => {
-        if (isForClient(event)) stream.send(event.type, withoutError(event));
+        if (isForClient(event)) stream.sendText(told.textOf(event));
       },
       complete: close,
     });
@@ -86,6 +87,20 @@ export function streamRoutes(parts: StreamParts): ServerRoute[] {
   }
 
   return [openSession, watch];
+}
+
+/** The text of an event, which all streams share: what clients leave unread is in memory once. */
+class LastEvent {
+  private event: SemaphoreEvent | undefined;
+  private text = '';
+
+  textOf(event: SemaphoreEvent): string {
+    if (event !== this.event) {
+      this.event = event;
+      this.text = eventText(event.type, withoutError(event));
+    }
+    return this.text;
+  }
 }
 
 /** The words of the store, and of the application's own errors, stay inside. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import express from 'express';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
@@ -202,4 +202,19 @@ test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () 
     await server.close();
     http.close();
   }
+});
+
+test('an event is in memory once, however many do not read their streams', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  const streams = await Promise.all([1, 2, 3].map(() => server.stream('/v1/events')));
+  const written = jest.spyOn(JSON, 'stringify');
+  await semaphores.acquire('k');
+  const told = await Promise.all(streams.map((stream) => stream.until('acquired')));
+  const texts = written.mock.calls.filter(([value]) => value?.type === 'acquired');
+  written.mockRestore();
+  for (const stream of streams) stream.close();
+  expect(told).toEqual(told.map(() => expect.objectContaining({ key: 'k' })));
+  expect(texts).toHaveLength(1);
 });
