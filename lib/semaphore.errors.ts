@@ -134,6 +134,16 @@ export function detailOf(error: unknown): string {
   }
 }
 
+/** Where an error comes from, for a log; of anything else that was thrown what it says. */
+export function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : detailOf(error);
+}
+
+/** Whatever was thrown, as an error. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(detailOf(error));
+}
+
 /** What the store could not do, as the error for one key. */
 export function asStoreError(key: string, cause: unknown): StoreUnavailableError {
   if (cause instanceof StoreUnavailableError) return cause.of(key);

@@ -1,4 +1,4 @@
-import { detailOf } from '../semaphore.errors.js';
+import { detailOf, stackOf } from '../semaphore.errors.js';
 import type { SemaphoreEvent, SemaphoreEventType } from '../semaphore.events.js';
 import { quoted } from '../quoted.js';
 import { RecentMap } from '../recent-map.js';
@@ -61,8 +61,7 @@ export class EventLog {
   complain(who: string, error: unknown): void {
     const { level, events } = this.options;
     if (level === 'none' && !Object.values(events).includes(true)) return;
-    const stack = error instanceof Error ? error.stack : detailOf(error);
-    this.tell((logger) => logger.error(`${who} threw an error`, stack));
+    this.tell((logger) => logger.error(`${who} threw an error`, stackOf(error)));
   }
 
   private isLogged(type: SemaphoreEventType, severity: Severity): boolean {

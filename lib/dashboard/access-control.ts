@@ -1,6 +1,7 @@
 import type { Logger } from '@nestjs/common';
 import type { IncomingMessage } from 'node:http';
 import { HttpProblem } from '../http/http-problem.js';
+import { stackOf } from '../semaphore.errors.js';
 import type {
   DashboardAccess,
   DashboardDecision,
@@ -71,8 +72,7 @@ export class AccessControl {
     try {
       return await authorize(request);
     } catch (error) {
-      const stack = error instanceof Error ? error.stack : String(error);
-      this.logger.error('`authorize` of the semaphore dashboard threw an error', stack);
+      this.logger.error('`authorize` of the semaphore dashboard threw an error', stackOf(error));
       return 'none';
     }
   }

@@ -7,6 +7,7 @@ import { HttpProblem, sendJson } from '../http/http-problem.js';
 import {
   InvalidOptionsError,
   SemaphoreClosedError,
+  stackOf,
   StoreUnavailableError,
 } from '../semaphore.errors.js';
 import { validateKey } from '../resolve-options.js';
@@ -177,7 +178,6 @@ function problemOf(error: unknown, logger: Pick<Logger, 'error'>): HttpProblem {
   if (error instanceof StoreUnavailableError || error instanceof SemaphoreClosedError) {
     return new HttpProblem(503, error.code, error.message);
   }
-  const stack = error instanceof Error ? error.stack : String(error);
-  logger.error('The semaphore dashboard failed', stack);
+  logger.error('The semaphore dashboard failed', stackOf(error));
   return new HttpProblem(500, 'INTERNAL_ERROR', 'The dashboard failed; its log says why.');
 }

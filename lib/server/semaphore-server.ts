@@ -5,6 +5,7 @@ import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/htt
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import { checkedAt, requireObject } from '../option-rules.js';
+import { stackOf } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { type Access, ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
@@ -113,7 +114,8 @@ export function openServer(
     isBaseShared,
     isClosing: () => isClosing,
     routes: [...all.map((route) => toHttpRoute(route, apiKeys, options)), ...remote.routes],
-    toProblem: (error) => toProblem(error, report),
+    toProblem: (error) =>
+      toProblem(error, (fault) => logger.error('A request failed', stackOf(fault))),
   });
   return {
     handler,
@@ -125,10 +127,6 @@ export function openServer(
       closing.abort();
     },
   };
-}
-
-function report(fault: unknown): void {
-  logger.error('A request failed', fault instanceof Error ? fault.stack : String(fault));
 }
 
 const NO_ACCESS = { name: '', isAdmin: false, mayUse: () => false };

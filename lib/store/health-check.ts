@@ -1,3 +1,4 @@
+import { asError } from '../semaphore.errors.js';
 import type { Clock } from './clock.js';
 import type { StoreHealth } from './semaphore-store.js';
 import { within } from './within.js';
@@ -19,8 +20,4 @@ export async function checkHealth(
   } catch (error) {
     return { latencyMs: undefined, error: asError(error) };
   }
-}
-
-export function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

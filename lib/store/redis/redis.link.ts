@@ -1,7 +1,6 @@
-import { StoreUnavailableError } from '../../semaphore.errors.js';
+import { asError, StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock, StopTimer } from '../clock.js';
 import { pause } from '../pause.js';
-import { asError } from '../health-check.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { within } from '../within.js';
 import { ClusterServers } from './cluster-servers.js';

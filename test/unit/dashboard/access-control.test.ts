@@ -63,10 +63,13 @@ describe('access to the dashboard', () => {
     });
   });
 
-  test('an `authorize` that throws lets nobody in, and the log says so', async () => {
+  test.each([
+    ['an error', new Error('no database')],
+    ['what has no text', Object.create(null)],
+  ])('an `authorize` that throws %s lets nobody in, and the log says so', async (_, thrown) => {
     const errors: string[] = [];
     const authorize = (): never => {
-      throw new Error('no database');
+      throw thrown;
     };
     const access = control({ authorize }, errors);
     expect(await rejection(access.admit(request()))).toMatchObject({ statusCode: 403 });
