@@ -6,7 +6,8 @@ import { StderrLogger } from './stderr-logger.js';
 
 export interface LockServerOptions {
   apiKeys: string[];
-  defaultExpiryMs: number;
+  /** Undefined: the server's own default. */
+  defaultExpiryMs: number | undefined;
   redis?: string | object;
   keyPrefix?: string;
   hasJsonLog: boolean;

@@ -4,15 +4,14 @@ import { toCliError } from './cli-error.js';
 import { release, setPermits } from './commands/change.js';
 import { inspect } from './commands/inspect.js';
 import { list } from './commands/list.js';
-import { run, type RunFlags } from './commands/run.js';
+import { run, type RunFlags, withRunOptions } from './commands/run.js';
 import { serve, withServeOptions, type ServeFlags } from './commands/serve.js';
 import { type ConnectionFlags, openService, withConnection } from './connection.js';
 import { ExitCode } from './exit-codes.js';
 import type { Environment } from './environment.js';
-import { MAX_PRIORITY } from '../limits.js';
 import { Output, type Streams } from './output.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { milliseconds, permitsOrNone, wholeNumber } from './values.js';
+import { permitsOrNone } from './values.js';
 
 interface CommonFlags extends ConnectionFlags {
   json?: boolean;
@@ -84,27 +83,11 @@ export function createProgram(
     .option('--json', 'write JSON')
     .action(async (flags: ServeFlags & CommonFlags) => serve(flags, env, outputOf(flags)));
 
-  client(program.command('run <key> [command...]'))
+  withRunOptions(client(program.command('run <key> [command...]')))
     .summary('run a command while a permit is held')
     .description(
       'Run a command while a permit is held: run reports -- make-report --all. The command finds SEMAPHORE_KEY, ' +
         'SEMAPHORE_PERMIT_ID and SEMAPHORE_FENCING_TOKEN in its environment. When the permit is lost it is ended.',
-    )
-    .optionsGroup('The permit:')
-    .option('--permits <n>', 'how many there are in all', wholeNumber(1), 1)
-    .option('--weight <n>', 'how many to take', wholeNumber(1), 1)
-    .option('--wait <ms>', 'how long to wait for it; 0, or forever', milliseconds(0), 10_000)
-    .option('--lease <ms>', 'how long it outlives a crash; it is renewed', milliseconds(1), 30_000)
-    .option('--priority <n>', 'higher is served first', wholeNumber(-MAX_PRIORITY, MAX_PRIORITY), 0)
-    .option('--max-waiting <n>', 'do not wait behind so many', wholeNumber(0))
-    .option('--label <text>', 'shown by inspect')
-    .optionsGroup('The command:')
-    .option('--command <line>', 'a line for the shell, instead of -- command arguments…')
-    .option(
-      '--kill-after <ms>',
-      'from SIGTERM to SIGKILL when the permit is lost',
-      milliseconds(0),
-      5000,
     )
     .action(async (key: string, argv: string[], flags: RunFlags & CommonFlags) => {
       exit(await withService(flags, (service, output) => run(service, output, key, argv, flags)));

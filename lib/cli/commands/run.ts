@@ -1,10 +1,13 @@
+import type { Command } from 'commander';
 import { constants } from 'node:os';
 import type { Permit } from '../../core/permit.js';
+import { MAX_PRIORITY } from '../../limits.js';
 import type { SemaphoreService } from '../../semaphore.service.js';
 import { CliError, UsageError } from '../cli-error.js';
 import { Child } from '../child.js';
 import { ExitCode, SIGNALLED } from '../exit-codes.js';
 import type { Output } from '../output.js';
+import { milliseconds, wholeNumber } from '../values.js';
 
 export interface RunFlags {
   permits: number;
@@ -21,6 +24,26 @@ export interface RunFlags {
 
 /** All that would end this process and leave the command alone, without its permit. */
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+
+export function withRunOptions(command: Command): Command {
+  return command
+    .optionsGroup('The permit:')
+    .option('--permits <n>', 'how many there are in all', wholeNumber(1), 1)
+    .option('--weight <n>', 'how many to take', wholeNumber(1), 1)
+    .option('--wait <ms>', 'how long to wait for it; 0, or forever', milliseconds(0), 10_000)
+    .option('--lease <ms>', 'how long it outlives a crash; it is renewed', milliseconds(1), 30_000)
+    .option('--priority <n>', 'higher is served first', wholeNumber(-MAX_PRIORITY, MAX_PRIORITY), 0)
+    .option('--max-waiting <n>', 'do not wait behind so many', wholeNumber(0))
+    .option('--label <text>', 'shown by inspect')
+    .optionsGroup('The command:')
+    .option('--command <line>', 'a line for the shell, instead of -- command arguments…')
+    .option(
+      '--kill-after <ms>',
+      'from SIGTERM to SIGKILL when the permit is lost',
+      milliseconds(0),
+      5000,
+    );
+}
 
 /** Runs a command while a permit is held. @returns the exit code */
 export async function run(

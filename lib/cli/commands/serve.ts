@@ -82,7 +82,7 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
   const locks = openLockServer({
     hasJsonLog: output.isJson,
     apiKeys,
-    defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', expiry) ?? 1000,
+    defaultExpiryMs: flags.defaultExpiry ?? readAs(env, 'DEFAULT_EXPIRY', expiry),
     ...(flags.redis ? redisOptions(redisOf(flags, env), flags, env) : {}),
   });
   let http: { server: Server; protocol: string } | undefined;
