@@ -51,7 +51,7 @@ export const ABORT_SIGNAL: Rule = {
   holds: (value) => value instanceof AbortSignal,
 };
 
-/** Of options that are more than one call's. @throws {InvalidOptionsError} */
+/** Refuses a `signal` among options of more than one call. @throws {InvalidOptionsError} */
 export function refuseSignal(options: object): void {
   if (!('signal' in options)) return;
   throw new InvalidOptionsError('signal', options.signal, 'left out: it is of a single call only');

@@ -49,14 +49,14 @@ export class OptionsMemo {
 
 type Entries = readonly [name: string, value: unknown][];
 
-/** With what an object inherits: that counts too. */
+/** What the options say, with what the object inherits: that counts too. */
 function entriesOf(options: SemaphoreOptions): Entries {
   const entries: [string, unknown][] = [];
   for (const name in options) entries.push([name, options[name as keyof SemaphoreOptions]]);
   return entries;
 }
 
-/** In the same order, as where it is the same place in the code. */
+/** Whether the options say just this, in this order, as those of one place in the code do. */
 function isSame(options: SemaphoreOptions, entries: Entries): boolean {
   let at = 0;
   for (const name in options) {

@@ -1,7 +1,7 @@
 /** Control characters, and those that hide, split or turn round what stands beside them: a name must not steer a terminal. */
 export const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-/** In quotes, on one line, and as it is, whatever it contains: keys may be made from what somebody sent. */
+/** The text in quotes, on one line, whatever it contains: keys may be made from what somebody sent. */
 export function quoted(text: string): string {
   return printableJson(text);
 }
@@ -11,7 +11,7 @@ export function printableJson(value: unknown, space?: number): string {
   return JSON.stringify(value, null, space).replace(UNPRINTABLE, escaped);
 }
 
-/** Of line feeds only those that JSON is laid out with are left. */
+/** As escapes of JSON; the line feeds that it is laid out with stay. */
 function escaped(sign: string): string {
   if (sign === '\n') return sign;
   const hex = (code: number): string => code.toString(16).padStart(4, '0');

@@ -119,7 +119,7 @@ export function validateKey(key: unknown): asserts key is string {
   if (!isKey(key)) throw new InvalidOptionsError('key', key, KEY_RULE);
 }
 
-/** Of a named semaphore, whose key it is. @throws {InvalidOptionsError} */
+/** Checks the name of a semaphore, which is its key. @throws {InvalidOptionsError} */
 export function validateName(name: unknown, option = 'name'): asserts name is string {
   if (!isKey(name)) throw new InvalidOptionsError(option, name, KEY_RULE);
 }

@@ -131,7 +131,7 @@ export function findInternals(service: SemaphoreService | undefined): ServiceInt
   return service?.['internals'];
 }
 
-/** Without those asked for twice. @throws {InvalidOptionsError} */
+/** The keys, each once. @throws {InvalidOptionsError} */
 function keysOf(key: string | readonly string[]): readonly [string, ...string[]] {
   if (typeof key === 'string' || !Array.isArray(key)) {
     validateKey(key);

@@ -94,7 +94,7 @@ export class RemoteCalls {
     return answers;
   }
 
-  /** It cannot be reached. */
+  /** The server cannot be reached: calls wait for {@link resume}, or fail when it refuses them. */
   pause(error: Error): void {
     this.lastError = error;
     if (this.isReady) this.downSince = this.clock.now();

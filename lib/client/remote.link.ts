@@ -217,7 +217,7 @@ export class RemoteLink {
   }
 }
 
-/** What Node says of an answer that breaks off, "aborted", would be read as something that the caller did. */
+/** The error of a stream. What Node says of one that breaks off, "aborted", would be read as something that the caller did. */
 function asRequestError(error: unknown): RequestError {
   if (error instanceof RequestError) return error;
   return new RequestError('the stream of the server broke off', { cause: error });

@@ -84,7 +84,7 @@ export class RemotePermits {
     this.lost.delete(id);
   }
 
-  /** Of a permit that lapses, as those of a lock server's clients may, nobody tells. */
+  /** Forgets permits that have lapsed, as those of a lock server's clients may: nobody tells of them. */
   private sweep(): void {
     const now = this.clock.now();
     for (const [id, { until }] of this.held) if (until <= now) this.held.delete(id);

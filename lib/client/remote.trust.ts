@@ -22,7 +22,7 @@ export class RemoteTrust {
       isNeeded(): boolean;
       /** Gives the server a sign of life, and asks for one. */
       ask(withinMs: number): void;
-      /** It has run out. */
+      /** The trust has run out. */
       ended(): void;
     },
   ) {}

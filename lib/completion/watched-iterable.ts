@@ -136,7 +136,7 @@ function callAfterLast(result: unknown, over: () => unknown): void {
   else check(result);
 }
 
-/** Not when it gives no promise: then nobody knows how long it goes on. */
+/** Calls `over` when a promise has settled. Of anything else nobody knows how long it goes on. */
 function callWhenSettled(result: unknown, over: () => unknown): void {
   if (isPromise(result)) result.then(over, over);
 }

@@ -39,7 +39,7 @@ export function watchWebStream(
     : new globalThis.ReadableStream(reading, onDemand);
 }
 
-/** Only such a stream has readers that bring their own buffer. */
+/** Whether it is a stream of bytes: only such a one has readers that bring their own buffer. */
 function givesBytes(source: ReadableStream<unknown>): boolean {
   try {
     source.getReader({ mode: 'byob' }).releaseLock();

@@ -160,7 +160,7 @@ function isStream(value: unknown): value is Readable {
   return hasMethods(value, 'pipe', 'on');
 }
 
-/** Of one that somebody reads already, nobody else can tell when it ends. */
+/** Whether it is a web stream that nobody reads yet: of others nobody else can tell when they end. */
 function isUnreadWebStream(value: unknown): value is ReadableStream<unknown> {
   return isObject(value) && 'getReader' in value && isWebStream(value) && !value.locked;
 }

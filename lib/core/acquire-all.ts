@@ -84,7 +84,7 @@ class WaitForAll {
     this.stops.push(stop);
   }
 
-  /** What the caller has to be told instead of that its wait was aborted. */
+  /** The error for the caller: the loss of a permit, in place of the abort that it caused. */
   causeOf(error: unknown): unknown {
     const { loss } = this;
     return error instanceof AcquireAbortedError && error.cause === loss ? (loss ?? error) : error;
@@ -121,7 +121,7 @@ async function restart(permits: Iterable<Permit>, options: ResolvedOptions): Pro
   await Promise.all(renewals);
 }
 
-/** Without the store the permit keeps the lease that it has, where options do not refuse to go on so. */
+/** Without the store the permit keeps the lease that it has, unless `onStoreFailure` is 'reject'. */
 async function restartOne(permit: HeldPermit, options: ResolvedOptions): Promise<void> {
   try {
     await permit.restart(options);

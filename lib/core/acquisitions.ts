@@ -233,7 +233,7 @@ export class Acquisitions {
     this.reportAcquired(waiter, { id, weight, fencingToken, degraded: false });
   }
 
-  /** What the store did for the waiter is not known, and it cannot be asked. */
+  /** Goes on as `onStoreFailure` says: what the store did for the waiter is not known, and it cannot be asked. */
   private doWithoutStore(waiter: Waiter, cause: unknown): void {
     const { key, id, options } = waiter;
     // Who is over was cancelled, or its grant came by a message although the reply was lost.

@@ -69,7 +69,7 @@ export class EventLog {
     return events[type] ?? (level === 'all' || (level === 'problems' && severity !== 'log'));
   }
 
-  /** Of what was told lately; with the level 'all' everything is. */
+  /** Whether the same change of a limit was told lately. With the level 'all' every one is told. */
   private isRepeated(event: SemaphoreEvent): boolean {
     if (event.type !== 'permits-changed' || event.pinned || this.options.level === 'all')
       return false;

@@ -95,7 +95,7 @@ export class GiveBackList {
     return this.inFlight === 0 && this.failed.size === 0;
   }
 
-  /** Whoever asks under the id meanwhile would lose it again, when this has to be repeated. */
+  /** Does the task as a {@link cancellation} of the id: who asks under it meanwhile would lose it again when this is repeated. */
   private takeBack(id: string, task: () => Promise<unknown>): void {
     const attempt = this.attempt<unknown>(id, task, undefined).then(() => {
       if (this.cancelling.get(id) === attempt) this.cancelling.delete(id);

@@ -121,7 +121,7 @@ export class HeldPermit extends OwnPermitBase implements OwnPermit, Timed {
     return (this.releasing ??= this.#keeper.release(this, 0));
   }
 
-  /** Its time begins anew, by these options: it was taken before it was of use. */
+  /** Begins its time anew, by these options: it was taken before it was of use. */
   restart(options: ResolvedOptions): Promise<void> {
     this.options = options;
     this.keptSince = this.#keeper.now();

@@ -42,7 +42,7 @@ export function nextRenewal(permit: HeldPermit, now: number): number {
   return renewAt - permit.keptSince <= maxHoldMs ? renewAt : Infinity;
 }
 
-/** Not when it has been renewed for a while only. */
+/** Whether nothing ends it: one that was renewed for a while has an end. */
 function isEndless({ deadline, options }: HeldPermit): boolean {
   return options.leaseMs === Infinity && deadline === Infinity;
 }

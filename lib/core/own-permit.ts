@@ -15,7 +15,7 @@ export interface OwnPermit extends Permit {
   discard(): Promise<ReleaseOutcome>;
 }
 
-/** Not those of applications with a guard of their own, for example. */
+/** Whether it is an {@link OwnPermit}: neither borrowed, nor made by an application, as a guard of its own may do. */
 export function isOwn(permit: Permit): permit is OwnPermit {
   return 'ending' in permit && 'revoke' in permit;
 }

@@ -3,7 +3,7 @@ import type { ReleaseOutcome } from '../store/semaphore-store.js';
 import type { Permit } from './permit.js';
 import { PermitBase } from './permit-base.js';
 
-/** One permit a key. */
+/** The permits that it consists of, one a key. */
 export function partsOf(permit: Permit): readonly Permit[] {
   return permit instanceof PermitSet ? permit.parts : [permit];
 }

@@ -244,7 +244,7 @@ function givenUpError(key: string, reason: GivenUp): Error {
     : new AcquireAbortedError(key, undefined);
 }
 
-/** Without what only a holder in this process could do. */
+/** The options without what only a holder in this process could do. */
 export function asUnkept(options: ResolvedOptions): ResolvedOptions {
   return { ...options, renew: false, reentrant: false, onStoreFailure: 'reject', localPasses: 0 };
 }

@@ -38,7 +38,7 @@ export class SharedPermit {
     );
   }
 
-  /** What is held; undefined before and after. */
+  /** The permit, while it is held. */
   get held(): Permit | undefined {
     return this.permit?.isHeld === true ? this.permit : undefined;
   }

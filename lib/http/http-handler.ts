@@ -193,8 +193,8 @@ class Dispatcher {
 }
 
 /**
- * Its close, if it is closed already, was told before anybody listened for it; and what was answered while somebody else read
- * its body is not to be done.
+ * Calls the route, unless the response is over: its close was told before anybody listened for it, or it was answered while
+ * somebody else read the body.
  */
 function run(route: HttpRoute, call: HttpCall): void | Promise<void> {
   if (!call.response.destroyed && !call.response.headersSent) return route.handle(call);

@@ -111,7 +111,7 @@ function problemOfParser(error: unknown): HttpProblem | undefined {
     : badBody('The body is not valid JSON', 'valid JSON');
 }
 
-/** What the parser of Express refuses may be JSON all the same. */
+/** Whether it is JSON: the parser of Express refuses what is neither an object nor an array. */
 function isJson(text: unknown): boolean {
   try {
     return JSON.parse(text as string) !== undefined;

@@ -42,7 +42,7 @@ export function standIn(
   });
 }
 
-/** What other decorators noted on a method that was replaced. */
+/** Copies what other decorators noted on a method to the one that replaces it. */
 export function copyMetadata(from: Method, to: Method): void {
   for (const key of Reflect.getMetadataKeys(from) as (string | symbol)[]) {
     Reflect.defineMetadata(key, Reflect.getMetadata(key, from), to);

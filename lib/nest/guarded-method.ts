@@ -84,7 +84,7 @@ function observe(invocation: Invocation): Observable<unknown> {
   });
 }
 
-/** Who leaves while it waits for its permit need not wait for that. */
+/** Runs an async generator. Who leaves while it waits for its permit need not wait for that. */
 function generate(invocation: Invocation): AsyncGenerator<unknown, unknown, unknown> {
   const left = new CancelSource();
   const steps = stepsOf(invocation, left);

@@ -142,7 +142,7 @@ function handlersOf(prototype: object): Map<string, PropertyDescriptor> {
   return methods;
 }
 
-/** Only what is known without calling the method can decide what to return before there is a permit. */
+/** What the method returns, as far as is known without calling it: that is needed before there is a permit. */
 function returnKindOf(prototype: object, property: string | symbol, method: Method): ReturnKind {
   if (isAsyncGenerator(method)) return 'async-generator';
   return declaresObservable(prototype, property) ? 'observable' : 'promise';

@@ -65,7 +65,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     return handleInScope(() => internals.openScope(), context, next);
   }
 
-  /** What it throws is the subscriber's error. */
+  /** Runs the handler under its permit. What this throws is the subscriber's error. */
   private run(
     context: ExecutionContext,
     definition: SemaphoreDefinition,

@@ -42,7 +42,7 @@ export class ApiKeys {
     }
   }
 
-  /** Without any, only requests from this machine are served. */
+  /** Whether there is none: then only requests from this machine are served. */
   get isEmpty(): boolean {
     return this.known.length === 0;
   }

@@ -93,7 +93,7 @@ export class Locks {
     return snapshots.some(({ held }) => held > 0);
   }
 
-  /** What another server's call of the same uid takes back is lost, but free. */
+  /** Takes all keys or none, again when another server's call of the same uid got in the way: what that took back is free. */
   private async tryToTake(
     owner: LockOwner,
     keys: readonly string[],
@@ -105,7 +105,7 @@ export class Locks {
     }
   }
 
-  /** In an order that all share: of those who want the same keys one gets all. */
+  /** Takes the keys in an order that all share: of those who want the same keys one gets all. */
   private async take(
     owner: LockOwner,
     keys: readonly string[],

@@ -100,7 +100,7 @@ export function permitRoutes({
     if (!isKept) throw new HttpProblem(404, 'SESSION_UNKNOWN', 'The session has ended');
   }
 
-  /** Of a permit that was granted to an earlier request, which may have asked for something else. */
+  /** Weight and lease of a permit that was granted to an earlier request, which may have asked for something else. */
   async function heldFigures(key: string, id: string, wanted: ResolvedOptions) {
     const held = await findHeld(key, id);
     if (held === undefined) return { weight: wanted.weight, leaseMs: wanted.leaseMs };

@@ -13,7 +13,7 @@ export function noteKey(sessionId: string): string {
   return `${RESERVED_PREFIX}session:${hash('sha256', sessionId, 'base64url')}`;
 }
 
-/** Not the permit's own id: an id stands for one permit only. */
+/** The id of a permit's note. Not the permit's own: an id stands for one permit only. */
 export function noteId(permitId: string): string {
   return `note-${permitId}`;
 }

@@ -241,7 +241,7 @@ export class Session {
     return lease;
   }
 
-  /** By the clock here their leases are over. While the client is away, another server may have made them longer. */
+  /** Loses what by the clock here is over. While the client is away, another server may have made the leases longer. */
   private loseLapsed(): void {
     if (this.stream === undefined) return;
     const now = this.parts.clock.now();

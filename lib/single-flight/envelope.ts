@@ -72,7 +72,7 @@ export function pack(
   return refuse(key, `it has ${bytes} bytes, and ${rule}`);
 }
 
-/** What another process packed. Never throws. */
+/** The outcome that another process packed. Never throws. */
 export function unpack(key: string, payload: string, serializer: SingleFlightSerializer): Outcome {
   const text = payload.slice(1);
   try {

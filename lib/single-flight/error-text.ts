@@ -21,7 +21,7 @@ const MAX_CAUSES = 8;
 /** Errors that are being described now, each within a field of the one before: a field that leads back to them stays behind. */
 const underWay = new Set<object>();
 
-/** What cannot go to another process stays behind: sockets and functions that hang on the errors of HTTP clients. */
+/** The error as it travels, without what cannot: sockets and functions that hang on the errors of HTTP clients. */
 export function describeError(
   error: Error,
   encode: (value: unknown) => string,

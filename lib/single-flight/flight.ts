@@ -176,7 +176,7 @@ export class Flight {
     return outcome;
   }
 
-  /** What another serializer has stored is as good as nothing: the work makes a result that can be read. */
+  /** What was stored, if it can be read: what another serializer wrote is as good as nothing, and the work makes it anew. */
   private readable(payload: string): Outcome | undefined {
     const outcome = this.unpack(payload);
     return outcome.isError && outcome.isUnreadable ? undefined : outcome;
@@ -230,7 +230,7 @@ export class Flight {
   }
 }
 
-/** Of a look that says what was seen before: an older one may still be there, stale. */
+/** Whether a look found something newer than what it was told to have been seen: that may still be there, stale. */
 function isNew({ state }: FlightLook): boolean {
   return state === 'fresh' || state === 'missed';
 }

@@ -14,7 +14,7 @@ const OWN = new Map<string, object>(
 );
 const OWN_CODE = /^(SEMAPHORE|SINGLE_FLIGHT)_/;
 
-/** Of any copy of `@nestjs/common`, whatever its class is called. */
+/** Whether it is an HttpException, of any copy of `@nestjs/common`, whatever its class is called. */
 export function isHttpException(error: unknown): error is HttpException {
   return error instanceof Error && 'getStatus' in error && 'getResponse' in error;
 }

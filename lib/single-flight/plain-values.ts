@@ -15,7 +15,7 @@ export function isError(value: unknown): value is Error {
   return types.isNativeError(value) || value instanceof Error;
 }
 
-/** Without holes, and without fields of its own. */
+/** Whether an array has neither holes nor fields of its own. */
 export function isDense(array: readonly unknown[]): boolean {
   const names = Object.keys(array);
   return names.length === array.length && (names.at(-1) ?? '-1') === String(array.length - 1);
@@ -62,7 +62,7 @@ export function fromBytes(type: BytesType, bytes: Buffer): unknown {
   return BYTES[type](bytes);
 }
 
-/** With a memory of its own: a small Buffer is a part of a larger one. */
+/** The bytes in a memory of their own: a small Buffer is a part of a larger one. */
 function copied(bytes: Buffer): ArrayBuffer {
   return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
 }

@@ -47,7 +47,7 @@ function isJsonObject(value: object, depth: number): boolean {
   return true;
 }
 
-/** Plain fields of a value that may have others. */
+/** Whether {@link requireShareable} lets the value pass. */
 export function isShareable(value: unknown, around?: Iterable<object>): boolean {
   try {
     requireShareable(value, around);
@@ -69,7 +69,7 @@ function visit(value: unknown, path: string, parents: Set<object>, done: WeakSet
   done.add(value);
 }
 
-/** What it consists of. */
+/** The members of a value, by name. @throws {NotShareableError} */
 function partsOf(value: object, path: string): Iterable<[name: string, part: unknown]> {
   const proto = Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null;
   const name = proto?.constructor?.name ?? '';

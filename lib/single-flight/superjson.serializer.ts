@@ -131,7 +131,7 @@ function decode(text: string): unknown {
   return parsed.meta === undefined ? parsed.json : superjson.deserialize(parsed, { inPlace: true });
 }
 
-/** Of another realm, such as a sandbox, or with an empty prototype. */
+/** Whether it is of another realm, such as a sandbox, or has an empty prototype. */
 function isForeign(object: object): boolean {
   const proto: unknown = Object.getPrototypeOf(object);
   return proto !== null && proto !== Object.prototype;

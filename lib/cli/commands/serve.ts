@@ -125,7 +125,7 @@ function withoutBrackets(host: string): string {
   return inner !== undefined && isIP(inner) === 6 ? inner : host;
 }
 
-/** Of flags, environment and `.env` the first that names Redis decides whether by a URL, or by a host and a port. */
+/** Where Redis is: of flags, environment and `.env` the first that names it decides whether by a URL, or by a host and a port. */
 function redisOf(flags: ServeFlags, env: Environment): string | object {
   const { redisUrl, redisHost, redisPort } = flags;
   if (redisUrl !== undefined) return redisUrl;

@@ -144,7 +144,7 @@ export class Collector {
     return [...this.viewers.values()].some((view) => view.type === 'semaphore' && view.key === key);
   }
 
-  /** What is shown, and some of the others in turn. */
+  /** The keys to look at now: those that are shown, and some of the others in turn. */
   private worthALook(views: readonly OverviewView[], others: number): KnownKey[] {
     const now = performance.now();
     const { all } = this.keys;

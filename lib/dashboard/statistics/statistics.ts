@@ -108,7 +108,7 @@ export class Statistics {
     return this.histories.intervalOf(key, this.latest);
   }
 
-  /** Of the interval that is now. */
+  /** The totals of the interval that is now. */
   private total(): Totals {
     const last = this.totals.at(-1);
     if (last?.number === this.latest) return last;

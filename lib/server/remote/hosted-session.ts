@@ -221,7 +221,7 @@ export class HostedSession implements StoreClient {
     this.stream?.send('published', { key, token, ...(isShort ? { payload } : {}) });
   }
 
-  /** Whoever is to have it can have got it from here only. */
+  /** Notes a permit that its client can have got from here only: while that is away, the lease is no longer than the grace time. */
   private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
     const isNews = !this.entries.isHeld(id);
     const entry = this.entries.holds(key, id, deadline, leaseMs);

@@ -36,7 +36,7 @@ export class Inspections {
     return wire;
   }
 
-  /** Whoever asks after this call must not see what was before it. */
+  /** Forgets what was read of the key: whoever asks after this call must not see what was before it. */
   changes(key: string): void {
     this.byKey.delete(key);
   }

@@ -38,7 +38,7 @@ export class Heap<T extends InHeap> {
     return this.items.toSorted((a, b) => (this.isBefore(a, b) ? -1 : 1));
   }
 
-  /** It may belong further up as well as further down. */
+  /** Puts the item where it belongs, which may be further up as well as further down. */
   private settle(item: T, position: number): void {
     this.moveDown(item, this.moveUp(item, position));
   }

@@ -59,7 +59,7 @@ export type WireCall =
   | ({ op: 'publish'; key: string } & WirePublication)
   | { op: 'forget'; key: string };
 
-/** Of a look at a result that has to be asked for apart; without its payload. */
+/** A look; where it `isLong`, without its payload, which has to be asked for apart. */
 export type WireLook = FlightLook & { isLong?: true };
 
 export type WirePublication = Omit<Publication, 'substitute'>;
