@@ -129,10 +129,7 @@ export class Locks {
         held.push(await this.takeOne(key, lockPrefixOf(owner, key), options));
       }
       const isLeased = isAtOnce && held[0]?.isNew === true;
-      if (!isLeased && !(await this.setLeases(held, leaseMs))) {
-        undo();
-        return 'lost';
-      }
+      if (!isLeased) await this.setLeases(held, leaseMs);
     } catch (error) {
       undo();
       if (error instanceof PermitUnavailableError) return 'locked';
@@ -181,13 +178,14 @@ export class Locks {
     return internalsOf(this.semaphores).look(key);
   }
 
-  /** All leases begin with the last lock; none becomes shorter than it was. @returns false when one was lost meanwhile */
-  private async setLeases(held: readonly HeldLock[], leaseMs: number): Promise<boolean> {
+  /** All leases begin with the last lock; none becomes shorter than it was. @throws {PermitLostError} one was lost meanwhile */
+  private async setLeases(held: readonly HeldLock[], leaseMs: number): Promise<void> {
     const { permitsById } = internalsOf(this.semaphores);
     const leases = await Promise.all(
       held.map(({ key, id, leftMs }) => permitsById.renew(key, id, Math.max(leaseMs, leftMs))),
     );
-    return !leases.includes(null);
+    const lost = held[leases.indexOf(null)];
+    if (lost !== undefined) throw new PermitLostError(lost.key, lost.id, 'expired');
   }
 
   private async inTurn<T>(caller: string, task: () => Promise<T>): Promise<T> {
