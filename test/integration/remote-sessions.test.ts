@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService, StoreUnavailableError } from 'nestjs-semaphore';
 import type { SemaphoreServerParts } from 'nestjs-semaphore/server';
 import { VirtualClock } from 'nestjs-semaphore/testing';
+import { internalsOf } from '../../lib/service-internals.js';
 import type { StoreClient, StoreSession } from '../../lib/store/semaphore-store.js';
 import {
   ADMIN_KEY,
@@ -322,7 +323,7 @@ describe('the answers to a remote session', () => {
         isOver = true;
       }
     };
-    place.semaphores.list = () => list();
+    internalsOf(place.semaphores).session().list = () => list();
     const aborter = new AbortController();
     const init = { headers: { 'x-api-key': ADMIN_KEY }, signal: aborter.signal };
     const keys = (): Promise<Response> => fetch(`${place.http.url}/v1/store/keys`, init);
