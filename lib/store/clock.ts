@@ -11,7 +11,7 @@ export interface Clock {
   wallTime(): number;
 
   /**
-   * Calls `task` once, `delayMs` from now.
+   * Calls `task` once, `delayMs` from now; up to 2 ms earlier, so a task for which it is too early schedules another.
    * The timer does not keep the process alive.
    * @returns what stops it
    */
