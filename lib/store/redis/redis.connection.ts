@@ -95,7 +95,7 @@ function sentinelTimeout(redis: RedisConnection, timeoutMs: number): number {
 }
 
 function loadIoredis(): Promise<Pick<typeof import('ioredis'), 'Redis'>> {
-  // Before 5.3 it has no name.
+  // Before 5.2.5 it has no name.
   return (ioredis ??= import('ioredis').then(({ Redis, default: unnamed }) => ({
     Redis: Redis ?? unnamed,
   })));
