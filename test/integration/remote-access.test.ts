@@ -117,6 +117,8 @@ describe('what an API key may do over the store of the server', () => {
     expect(stream.status).toBe(200);
     expect((await fetch(`${url}/v1/store`, { headers: header(secret, SHOP) })).status).toBe(403);
     expect((await post(secret, SHOP, '{"calls":[]}')).status).toBe(403);
+    const end = { method: 'DELETE', headers: header(secret, SHOP) };
+    expect((await fetch(`${url}/v1/store`, end)).status).toBe(403);
     expect((await post(secret, ADMIN, '{"calls":[]}')).status).toBe(200);
     aborter.abort();
   });

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService, StoreUnavailableError } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import type { SemaphoreServerParts } from 'nestjs-semaphore/server';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import { internalsOf } from '../../lib/service-internals.js';
@@ -12,6 +13,7 @@ import {
   LockServer,
 } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
+import { nextEvent, Semaphores } from '../support/semaphores.js';
 
 const GRACE_MS = 1000;
 
@@ -228,6 +230,7 @@ describe('what a remote session holds whose stream is broken', () => {
     expect(await place.waiting()).toEqual([]);
     expect(await again.next()).toMatchObject({ event: 'granted', data: { id: 'b' } });
     expect(await place.held()).toEqual({ b: 60_000 });
+    expect((await client.post([])).status).toBe(200);
     again.close();
   });
 
@@ -240,7 +243,21 @@ describe('what a remote session holds whose stream is broken', () => {
       const permit = await place.semaphores.acquire('k');
       expect(await client.acquire('known', { key: 'l', leaseMs: null })).toMatchObject(granted);
       expect(await client.acquire('late', endless)).toEqual(waits);
+      const session = place.store.sessions.at(-1) as StoreSession;
+      const renew = session.renew.bind(session);
+      let goOn: () => void = () => undefined;
+      const isLate = new Promise<void>((resolve) => (goOn = resolve));
+      const isAsked = new Promise<void>((resolve) => {
+        session.renew = (...args) => {
+          resolve();
+          return isLate.then(() => renew(...args));
+        };
+      });
+      const renewing = client.call({ op: 'renew', key: 'l', id: 'known', leaseMs: null });
+      await isAsked;
       await client.leave(stream);
+      goOn();
+      await renewing;
       await permit.release();
       expect(await place.held()).toEqual({ late: Infinity });
       if (isBack) {
@@ -260,8 +277,16 @@ describe('what a remote session holds whose stream is broken', () => {
     const permit = await place.semaphores.acquire('k');
     await client.acquire('late');
     await client.leave(stream);
+    const session = place.store.sessions.at(-1) as StoreSession;
+    const renewed = jest.spyOn(session, 'renew');
     await permit.release();
     expect(await place.held()).toEqual({ late: GRACE_MS });
+    expect(renewed).toHaveBeenCalledTimes(1);
+    // One that ends by itself, unless the client has claimed it at another server.
+    const lease = { expiresAt: 60_000, deadline: 60_000, acquiredAt: 0 };
+    const grant = { ...lease, fencingToken: 1, permits: 1, provisional: true };
+    place.store.clients.at(-1)?.granted('k', 'provisional', grant);
+    expect(renewed).toHaveBeenCalledTimes(1);
   });
 });
 
@@ -292,19 +317,45 @@ describe('how much a remote session may wait for and hold', () => {
   });
 });
 
+test('a remote session that waits for and holds as much as it may keeps it all when its client reconnects', async () => {
+  await using place = await Place.start({ ...OPTIONS, maxOpenWaits: 3 });
+  const store = new RemoteSemaphoreStore({ url: place.http.url, apiKey: ADMIN_KEY });
+  await using semaphores = new Semaphores({ store });
+  const client = semaphores.open();
+  const held = await client.acquire('k');
+  const waiting = ['a', 'b'].map((label) => client.acquire('k', { label, waitMs: Infinity }));
+  await pollUntil('two wait', async () => (await place.waiting()).length === 2);
+  const isBack = nextEvent(client, 'store-up');
+  place.http.http.closeAllConnections();
+  await isBack;
+  await held.release();
+  for (const permit of waiting) await (await permit).release();
+});
+
 describe('the answers to a remote session', () => {
   test('say of a store that fails what is known, and no more', async () => {
-    await using place = await Place.start(OPTIONS);
+    await using place = await Place.start({ ...OPTIONS, maxOpenWaits: 1 });
     const client = place.client();
     const stream = await client.open();
+    const permit = await place.semaphores.acquire('k');
     const session = place.store.sessions.at(-1) as StoreSession;
+    const { acquire } = session;
     session.acquire = () => Promise.reject(new StoreUnavailableError('away', 'k', undefined, true));
     expect(await client.acquire('a')).toEqual({
       error: { code: 'SEMAPHORE_STORE_UNAVAILABLE', message: 'away', nothingDone: true },
     });
     session.acquire = () => Promise.reject(new Error('a secret'));
     const unknown = { code: 'INTERNAL_ERROR', message: 'the server could not do it' };
-    expect(await client.acquire('a')).toEqual({ error: { ...unknown, nothingDone: false } });
+    expect(await client.acquire('b')).toEqual({ error: { ...unknown, nothingDone: false } });
+    // Nobody knows whether it waits.
+    expect(await client.acquire('a')).toMatchObject(full);
+    await client.call({ op: 'cancel', key: 'k', id: 'b' });
+    session.acquire = acquire;
+    expect(await client.acquire('a')).toEqual(waits);
+    session.acquire = () => Promise.reject(new StoreUnavailableError('away', 'k', undefined, true));
+    expect(await client.acquire('a')).toMatchObject({ error: { message: 'away' } });
+    expect(await client.acquire('b')).toMatchObject(full);
+    await permit.release();
     stream.close();
   });
 

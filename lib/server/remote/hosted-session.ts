@@ -87,6 +87,11 @@ export class HostedSession implements StoreClient {
     return this.entries.size;
   }
 
+  /** Whether it waits for the permit or holds it. */
+  knows(id: string): boolean {
+    return this.entries.has(id);
+  }
+
   isOpenOn(stream: SessionStream): boolean {
     return this.stream === stream;
   }

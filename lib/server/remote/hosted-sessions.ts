@@ -58,9 +58,9 @@ export class HostedSessions {
     return session;
   }
 
-  /** Whether another permit fits. */
-  hasRoom(session: HostedSession): boolean {
-    return session.size < this.limits.maxPermits;
+  /** Whether the permit fits, which is asked for again when it is in already. */
+  hasRoom(session: HostedSession, id: string): boolean {
+    return session.size < this.limits.maxPermits || session.knows(id);
   }
 
   /** The client has finished: what it still holds ends with its leases. */

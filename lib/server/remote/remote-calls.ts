@@ -80,7 +80,7 @@ export function runCalls(
   calls: readonly WireCall[],
   session: HostedSession,
   access: Access,
-  hasRoom: () => boolean,
+  hasRoom: (id: string) => boolean,
 ): Promise<WireResult[]> {
   const inspections = new Inspections(session.store);
   return Promise.all(
@@ -96,7 +96,11 @@ export function runCalls(
   );
 }
 
-function refuse(call: WireCall, access: Access, hasRoom: () => boolean): WireResult | undefined {
+function refuse(
+  call: WireCall,
+  access: Access,
+  hasRoom: (id: string) => boolean,
+): WireResult | undefined {
   if (!access.mayUse(call.key)) {
     return refused('FORBIDDEN_KEY', 'The API key may not use this key');
   }
@@ -104,7 +108,7 @@ function refuse(call: WireCall, access: Access, hasRoom: () => boolean): WireRes
   if (isForAdmins && !access.isAdmin) {
     return refused('FORBIDDEN_ROLE', 'The API key is not one of an admin');
   }
-  if (call.op === 'acquire' && !hasRoom()) {
+  if (call.op === 'acquire' && !hasRoom(call.id)) {
     return refused('TOO_MANY_PERMITS', 'The session waits for and holds as much as it may');
   }
   return undefined;

@@ -40,6 +40,10 @@ export class RemoteEntries {
     return entry;
   }
 
+  has(id: string): boolean {
+    return this.byId.has(id);
+  }
+
   isHeld(id: string): boolean {
     return this.byId.get(id)?.isHeld === true;
   }

@@ -91,7 +91,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
         'A later request of the session was here before: nothing was done',
       );
     }
-    const results = await runCalls(calls, remote, access, () => sessions.hasRoom(remote));
+    const results = await runCalls(calls, remote, access, (id) => sessions.hasRoom(remote, id));
     sendJson(response, 200, { server, now, results });
   }
 
