@@ -172,8 +172,7 @@ export class RemoteCalls {
     }
     if (isFinal) return;
     this.queue.unshift(...batch.filter((pending) => this.open.has(pending)));
-    this.isReady = false;
-    this.downSince = this.clock.now();
+    this.pause(error);
     this.on.failed(error);
   }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { HttpClient } from '../../lib/client/http-request.js';
 import { Remote, ScriptedServer, until } from '../support/scripted-server.js';
@@ -111,14 +112,28 @@ describe('the connections of a client', () => {
   test('go back to the first server when the stream ends there, and no further than needed', async () => {
     await using server = await ScriptedServer.start();
     await using second = await ScriptedServer.start();
-    await using remote = new Remote([server, second]);
-    await server.opened();
-    server.endStream();
-    await server.opened(2);
+    await using _remote = new Remote([server, second]);
+    for (let times = 1; times < 3; times++) {
+      await server.opened(times);
+      server.endStream();
+    }
+    await server.opened(3);
     expect(second.asked).toEqual([]);
-    server.endStream();
     server.takes = (_request, response) => Boolean(response.destroy());
+    server.endStream();
     await second.opened();
+  });
+
+  test('are not tried again all the time', async () => {
+    await using server = await ScriptedServer.start();
+    let tries = 0;
+    server.takes = (_request, response) => {
+      tries++;
+      return Boolean(response.destroy());
+    };
+    await using _remote = new Remote([server]);
+    await sleep(200);
+    expect(tries).toBeLessThan(10);
   });
 
   test('live as long as something is heard on them', async () => {

@@ -132,22 +132,29 @@ test('the fate of a call whose answer was lost is not known, and of one that cou
 test('while the server is away calls wait for it, and from its time limit on they fail at once', async () => {
   const line = new Line();
   void line.calls.resume([]);
+  await line.clock.advance(2 * TIMEOUT_MS);
   const first = line.nextEnds();
   const over = line.refusal('a');
   await line.clock.advance(100);
   first.fail(nothingDone);
-  await line.clock.advance(TIMEOUT_MS - 100);
-  expect(await over).toMatchObject({ nothingDone: true });
+  await line.clock.advance(0);
+  const second = line.refusal('b');
+  expect(line.clock.pendingTimers).toBe(1);
+  const timeout = line.clock.advance(TIMEOUT_MS);
+  let isOver = false;
+  void second.then(() => (isOver = true));
+  await Promise.resolve();
+  expect(isOver).toBe(false);
+  await timeout;
+  expect([await over, await second]).toMatchObject([{ nothingDone: true }, { nothingDone: true }]);
   // Attempts to reach it that fail, the last one just now.
   line.calls.pause(nothingDone);
-  await line.clock.advance(100);
-  line.calls.pause(nothingDone);
-  const late = line.refusal('b');
+  const late = line.refusal('c');
   expect(line.clock.pendingTimers).toBe(0);
   expect(await late).toMatchObject({ nothingDone: true });
   void line.calls.resume([]);
-  await line.send('c');
-  expect(line.posts).toEqual(['a', 'c']);
+  await line.send('d');
+  expect(line.posts).toEqual(['a', 'd']);
 });
 
 test('what a server refuses fails at once, and so does what comes after it', async () => {

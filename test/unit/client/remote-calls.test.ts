@@ -38,11 +38,11 @@ const acquire = (key: string): WireCall => ({
   wait: true,
   maxWaiting: null,
 });
-const publish = (key: string, length: number): WireCall => ({
+const publish = (key: string, length: number, letter = 'v'): WireCall => ({
   op: 'publish',
   key,
   permitId: 'a',
-  payload: 'v'.repeat(length),
+  payload: letter.repeat(length),
   freshMs: 0,
   staleMs: 0,
 });
@@ -50,6 +50,9 @@ const publish = (key: string, length: number): WireCall => ({
 test('calls that are too long together are posted one after another', async () => {
   const calls = [publish('a', 30_000), publish('b', 30_000), release('c')];
   expect(await postsOf(calls)).toEqual([['publish a'], ['publish b', 'release c']]);
+  // In bytes: a letter may take three of them.
+  const wide = ['a', 'b'].map((key) => publish(key, 10_000, '語'));
+  expect(await postsOf(wide)).toEqual([['publish a'], ['publish b']]);
 });
 
 test('a result and the release of its permit are one post, also where it is full', async () => {
