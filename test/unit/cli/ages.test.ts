@@ -21,3 +21,14 @@ it.each([
   expect(String(stdout.read())).toMatch(/ 5s( |$)/m);
   await semaphores.close();
 });
+
+it('list has all keys in their order', async () => {
+  const semaphores = new SemaphoreService({ log: 'none' });
+  const keys = Array.from({ length: 120 }, (_, i) => `k${String(119 - i).padStart(3, '0')}`);
+  await Promise.all(keys.map((key) => semaphores.acquire(key)));
+  const stdout = new PassThrough();
+  await list(semaphores, new Output({ stdout, stderr: new PassThrough() }, {}, true), '*');
+  const listed = JSON.parse(String(stdout.read())) as { key: string }[];
+  expect(listed.map(({ key }) => key)).toEqual(keys.toReversed());
+  await semaphores.close();
+});
