@@ -1,10 +1,17 @@
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
+import type { Access } from './api-keys.js';
 import * as schemas from './schemas.js';
 import { type ServerRoute, serverRoute } from './server-route.js';
+import { Transfers } from './transfers.js';
+
+/** Lists and snapshots of one caller that are in memory at once: each may have megabytes. */
+const AT_ONCE = 8;
 
 /** Look at semaphores, and set their limits. */
 export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
+  const transfers = new Transfers(AT_ONCE);
+
   const list = serverRoute({
     method: 'GET',
     path: '/v1/semaphores',
@@ -13,21 +20,24 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     role: 'use',
     query: schemas.listQuery,
     answers: { 200: { description: 'Their keys', schema: schemas.keyList } },
-    async handle({ access, query: { pattern, limit } }) {
-      const keys: string[] = [];
-      let truncated = false;
-      const mayUse = (key: string): boolean => access.mayUse(key);
-      for await (const key of internalsOf(semaphores)
-        .session()
-        .list(pattern || '*', mayUse)) {
-        if (!mayUse(key)) continue;
-        truncated = keys.length === limit;
-        if (truncated) break;
-        keys.push(key);
-      }
-      return { status: 200, body: { keys, ...(truncated && { truncated }) } };
+    async handle({ response, access, query: { pattern, limit } }) {
+      await transfers.answer(access.name, response, () => keysOf(access, pattern || '*', limit));
+      return undefined;
     },
   });
+
+  async function keysOf(access: Access, pattern: string, limit: number): Promise<object> {
+    const keys: string[] = [];
+    let truncated = false;
+    const mayUse = (key: string): boolean => access.mayUse(key);
+    for await (const key of internalsOf(semaphores).session().list(pattern, mayUse)) {
+      if (!mayUse(key)) continue;
+      truncated = keys.length === limit;
+      if (truncated) break;
+      keys.push(key);
+    }
+    return { keys, ...(truncated && { truncated }) };
+  }
 
   const inspect = serverRoute({
     method: 'GET',
@@ -37,8 +47,9 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
     role: 'use',
     params: schemas.keyParams,
     answers: { 200: { description: 'Holders and waiters', schema: schemas.snapshot } },
-    async handle({ params: { key } }) {
-      return { status: 200, body: await semaphores.inspect(key) };
+    async handle({ response, access, params: { key } }) {
+      await transfers.answer(access.name, response, () => semaphores.inspect(key));
+      return undefined;
     },
   });
 

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { finished } from 'node:stream/promises';
 import type { IncomingMessage } from 'node:http';
 import { EventStream } from '../../http/event-stream.js';
 import { hangUpsRead, isHungUp } from '../../http/hang-ups.js';
@@ -22,6 +21,7 @@ import {
   STORE_PATH,
 } from '../../store/remote/wire.js';
 import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
+import { Transfers, untilRead } from '../transfers.js';
 import { toObject, validate } from '../validate.js';
 import { type Access, requireKeys } from '../api-keys.js';
 import { callsBody, flightsOf, resultBody, runCalls } from './remote-calls.js';
@@ -33,7 +33,6 @@ import {
 } from './remote-documentation.js';
 import type { SessionWish } from './hosted-session.js';
 import { HostedSessions, type RemoteLimits } from './hosted-sessions.js';
-import { Transfers } from './transfers.js';
 
 export interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
@@ -57,6 +56,8 @@ interface StoreRoute extends Route {
 }
 
 const HEARTBEAT_MS = 5000;
+/** Long results of one caller that are in memory at once. */
+const RESULTS_AT_ONCE = 4;
 const BODY = { maxBytes: 2 * MAX_CALLS_BYTES, timeoutMs: 10_000 };
 /** Text in text: each quote and backslash takes two bytes. */
 const RESULT_BODY = { maxBytes: 2 * MAX_RESULT_BYTES + MAX_CALLS_BYTES, timeoutMs: 10_000 };
@@ -65,7 +66,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
   const { store, list, authenticate } = options;
   const sessions = new HostedSessions(store, options);
   const server = randomUUID();
-  const transfers = new Transfers();
+  const transfers = new Transfers(RESULTS_AT_ONCE);
 
   function open({ request, response, access }: StoreCall): void {
     const wish = wishOf(request);
@@ -93,6 +94,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     }
     const results = await runCalls(calls, remote, access, (id) => sessions.hasRoom(remote, id));
     sendJson(response, 200, { server, now, results });
+    if (calls.some(({ op }) => op === 'inspect')) await untilRead(response);
   }
 
   async function publishLong({ request, response, hungUp, access }: StoreCall): Promise<void> {
@@ -110,20 +112,13 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     });
   }
 
-  async function lookLong({ request, response, search, hungUp, access }: StoreCall): Promise<void> {
+  async function lookLong({ request, response, search, access }: StoreCall): Promise<void> {
     const { key, seen } = validate(resultQuery, toObject(search));
     requireKeys(access, [key]);
     const session = sessions.get(secretOf(request), access);
-    await transfers.run(access.name, async () => {
-      if (hungUp.aborted) return;
-      const look = await flightsOf(session.store, key).look(key, seen);
-      sendJson(response, 200, look);
-      // Somebody who reads slowly must not keep all others waiting.
-      const slow = setTimeout(() => response.destroy(), RESULT_BODY.timeoutMs);
-      slow.unref();
-      await finished(response).catch(() => undefined);
-      clearTimeout(slow);
-    });
+    await transfers.answer(access.name, response, () =>
+      flightsOf(session.store, key).look(key, seen),
+    );
   }
 
   async function end({ request, response, access }: StoreCall): Promise<void> {

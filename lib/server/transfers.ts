@@ -1,0 +1,53 @@
+import { finished } from 'node:stream/promises';
+import type { ServerResponse } from 'node:http';
+import { ConcurrencyLimit } from '../concurrency-limit.js';
+import { isHungUp } from '../http/hang-ups.js';
+import { sendJson } from '../http/http-problem.js';
+
+/** How long a client may take to read an answer. */
+const READ_WITHIN_MS = 10_000;
+
+interface Caller {
+  limit: ConcurrencyLimit;
+  /** Tasks that run or wait. */
+  tasks: number;
+}
+
+/**
+ * What is long: of each caller so many are in memory at once. A limit for each, so that one whose bodies come slowly, or who
+ * reads slowly, keeps nobody else waiting.
+ */
+export class Transfers {
+  private readonly callers = new Map<string, Caller>();
+
+  constructor(private readonly atOnce: number) {}
+
+  async run<T>(name: string, task: () => Promise<T>): Promise<T> {
+    const { atOnce } = this;
+    const caller = this.callers.get(name) ?? { limit: new ConcurrencyLimit(atOnce), tasks: 0 };
+    this.callers.set(name, caller);
+    caller.tasks++;
+    try {
+      return await caller.limit.run(task);
+    } finally {
+      if (--caller.tasks === 0) this.callers.delete(name);
+    }
+  }
+
+  /** Answers with what `make` makes, unless nobody is there any more, and is over when that was read. */
+  answer(name: string, response: ServerResponse, make: () => Promise<unknown>): Promise<void> {
+    return this.run(name, async () => {
+      if (isHungUp(response)) return;
+      sendJson(response, 200, await make());
+      await untilRead(response);
+    });
+  }
+}
+
+/** Whoever has not read the answer in time is disconnected. */
+export async function untilRead(response: ServerResponse): Promise<void> {
+  const slow = setTimeout(() => response.destroy(), READ_WITHIN_MS);
+  slow.unref();
+  await finished(response).catch(() => undefined);
+  clearTimeout(slow);
+}
