@@ -60,7 +60,9 @@ export function semaphoreMiddleware<Request = IncomingMessage>(
   service: SemaphoreService,
   options: SemaphoreMiddlewareOptions<Request> = {},
 ): SemaphoreMiddleware<Request> {
-  const { acquireOnStart, semaphoreOf } = resolve(service, options);
+  const { acquireOnStart, semaphoreOf } = checkedAt('semaphoreMiddleware()', () =>
+    resolve(service, options),
+  );
   return (request, response, next) => {
     const semaphore = semaphoreOf(request);
     const scope = internalsOf(service).openScope(semaphore);
@@ -106,19 +108,16 @@ const OWN_RULES: Record<
   releaseOnEnd: flag,
 };
 
+/** @throws {InvalidOptionsError} */
 function resolve<Request>(
   service: SemaphoreService,
   options: SemaphoreMiddlewareOptions<Request>,
 ): { acquireOnStart: boolean; semaphoreOf: (request: Request) => ScopeSemaphore } {
-  checkedAt('semaphoreMiddleware()', () => {
-    internalsOf(service);
-    validateOptions(options, OWN_RULES);
-  });
+  internalsOf(service);
+  validateOptions(options, OWN_RULES);
   const { key = 'http', acquireOnStart = true, releaseOnEnd = true, ...given } = options;
-  checkedAt('semaphoreMiddleware()', () => {
-    if (typeof key !== 'function') validateKey(key);
-    resolveOptions(service.defaults, given);
-  });
+  if (typeof key !== 'function') validateKey(key);
+  resolveOptions(service.defaults, given);
   // A permit that nobody is sure to release must end by itself.
   const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
   const refused = (error: unknown): void => setStatus(error, service.statusCodes);
