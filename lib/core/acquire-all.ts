@@ -11,7 +11,7 @@ import { CancelSource } from '../cancel/cancel-source.js';
 import { borrow } from './borrowed-permit.js';
 import type { HeldContext } from './held-context.js';
 import { HeldPermit, whenLost } from './held-permit.js';
-import { isOwn } from './own-permit.js';
+import { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 import { PermitSet } from './permit-set.js';
 import type { SemaphoreCore } from './semaphore-core.js';
@@ -132,5 +132,5 @@ async function restartOne(permit: HeldPermit, options: ResolvedOptions): Promise
 }
 
 function discard(permit: Permit): Promise<unknown> {
-  return isOwn(permit) ? permit.discard() : permit.release();
+  return permit instanceof OwnPermit ? permit.discard() : permit.release();
 }

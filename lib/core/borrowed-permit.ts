@@ -2,7 +2,7 @@ import type { ResolvedOptions } from '../resolve-options.js';
 import { AcquireAbortedError, PermitLostError } from '../semaphore.errors.js';
 import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import { isOwn } from './own-permit.js';
+import { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 import { PermitBase } from './permit-base.js';
 
@@ -111,7 +111,8 @@ class BorrowedPermit extends PermitBase implements Permit {
 
   private watch(): AbortSignal {
     if (this.isReturned) return new AbortController().signal;
-    const ending = isOwn(this.permit) ? this.permit.ending : this.permit.signal;
+    const { permit } = this;
+    const ending = permit instanceof OwnPermit ? permit.ending : permit.signal;
     if (this.sharesSignal) return sharedSignalOf(ending);
     const { signal, stop } = follow(ending);
     this.stopWatching = stop;

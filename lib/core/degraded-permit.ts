@@ -1,12 +1,12 @@
 import { PermitLostError } from '../semaphore.errors.js';
 import { validateLease } from '../resolve-options.js';
 import type { ReleaseOutcome } from '../store/semaphore-store.js';
-import type { OwnPermit } from './own-permit.js';
-import { OwnPermitBase } from './own-permit-base.js';
+import { OwnPermit } from './own-permit.js';
+import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';
 
 /** A permit without the store: nobody can take it away, and nobody else knows of it. */
-export class DegradedPermit extends OwnPermitBase implements OwnPermit {
+export class DegradedPermit extends OwnPermit implements Permit {
   readonly key: string;
   readonly id: string;
   readonly weight: number;

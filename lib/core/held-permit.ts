@@ -3,8 +3,7 @@ import type { ResolvedOptions } from '../resolve-options.js';
 import type { Grant, ReleaseOutcome } from '../store/semaphore-store.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
-import type { OwnPermit } from './own-permit.js';
-import { OwnPermitBase } from './own-permit-base.js';
+import { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 import type { Waiter } from './waiter.js';
 
@@ -18,8 +17,8 @@ export interface PermitKeeper {
   lose(permit: HeldPermit, reason: LostReason): void;
 }
 
-/** A permit of the store. What is not part of {@link OwnPermit} is the keeper's. */
-export class HeldPermit extends OwnPermitBase implements OwnPermit, Timed {
+/** A permit of the store. What is part of neither {@link Permit} nor {@link OwnPermit} is the keeper's. */
+export class HeldPermit extends OwnPermit implements Permit, Timed {
   readonly key: string;
   readonly weight: number;
   readonly acquiredAt: number;

@@ -2,7 +2,7 @@ import { AcquireAbortedError } from '../semaphore.errors.js';
 import type { CancelSignal } from '../cancel/cancel-signal.js';
 import { CancelSource } from '../cancel/cancel-source.js';
 import { onAbort } from '../cancel/on-abort.js';
-import { isOwn } from './own-permit.js';
+import { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 
 const ignore = (): void => undefined;
@@ -63,7 +63,8 @@ export class SharedPermit {
     if (this.permit === undefined) this.abandoned.abort(reason);
     try {
       const permit = this.permit ?? (await this.acquired);
-      await (isWorkOver || !isOwn(permit) ? permit.release() : permit.revoke());
+      const isRevoked = !isWorkOver && permit instanceof OwnPermit;
+      await (isRevoked ? permit.revoke() : permit.release());
     } catch {
       // Nothing was acquired: whoever waited for it knows why.
     }
