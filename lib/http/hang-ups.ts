@@ -10,8 +10,10 @@ export function hangUpsRead(): Promise<void> {
 }
 
 /** Whether nobody is there to be answered. Who has closed its own side is gone, as Node sees it: it closes the other. */
-export function isHungUp({ destroyed, socket }: ServerResponse): boolean {
-  return destroyed || socket?.writable === false;
+export function isHungUp({ destroyed, socket, req }: ServerResponse): boolean {
+  // In HTTP/2 nothing can be written in answer to HEAD, from its beginning on: that says nothing of its client.
+  const isHead = req.httpVersionMajor >= 2 && req.method === 'HEAD';
+  return destroyed || (socket?.writable === false && !isHead);
 }
 
 /** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */

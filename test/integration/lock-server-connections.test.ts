@@ -165,7 +165,7 @@ test('HEAD opens no stream', async () => {
   ]);
 });
 
-test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () => {
+test('over HTTP/2 bodies are read, HEAD is answered, and who hangs up leaves the queue', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
   const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY] });
@@ -197,6 +197,11 @@ test('over HTTP/2 bodies are read, and who hangs up leaves the queue', async () 
     expect(await answerTo(post('/lock', { uid: 'u', keys: ['a', 'b'] }))).toMatchObject({
       tokens: [{ key: 'a' }, { key: 'b' }],
     });
+    for (const asked of ['/health', '/v1/semaphores/k', '/v1/semaphores']) {
+      const headers = { ':method': 'HEAD', ':path': asked, 'x-api-key': ADMIN_KEY };
+      const [answer] = await once(client.request(headers).resume(), 'response');
+      expect(answer[':status']).toBe(200);
+    }
   } finally {
     client.close();
     await server.close();
