@@ -6,7 +6,7 @@ export abstract class SemaphoreError extends Error {
   /** The semaphore's key; undefined when the error is about no key in particular. */
   readonly key: string | undefined;
 
-  constructor(message: string, key?: string, options?: ErrorOptions) {
+  constructor(message: string, key?: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = new.target.name;
     this.key = key;

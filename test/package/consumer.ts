@@ -57,9 +57,10 @@ export class Consumer implements AsyncDisposable {
     await this.tsc('--module', 'nodenext', '--outDir', 'dist');
   }
 
-  /** The settings of many older applications: CommonJS output, resolution left to a bundler. */
+  /** The settings of many older applications: CommonJS output, resolution left to a bundler, the library of ES2021. */
   async typeCheckAsCommonJs(): Promise<void> {
-    await this.tsc('--module', 'commonjs', '--moduleResolution', 'bundler', '--noEmit');
+    const module = ['--module', 'commonjs', '--moduleResolution', 'bundler'];
+    await this.tsc(...module, '--target', 'es2021', '--noEmit');
   }
 
   /** Resolves with what the application printed once it has ended by itself with exit code 0. */
