@@ -251,6 +251,19 @@ describe('what an API key may do over the store of the server', () => {
     const others = await fetch(`${url}/v1/store`, { headers, signal });
     const look = fetch(`${url}/v1/store/result?key=shop:k`, { headers });
     expect([others.status, (await look).status]).toEqual([200, 200]);
+    // What it may not use it neither sees nor publishes.
+    const hidden = await fetch(`${url}/v1/store/result?key=bank:k`, { headers });
+    const body = JSON.stringify({
+      key: 'bank:k',
+      permitId: 'a',
+      payload: 'v',
+      freshMs: 0,
+      staleMs: 0,
+    });
+    const json = { ...headers, 'content-type': 'application/json' };
+    const result = await fetch(`${url}/v1/store/result`, { method: 'POST', headers: json, body });
+    const forbidden = { code: 'FORBIDDEN_KEY' };
+    expect([await hidden.json(), await result.json()]).toMatchObject([forbidden, forbidden]);
     await first?.finish();
     expect(answered[0]).toBe('1');
     await late;

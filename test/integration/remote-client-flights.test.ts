@@ -50,6 +50,7 @@ describe('a long result', () => {
   test('is looked at apart, as it is by then', async () => {
     await using server = await ScriptedServer.start();
     await using remote = new Remote([server]);
+    server.now = 5;
     server.answer = answering({ ...none, state: 'stale', isLong: true });
     const asked = results(
       server,

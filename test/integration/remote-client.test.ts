@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
-import { HttpClient } from '../../lib/client/http-request.js';
 import { Remote, ScriptedServer, until } from '../support/scripted-server.js';
 import { rejection } from '../support/semaphores.js';
 
@@ -55,19 +54,6 @@ describe('the connections of a client', () => {
     await remote.clock.advance(5000);
     expect(await failed).toMatchObject({ nothingDone: true });
     expect(String(await failed)).toContain('ECONNREFUSED');
-  });
-
-  test('say why there are none, also where several addresses were tried', async () => {
-    const sent = new HttpClient({}).send(new URL('http://localhost:1'), {
-      method: 'GET',
-      path: '/',
-      headers: {},
-      signal: AbortSignal.timeout(10_000),
-    });
-    expect(await rejection(sent)).toMatchObject({
-      message: expect.stringContaining('ECONNREFUSED'),
-      nothingDone: true,
-    });
   });
 
   test.each([408, 409, 429, 500])('are tried again after %i', async (status) => {
@@ -147,6 +133,11 @@ describe('the connections of a client', () => {
       await until(() => remote.told.length === i + 1);
     }
     expect(server.count('open')).toBe(1);
+    // Also to whoever asks for its health while calls have no answer.
+    server.answer = () => undefined;
+    const health = remote.session.health(100);
+    await remote.clock.advance(100);
+    expect(await health).toMatchObject({ latencyMs: undefined, isListening: true, silentMs: 100 });
     await remote.clock.advance(25_000);
     await server.opened(2);
     expect(remote.told).toContain('down');

@@ -197,6 +197,24 @@ describe('the stream of a remote session', () => {
   });
 });
 
+test('a server that closes waits until it has ended sessions whose clients are gone', async () => {
+  await using place = await Place.start(OPTIONS);
+  const client = place.client();
+  await client.leave(await client.open());
+  const session = place.store.sessions.at(-1) as StoreSession;
+  const close = session.close.bind(session);
+  let goOn: () => void = () => undefined;
+  const isLate = new Promise<void>((resolve) => (goOn = resolve));
+  session.close = () => isLate.then(close);
+  await place.clock.advance(GRACE_MS);
+  let isClosed = false;
+  const closed = place.http.shutDown().then(() => (isClosed = true));
+  await setImmediate();
+  expect(isClosed).toBe(false);
+  goOn();
+  await closed;
+});
+
 describe('what a remote session holds whose stream is broken', () => {
   test('ends with the grace time, and what it waited for is nobody else’s to wait for', async () => {
     await using place = await Place.start({ ...OPTIONS, maxSessions: 1 });
