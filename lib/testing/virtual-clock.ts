@@ -64,6 +64,7 @@ export class VirtualClock implements Clock {
       next.task();
       await setImmediate();
     }
-    this.time = end;
+    // Another call may have gone further meanwhile.
+    this.time = Math.max(this.time, end);
   }
 }

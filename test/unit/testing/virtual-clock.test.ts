@@ -106,4 +106,21 @@ describe('VirtualClock', () => {
     await next;
     assert.deepEqual(told, ['lost 30000', 'acquired 30000']);
   });
+
+  it('does not go back when it is told to go on twice at once', async () => {
+    const clock = new VirtualClock();
+    await Promise.all([clock.advance(100), clock.advance(10)]);
+    assert.equal(clock.now(), 100);
+  });
+
+  it('stops no other timer when one is stopped that has fired', async () => {
+    const clock = new VirtualClock();
+    const fired: string[] = [];
+    const stop = clock.schedule(() => fired.push('first'), 1);
+    clock.schedule(() => fired.push('second'), 2);
+    await clock.advance(1);
+    stop();
+    await clock.advance(1);
+    assert.deepEqual(fired, ['first', 'second']);
+  });
 });
