@@ -153,15 +153,17 @@ describe.each(adapters)('SemaphoreServerModule on $platform', ({ createAdapter }
         (nest) => prefix !== undefined && nest.setGlobalPrefix(prefix),
       );
       const url = prefix === undefined ? app.url : `${app.url}/${prefix}`;
-      const post = async (body: string, headers: Record<string, string>) => {
+      const permits = 'semaphores/k/permits';
+      const post = async (body: string, headers: Record<string, string>, path = permits) => {
         const init = { method: 'POST', body, headers: { 'content-type': 'application/json' } };
         Object.assign(init.headers, headers);
-        const response = await fetch(`${url}/v1/semaphores/k/permits`, init);
+        const response = await fetch(`${url}/v1/${path}`, init);
         return [response.status, ((await response.json()) as { code?: string }).code];
       };
       const known = { 'x-api-key': ADMIN_KEY };
       const long = JSON.stringify({ label: 'x'.repeat(200) });
       for (const body of ['{x', long]) expect(await post(body, {})).toEqual([401, 'UNAUTHORIZED']);
+      expect(await post('{x', {}, 'store')).toEqual([401, 'UNAUTHORIZED']);
       expect(await post('{x', known)).toEqual([400, 'INVALID_BODY']);
       expect(await post(long, known)).toEqual([413, 'BODY_TOO_LARGE']);
       expect(await post('{"label":"short"}', known)).toEqual([201, undefined]);

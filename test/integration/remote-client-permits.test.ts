@@ -124,7 +124,8 @@ describe('what a client waits for and holds', () => {
     server.answer = () => undefined;
     const lost = (): string[] => remote.told.filter((each) => each.startsWith('revoked'));
     await remote.clock.advance(4999);
-    expect(lost()).toEqual([]);
+    // A sign of life has not come in time.
+    expect([remote.told[0], lost()]).toEqual(['down', []]);
     await remote.clock.advance(1);
     expect(lost()).toEqual(['revoked a expired', 'revoked given expired']);
     server.answer = answer;
@@ -252,6 +253,16 @@ describe('a list of keys', () => {
       expect(remote.clock.pendingTimers).toBe(timers);
       await list.server[Symbol.asyncDispose]();
     }
+  });
+
+  test('is none when its connection breaks', async () => {
+    const list = await listing('"a"\n', false);
+    await using remote = new Remote([list.server]);
+    const keys = remote.session.list('*');
+    await keys.next();
+    const failed = rejection(keys.next());
+    await list.server[Symbol.asyncDispose]();
+    expect(await failed).toMatchObject({ code: 'SEMAPHORE_STORE_UNAVAILABLE', nothingDone: true });
   });
 
   test('is none when the server says nothing', async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
+import { watchedSignals } from '../../lib/cancel/on-abort.js';
 import { Remote, ScriptedServer, until } from '../support/scripted-server.js';
 import { rejection } from '../support/semaphores.js';
 
@@ -9,6 +10,7 @@ describe('the connections of a client', () => {
     await using remote = new Remote([server]);
     for (let i = 0; i < 5; i++) await remote.session.setPermits('k', 1);
     expect(server.connections).toBe(2);
+    expect(watchedSignals).toMatchObject({ size: 0 });
     await remote.session.close();
     expect(server.asked.at(-1)).toBe('close');
     await until(() => server.openConnections === 0);
@@ -132,6 +134,11 @@ describe('the connections of a client', () => {
       server.tell('failed', { key: 'k', id: String(i), message: 'm' });
       await until(() => remote.told.length === i + 1);
     }
+    server.answer = (calls) => calls.map(() => ({ value: { holders: [] } }));
+    await remote.clock.advance(5000);
+    expect(await remote.session.health(100)).toMatchObject({ error: undefined, silentMs: 0 });
+    server.tell('failed', { key: 'k', id: 'last', message: 'm' });
+    await until(() => remote.told.length === 4);
     expect(server.count('open')).toBe(1);
     // Also to whoever asks for its health while calls have no answer.
     server.answer = () => undefined;

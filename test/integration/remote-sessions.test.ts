@@ -351,6 +351,25 @@ test('a remote session that waits for and holds as much as it may keeps it all w
 });
 
 describe('the answers to a remote session', () => {
+  test('have no long result among others, nor has the stream', async () => {
+    await using place = await Place.start(OPTIONS);
+    const [leader, follower] = [place.client(), place.client('t')];
+    const streams = [await leader.open(), await follower.open()];
+    await leader.acquire('a');
+    const kept = { freshMs: 60_000, staleMs: 0 };
+    for (const length of [4096, 4097]) {
+      expect(await follower.acquire(`b${length}`)).toEqual(waits);
+      const payload = 'v'.repeat(length);
+      await leader.call({ op: 'publish', key: 'k', permitId: 'a', payload, ...kept });
+      const look = await follower.call({ op: 'look', key: 'k', seen: null });
+      const isLong = length > 4096;
+      expect(look).toMatchObject({ value: isLong ? { payload: '', isLong } : { payload } });
+      const told = await streams[1]?.until('published');
+      expect(told?.['payload']).toBe(isLong ? undefined : payload);
+    }
+    for (const stream of streams) stream.close();
+  });
+
   test('say of a store that fails what is known, and no more', async () => {
     await using place = await Place.start({ ...OPTIONS, maxOpenWaits: 1 });
     const client = place.client();

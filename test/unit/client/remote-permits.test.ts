@@ -18,3 +18,11 @@ test('permits that lapse without a word are forgotten, and those that are held a
   expect(ids.slice(0, 2)).toEqual(['long', 'renewed']);
   expect(permits.renewals(clock.now()).map(({ id }) => id)).toEqual(['endless']);
 });
+
+test('while a renewal is under way the later of the two ends counts', () => {
+  const permits = new RemotePermits(new VirtualClock());
+  permits.holds('k', 'a', 100);
+  for (const until of [50, 200, 150]) permits.willHold('a', until);
+  permits.willHold('unknown', 1);
+  expect(permits.renewals(0)).toEqual([{ op: 'renew', key: 'k', id: 'a', leaseMs: 200 }]);
+});

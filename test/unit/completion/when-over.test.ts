@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { setImmediate as settle } from 'node:timers/promises';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
-import { isOngoing, whenOver } from '../../../lib/completion/when-over.js';
+import { isBody, isOngoing, whenOver } from '../../../lib/completion/when-over.js';
 
 class Paged {
   #pages = [1, 2];
@@ -333,6 +333,11 @@ describe('whenOver()', () => {
     const watched = watch({ [Symbol.asyncIterator]: () => iterator })[Symbol.asyncIterator]();
     await expect((watched as AsyncGenerator).throw(new Error('told'))).rejects.toThrow('told');
     expect(over).toHaveBeenCalledTimes(1);
+  });
+
+  it('says of a query that is waited for that it is no body, though it can be iterated over', () => {
+    const query = { [Symbol.asyncIterator]: numbers };
+    expect([isBody(query), isBody(Object.assign(Promise.resolve(), query))]).toEqual([true, false]);
   });
 
   describe('when its reader has left', () => {
