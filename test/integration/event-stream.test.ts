@@ -12,13 +12,17 @@ interface Opened extends AsyncDisposable {
   client: Socket;
 }
 
-async function open(): Promise<Opened> {
-  const server = createServer().listen(0, '127.0.0.1');
+async function open(
+  before: (response: ServerResponse) => unknown = () => undefined,
+): Promise<Opened> {
+  const server = createServer({ keepAliveTimeout: 0 }).listen(0, '127.0.0.1');
+  server.timeout = 30_000;
   await once(server, 'listening');
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
   client.on('error', () => undefined);
   client.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n');
   const [request, response] = await once(server, 'request');
+  await before(response);
   return {
     stream: new EventStream(request, response, 60_000),
     response,
@@ -52,21 +56,42 @@ test('a burst in one turn reaches a client that reads', async () => {
   expect(events).toBeGreaterThan(1900);
 });
 
+test('a stream has no time limit of its connection, which ends with it', async () => {
+  await using opened = await open();
+  const { stream, response, client } = opened;
+  expect(response.socket?.timeout).toBe(0);
+  stream.close();
+  client.resume();
+  await once(client, 'end');
+});
+
+test('a stream is closed from the first when its client is gone already', async () => {
+  await using opened = await open((response) => once(response.destroy(), 'close'));
+  const { stream } = opened;
+  const closed = jest.fn();
+  stream.onClosed(closed);
+  expect(closed).toHaveBeenCalledTimes(1);
+});
+
 test('a client that leaves much unread has some seconds to read it', async () => {
   jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
   await using opened = await open();
   const { stream, response, client } = opened;
   burst(stream, 20_000);
   jest.advanceTimersByTime(9000);
-  expect(stream.isClosed).toBe(false);
+  expect(response.destroyed).toBe(false);
   client.resume();
   await once(response, 'drain');
   jest.advanceTimersByTime(20_000);
-  expect(stream.isClosed).toBe(false);
+  expect(response.destroyed).toBe(false);
   client.pause();
   burst(stream, 20_000);
   jest.advanceTimersByTime(10_000);
   expect(response.destroyed).toBe(true);
+  const before = jest.getTimerCount();
+  await once(response, 'close');
+  // No heartbeat any more.
+  expect(jest.getTimerCount()).toBeLessThan(before);
 });
 
 test('a client that leaves too much unread is disconnected at once', async () => {

@@ -114,6 +114,62 @@ describe('what a client waits for and holds', () => {
     expect(asked(server)).toEqual(['renew a']);
   });
 
+  test('is renewed for the longer time while it is not known which of the two it has', async () => {
+    await using server = await ScriptedServer.start();
+    await using remote = new Remote([server]);
+    answering(server, { a: granted() });
+    await remote.session.acquire(request('a'));
+    const { answer } = server;
+    server.answer = () => {
+      server.answer = answer;
+      server.endStream();
+      return undefined;
+    };
+    server.calls.length = 0;
+    await remote.session.renew('k', 'a', 120_000);
+    const renewal = { op: 'renew', id: 'a', leaseMs: 120_000 };
+    expect(server.calls).toMatchObject([renewal, renewal, renewal]);
+  });
+
+  test('is nothing where the key may not be used', async () => {
+    await using server = await ScriptedServer.start();
+    await using remote = new Remote([server]);
+    server.answer = () => [{ error: { code: 'FORBIDDEN_KEY', message: 'm', nothingDone: true } }];
+    const forbidden = { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'key' };
+    expect(await rejection(remote.session.acquire(request('a')))).toMatchObject(forbidden);
+    await remote.session.cancel('k', 'a');
+  });
+
+  test.each(['cancel', 'release'] as const)(
+    'is not asked for again once its %s is under way, nor when its grant comes late',
+    async (how) => {
+      await using server = await ScriptedServer.start();
+      await using remote = new Remote([server]);
+      answering(server, how === 'release' ? { a: granted() } : {});
+      await remote.session.acquire(request('a'));
+      const { answer } = server;
+      server.answer = () => undefined;
+      const over =
+        how === 'cancel' ? remote.session.cancel('k', 'a') : remote.session.release('k', 'a', 0);
+      await until(() => asked(server).includes(`${how} a`));
+      server.calls.length = 0;
+      server.endStream();
+      await until(() => server.calls.length > 0);
+      expect(asked(server)).toEqual([`${how} a`]);
+      server.tell('granted', { key: 'k', id: 'a', grant: grant(0) });
+      await until(() => remote.told.includes('granted a'));
+      server.calls.length = 0;
+      server.answer = answer;
+      server.endStream();
+      await over;
+      server.calls.length = 0;
+      server.endStream();
+      await server.opened(4);
+      await remote.session.setPermits('k', 1);
+      expect(asked(server)).toEqual(['setPermits ']);
+    },
+  );
+
   test('is lost when no server is heard for the grace time, but for what never ends by itself', async () => {
     await using server = await ScriptedServer.start();
     server.hello = { ...server.hello, graceMs: 6000 };
@@ -191,6 +247,18 @@ describe('what a client waits for and holds', () => {
     await remote.clock.advance(30_100);
     await until(() => second.calls.length === 2);
     expect(asked(second)).toEqual(['renew a', 'renew a']);
+    // One that fails is left to the next reconnection.
+    server.answer = () => [{ error: { code: 'BUSY', message: 'm', nothingDone: true } }];
+    const faults: unknown[] = [];
+    const note = (fault: unknown): number => faults.push(fault);
+    process.on('unhandledRejection', note);
+    server.takes = () => false;
+    second.endStream();
+    await server.opened(2);
+    await remote.clock.advance(30_100);
+    await remote.session.health(1000);
+    process.off('unhandledRejection', note);
+    expect(faults).toEqual([]);
   });
 });
 
@@ -270,7 +338,7 @@ describe('a list of keys', () => {
     await using remote = new Remote([server]);
     await server.opened();
     let isAsked = false;
-    server.takes = () => (isAsked = true);
+    server.takes = ({ url = '' }) => url.startsWith('/v1/store/keys') && (isAsked = true);
     const failed = rejection(remote.session.list('*').next());
     await until(() => isAsked);
     await remote.clock.advance(5000);

@@ -137,6 +137,7 @@ describe('the connections of a client', () => {
     server.answer = (calls) => calls.map(() => ({ value: { holders: [] } }));
     await remote.clock.advance(5000);
     expect(await remote.session.health(100)).toMatchObject({ error: undefined, silentMs: 0 });
+    await remote.clock.advance(5000);
     server.tell('failed', { key: 'k', id: 'last', message: 'm' });
     await until(() => remote.told.length === 4);
     expect(server.count('open')).toBe(1);
