@@ -127,15 +127,9 @@ export class Acquisitions {
     }
   }
 
-  /** Who waits in this process only waits for the store again: under a new id, as the old one may be being cancelled. */
+  /** The store is there again. */
   returnToStore(): void {
-    for (const waiter of this.local.dismiss()) {
-      this.parts.entries.delete(waiter.id);
-      waiter.id = this.ids.next();
-      waiter.asked = 0;
-      this.parts.entries.set(waiter.id, waiter);
-      this.ask(waiter);
-    }
+    for (const key of this.local.inUse) this.askAgain(key);
   }
 
   /** Takes no new ones, and sends everybody away who waits. */
@@ -180,19 +174,36 @@ export class Acquisitions {
     if (waiter.asked > 0) this.parts.passes.remove(waiter);
     waiter.state = 'asking';
     waiter.asked++;
-    const failed = (error: unknown): void => this.doWithoutStore(waiter, error);
+    const { id, key } = waiter;
+    const failed = (error: unknown): void => {
+      if (waiter.id === id) this.doWithoutStore(waiter, error);
+    };
+    const answered = (reply: AcquireReply): void => {
+      this.answered(waiter, id, reply);
+      this.askAgain(key);
+    };
     try {
-      const asked = this.parts.session.acquire(waiter.request());
-      asked.then((reply) => this.answered(waiter, reply), failed);
+      this.parts.session.acquire(waiter.request()).then(answered, failed);
     } catch (error) {
       failed(error);
     }
   }
 
-  private answered(waiter: Waiter, reply: AcquireReply): void {
+  /** Who waits in this process only waits for the store again: under a new id, as the old one may be being cancelled. */
+  private askAgain(key: string): void {
+    for (const waiter of this.local.dismiss(key)) {
+      this.parts.entries.delete(waiter.id);
+      waiter.id = this.ids.next();
+      waiter.asked = 0;
+      this.parts.entries.set(waiter.id, waiter);
+      this.ask(waiter);
+    }
+  }
+
+  private answered(waiter: Waiter, id: string, reply: AcquireReply): void {
     // By its id: who is over may have left it to somebody else.
-    if (reply.status === 'granted') this.granted(waiter.key, waiter.id, reply.grant);
-    else if (waiter.state !== 'asking') return;
+    if (reply.status === 'granted') this.granted(waiter.key, id, reply.grant);
+    else if (waiter.state !== 'asking' || waiter.id !== id) return;
     else if (reply.status === 'waiting') this.enqueue(waiter, 'waiting');
     else {
       const error = waiter.unavailableError(reply.status, reply.retryAfterMs);

@@ -8,6 +8,8 @@ interface LocalKey {
   queue: Waiter[];
 }
 
+const NOBODY: Waiter[] = [];
+
 /** Counts within this process while the store is away, by `onStoreFailure: 'local'`. */
 export class LocalPermits {
   private readonly keys = new Map<string, LocalKey>();
@@ -53,13 +55,16 @@ export class LocalPermits {
     this.serve(key);
   }
 
-  /** The store counts again. @returns who waits, of each key in their order; they wait here no more */
-  dismiss(): Waiter[] {
-    return [...this.keys].flatMap(([key, { queue }]) => {
-      const waiters = queue.splice(0);
-      this.serve(key);
-      return waiters;
-    });
+  /** Keys that somebody holds or waits for here. */
+  get inUse(): string[] {
+    return [...this.keys.keys()];
+  }
+
+  /** The store counts again. @returns who waits for the key, in their order; they wait here no more */
+  dismiss(key: string): Waiter[] {
+    const waiters = this.keys.get(key)?.queue.splice(0) ?? NOBODY;
+    if (waiters.length > 0) this.serve(key);
+    return waiters;
   }
 
   /** Lets nobody in any more. */

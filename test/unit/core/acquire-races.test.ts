@@ -394,6 +394,18 @@ describe("onStoreFailure 'local'", () => {
     expect(await settled(old[0]!.waiting)).toBe('pending');
   });
 
+  test('ends when the store answers who comes later, though it was never told to be away', async () => {
+    await local({ permits: 1 });
+    const waiting = local({ permits: 1 });
+    await store.clock.advance(0);
+    const later = semaphores.acquire('k', { onStoreFailure: 'local' });
+    later.catch(() => undefined);
+    (await store.take('acquire')).answer({ status: 'waiting' });
+    const again = await store.take('acquire');
+    again.answer({ status: 'granted', grant: store.grant() });
+    expect(await waiting).toMatchObject({ degraded: false, id: again.id });
+  });
+
   test('ignores what the store says later about the same acquisition', async () => {
     await local({ weight: 2 });
     const waiting = semaphores.acquire('k', { onStoreFailure: 'local', permits: 2 });
