@@ -15,7 +15,7 @@ const oldest = [
   '@nestjs/core@11.0.0',
   'reflect-metadata@0.1.13',
   'rxjs@7',
-  'ioredis@5.2.1',
+  'ioredis@5.0.0',
 ];
 
 interface Manifest {
@@ -73,7 +73,7 @@ describe('the packed tarball', () => {
     {
       app: 'an ES module',
       type: 'module',
-      versions: 'Nest 11.0, ioredis 5.2',
+      versions: 'Nest 11.0, ioredis 5.0',
       dependencies: oldest,
     },
   ] as const;
