@@ -266,18 +266,37 @@ describe('a client that is closed', () => {
   test('does nothing more', async () => {
     await using server = await ScriptedServer.start();
     const remote = new Remote([server]);
-    await server.opened();
+    await remote.session.setPermits('k', 1);
+    answering(server, {});
+    await remote.session.acquire(request('queued'));
     server.answer = () => undefined;
+    server.endStream();
+    await until(() => asked(server).length === 3);
     const waiting = rejection(remote.session.acquire(request('a')));
-    await until(() => server.calls.length === 1);
     await remote.session.close();
     const closed = { code: 'SEMAPHORE_CLOSED' };
     expect(await waiting).toMatchObject(closed);
     expect(await rejection(remote.session.list('*').next())).toMatchObject(closed);
     expect(await rejection(remote.session.health(1))).toMatchObject(closed);
-    expect(remote.told).toEqual([]);
+    expect(remote.told.filter((each) => !each.startsWith('failed'))).toEqual(['down']);
     await until(() => remote.clock.pendingTimers === 0);
   });
+});
+
+test('a server whose store is away is no longer one when another stream of it says nothing of that', async () => {
+  await using server = await ScriptedServer.start();
+  await using remote = new Remote([server]);
+  await server.opened();
+  server.tell('down', { message: 'gone' });
+  await until(() => remote.told.length === 1);
+  server.endStream();
+  await until(() => remote.told.length === 2);
+  expect(remote.told).toEqual(['down', 'up']);
+  server.answer = () => undefined;
+  const health = remote.session.health(100);
+  await remote.clock.advance(100);
+  const message = 'the server did not answer within 100 ms';
+  expect(await health).toMatchObject({ error: { message }, isListening: true });
 });
 
 describe('a list of keys', () => {
