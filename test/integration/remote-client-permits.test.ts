@@ -238,7 +238,7 @@ describe('what a client waits for and holds', () => {
     await using second = await ScriptedServer.start();
     second.hello = { ...second.hello, server: 'two' };
     await using remote = new Remote([server, second]);
-    answering(server, { a: granted() });
+    answering(server, { a: granted(600_000) });
     answering(second, {});
     await remote.session.acquire(request('a'));
     server.takes = (_request, response) => Boolean(response.destroy());
@@ -254,8 +254,10 @@ describe('what a client waits for and holds', () => {
     process.on('unhandledRejection', note);
     server.takes = () => false;
     second.endStream();
-    await server.opened(2);
+    await until(() => remote.told.filter((each) => each === 'up').length === 2);
+    server.calls.length = 0;
     await remote.clock.advance(30_100);
+    await until(() => server.calls.length === 1);
     await remote.session.health(1000);
     process.off('unhandledRejection', note);
     expect(faults).toEqual([]);
