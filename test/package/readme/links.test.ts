@@ -1,8 +1,10 @@
 import { expect, test } from '@jest/globals';
-import { anchors, links, pages } from './readme.js';
+import { anchors, documents, links } from './readme.js';
 
 test('the pages link to headings that there are', () => {
-  const headings = pages.flatMap((page) => anchors(page).map((anchor) => `${page.path}#${anchor}`));
+  const headings = documents.flatMap((page) =>
+    anchors(page).map((anchor) => `${page.path}#${anchor}`),
+  );
   const linked = links().flatMap(({ path, anchor }) => (anchor === '' ? [] : `${path}#${anchor}`));
 
   expect(linked.length).toBeGreaterThan(30);
@@ -12,5 +14,5 @@ test('the pages link to headings that there are', () => {
 test('README.md leads to every page', () => {
   const linked = new Set(links().map(({ path }) => path));
 
-  for (const { path } of pages) expect(linked).toContain(path);
+  for (const { path } of documents) expect(linked).toContain(path);
 });

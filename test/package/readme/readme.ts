@@ -3,13 +3,18 @@ import { join, posix } from 'node:path';
 
 export const root = join(import.meta.dirname, '../../..');
 
-/** README.md and the pages that go into detail; that of the benchmark is for those who work on this package. */
-export const pages: readonly Page[] = [
+const pageAt = (path: string): Page => ({ path, text: readFileSync(join(root, path), 'utf8') });
+
+/** README.md and what it leads to. */
+export const documents: readonly Page[] = [
   'README.md',
   ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md') && name !== 'performance.md')
+    .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
-].map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }));
+].map(pageAt);
+
+/** Those for users; that of the benchmark is for those who work on this package. */
+export const pages = documents.filter(({ path }) => path !== 'docs/performance.md');
 
 const text = pages.map((page) => page.text).join('\n');
 
@@ -19,9 +24,9 @@ export interface Page {
   text: string;
 }
 
-/** What the pages link to within the package: the file below its root, and the heading in it. */
+/** What the documents link to within the package: the file below its root, and the heading in it. */
 export function links(): { path: string; anchor: string }[] {
-  return pages.flatMap(({ path, text }) =>
+  return documents.flatMap(({ path, text }) =>
     [...text.matchAll(/(?<!!)\[[^\]]*\]\((?!https?:)([^)#]*)#?([^)]*)\)/g)].map(
       ([, file = '', anchor = '']) => ({
         path: file === '' ? path : posix.join(posix.dirname(path), file),
