@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { exec } from 'node:child_process';
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { ExitCode } from '../../../lib/cli/exit-codes.js';
 import { resolveRemoteOptions } from '../../../lib/client/remote.options.js';
 import { Cli } from '../../support/cli.js';
+import { LockServer } from '../../support/lock-server.js';
 import { pollUntil } from '../../support/redis-admin.js';
 import { type RedisServer, startRedis } from '../../support/redis-server.js';
 import { blocksOf, code, root, table } from './readme.js';
@@ -97,6 +98,29 @@ describe('the shell in README.md', () => {
       await background?.kill();
     }
   }, 120_000);
+
+  it('asks the lock server as the lines for curl do', async () => {
+    const shopKey = 'shop-key-0123456789';
+    const apiKeys = [{ key: shopKey, prefixes: ['shop:'] }];
+    await using server = await LockServer.start(semaphores, { apiKeys });
+    const curl = `exec node ${join(root, 'test/support/curl.mjs')} "$@"`;
+    await writeFile(join(bin, 'curl'), `#!/bin/sh\n${curl}\n`, { mode: 0o755 });
+    const [lines = '', ...others] = blocksOf('sh');
+    expect(others).toEqual([]);
+    const [take = '', giveBack = ''] = lines.split(/^#.*\n/m).slice(1);
+    const ask = async (command: string): Promise<{ id?: string }> => {
+      const here = command.replace('localhost:3000/locks', server.url.replace('http://', ''));
+      const { output } = await type(`export PATH=${bin}:$PATH SHOP_KEY=${shopKey}; ${here.trim()}`);
+      return JSON.parse(output) as { id?: string };
+    };
+
+    const permit = await ask(take);
+
+    expect(permit).toMatchObject({ key: 'shop:import', leaseMs: 60_000 });
+    const snapshot = await semaphores.inspect('shop:import');
+    expect(snapshot).toMatchObject({ permits: 2, held: 1, holders: [{ id: permit.id }] });
+    expect(await ask(giveBack.replace('/ID ', `/${permit.id} `))).toEqual({ outcome: 'released' });
+  });
 
   it('lists the exit codes', () => {
     const rows = table('## Exit codes');
