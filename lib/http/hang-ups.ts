@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Http2ServerResponse } from 'node:http2';
 import { setImmediate } from 'node:timers';
 
 /**
@@ -10,13 +11,20 @@ export function hangUpsRead(): Promise<void> {
 }
 
 /** Whether nobody is there to be answered. Who has closed its own side is gone, as Node sees it: it closes the other. */
-export function isHungUp({ destroyed, socket, req }: ServerResponse): boolean {
-  // In HTTP/2 nothing can be written in answer to HEAD, from its beginning on: that says nothing of its client.
-  const isHead = req.httpVersionMajor >= 2 && req.method === 'HEAD';
-  return destroyed || (socket?.writable === false && !isHead);
+export function isHungUp(response: ServerResponse): boolean {
+  if (isHttp2(response)) return response.stream.destroyed;
+  const { destroyed, socket } = response;
+  return destroyed || socket?.writable === false;
 }
 
 /** Of a response that is closed: whether all of it was sent. In HTTP/2 each that is closed counts as finished. */
 export function isSent({ writableEnded, writableFinished }: ServerResponse): boolean {
   return writableEnded && writableFinished;
+}
+
+/** One that leaves it to its stream to say whether it is closed. */
+function isHttp2(
+  response: ServerResponse,
+): response is ServerResponse & Pick<Http2ServerResponse, 'stream'> {
+  return response.req.httpVersionMajor >= 2;
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isSent } from './hang-ups.js';
+import { isHungUp, isSent } from './hang-ups.js';
 import { HttpProblem, internalError, sendProblem } from './http-problem.js';
 import { turnOf } from './pipelining.js';
 import { hasBody, tooSlow } from './read-json-body.js';
@@ -197,7 +197,7 @@ class Dispatcher {
  * somebody else read the body.
  */
 function run(route: HttpRoute, call: HttpCall): void | Promise<void> {
-  if (!call.response.destroyed && !call.response.headersSent) return route.handle(call);
+  if (!isHungUp(call.response) && !call.response.headersSent) return route.handle(call);
 }
 
 type RoutedRequest = IncomingMessage & { originalUrl?: string };
@@ -226,7 +226,7 @@ class RoutedCall implements HttpCall {
 
 function hangUpSignal(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
-  if (response.destroyed) controller.abort();
+  if (isHungUp(response)) controller.abort();
   else {
     response.once('close', () => {
       if (!isSent(response)) controller.abort();

@@ -46,6 +46,8 @@ export class Transfers {
 
 /** Whoever has not read the answer in time is disconnected. */
 export async function untilRead(response: ServerResponse): Promise<void> {
+  // In HTTP/2 nothing more is told of a response that is closed.
+  if (isHungUp(response)) return;
   const slow = setTimeout(() => response.destroy(), READ_WITHIN_MS);
   slow.unref();
   await finished(response).catch(() => undefined);
