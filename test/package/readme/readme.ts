@@ -36,15 +36,6 @@ export function links(): { path: string; anchor: string }[] {
   );
 }
 
-/** The files of the pictures that the documents show, below the root of the package. */
-export function pictures(): string[] {
-  return documents.flatMap(({ path, text }) =>
-    [...text.matchAll(/(?:!\[[^\]]*\]\(|<img src=")([^)":]+)[)"]/g)].map(([, file = '']) =>
-      posix.join(posix.dirname(path), file),
-    ),
-  );
-}
-
 /** What a link to a heading of it ends with, as GitHub makes it. */
 export function anchors({ text }: Page): string[] {
   return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
