@@ -4,8 +4,10 @@ import { ConcurrencyLimit } from '../concurrency-limit.js';
 import { isHungUp } from '../http/hang-ups.js';
 import { sendJson } from '../http/http-problem.js';
 
-/** How long a client may take to read an answer. */
+/** How long a client may take to read an answer, besides what its length allows. */
 const READ_WITHIN_MS = 10_000;
+/** Nobody who reads is slower: 50 kB/s. */
+const MIN_BYTES_A_MS = 50;
 
 interface Caller {
   limit: ConcurrencyLimit;
@@ -48,7 +50,8 @@ export class Transfers {
 export async function untilRead(response: ServerResponse): Promise<void> {
   // In HTTP/2 nothing more is told of a response that is closed.
   if (isHungUp(response)) return;
-  const slow = setTimeout(() => response.destroy(), READ_WITHIN_MS);
+  const timeoutMs = READ_WITHIN_MS + response.writableLength / MIN_BYTES_A_MS;
+  const slow = setTimeout(() => response.destroy(), timeoutMs);
   slow.unref();
   await finished(response).catch(() => undefined);
   clearTimeout(slow);

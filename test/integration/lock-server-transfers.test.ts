@@ -53,9 +53,10 @@ test('who does not read an answer in time is disconnected', async () => {
   const answered = transfers.answer('me', response, async () => MANY);
   const next = transfers.run('me', async () => 'served');
   await new Promise(setImmediate);
-  jest.advanceTimersByTime(9_000);
+  // Who reads 50 kB/s is through with its 20 MB, and 10 s are left.
+  jest.advanceTimersByTime(409_000);
   expect(response.destroyed).toBe(false);
-  jest.advanceTimersByTime(1_000);
+  jest.advanceTimersByTime(2_000);
   await answered;
   expect(response.destroyed).toBe(true);
   expect(await next).toBe('served');
