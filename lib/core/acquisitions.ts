@@ -169,7 +169,7 @@ export class Acquisitions {
     waiter.stopListening = onAbort(signal, () => this.abort(waiter, signal.reason));
   }
 
-  private ask(waiter: Waiter): void {
+  private ask(waiter: Waiter, request = waiter.request()): void {
     // Its place is not certain until the answer is there.
     if (waiter.asked > 0) this.parts.passes.remove(waiter);
     waiter.state = 'asking';
@@ -183,20 +183,23 @@ export class Acquisitions {
       this.askAgain(key);
     };
     try {
-      this.parts.session.acquire(waiter.request()).then(answered, failed);
+      this.parts.session.acquire(request).then(answered, failed);
     } catch (error) {
       failed(error);
     }
   }
 
-  /** Who waits in this process only waits for the store again: under a new id, as the old one may be being cancelled. */
+  /**
+   * Who waits in this process only waits for the store again: under a new id, as the old one may be being cancelled, and
+   * however many wait by now, as it was let in before.
+   */
   private askAgain(key: string): void {
     for (const waiter of this.local.dismiss(key)) {
       this.parts.entries.delete(waiter.id);
       waiter.id = this.ids.next();
       waiter.asked = 0;
       this.parts.entries.set(waiter.id, waiter);
-      this.ask(waiter);
+      this.ask(waiter, { ...waiter.request(), maxWaiting: Infinity });
     }
   }
 

@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
 import { StoreUnavailableError } from '../../../lib/semaphore.errors.js';
-import { ScriptedStore } from './scripted-store.js';
+import { type Call, ScriptedStore } from './scripted-store.js';
 
 let store: ScriptedStore;
 let semaphores: SemaphoreService;
@@ -375,7 +375,8 @@ describe("onStoreFailure 'local'", () => {
     await local({ permits: 1 });
     const old = await Promise.all(
       [0, 1].map(async (priority) => {
-        const waiting = semaphores.acquire('k', { onStoreFailure: 'local', priority });
+        const options = { onStoreFailure: 'local', priority, maxWaiting: 2 } as const;
+        const waiting = semaphores.acquire('k', options);
         const { id, fail } = await store.take('acquire');
         fail(new StoreUnavailableError('no reply'));
         return { id, waiting };
@@ -384,7 +385,11 @@ describe("onStoreFailure 'local'", () => {
     await store.clock.advance(0);
     store.client.up();
     const again = [await store.take('acquire'), await store.take('acquire')];
-    expect(again.map(({ args }) => args[0])).toMatchObject([{ priority: 1 }, { priority: 0 }]);
+    // However many others there are by now: who was let in to wait is not turned away.
+    expect(again.map(({ args }) => args[0])).toMatchObject([
+      { priority: 1, maxWaiting: Infinity },
+      { priority: 0, maxWaiting: Infinity },
+    ]);
     // Cancels of the old ids may be repeated.
     const ids = [...old, ...again].map(({ id }) => id);
     expect(new Set(ids).size).toBe(4);
@@ -404,6 +409,26 @@ describe("onStoreFailure 'local'", () => {
     const again = await store.take('acquire');
     again.answer({ status: 'granted', grant: store.grant() });
     expect(await waiting).toMatchObject({ degraded: false, id: again.id });
+  });
+
+  test.each([
+    ['grants', (call: Call<'acquire'>) => call.answer({ status: 'granted', grant: store.grant() })],
+    ['refuses', (call: Call<'acquire'>) => call.answer({ status: 'queue-full', retryAfterMs: 1 })],
+    ['cannot do', (call: Call<'acquire'>) => call.fail(new StoreUnavailableError('no reply'))],
+  ])('is not taken to be over by what the store %s of the call before', async (_, end) => {
+    await local({ weight: 2 });
+    const waiting = semaphores.acquire('k', { onStoreFailure: 'local', permits: 2 });
+    const before = await store.take('acquire');
+    // Such as a grant that its replicas do not confirm, ahead of the answer.
+    store.client.failed('k', before.id, new StoreUnavailableError('not confirmed'));
+    store.client.down(new Error('gone'));
+    store.client.up();
+    const after = await store.take('acquire');
+    expect(after.id).not.toBe(before.id);
+    end(before);
+    expect(await settled(waiting)).toBe('pending');
+    after.answer({ status: 'granted', grant: store.grant() });
+    expect(await waiting).toMatchObject({ degraded: false, id: after.id });
   });
 
   test('ignores what the store says later about the same acquisition', async () => {
