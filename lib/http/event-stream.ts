@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isHungUp } from './hang-ups.js';
 
 /** How long a client should wait before it connects again. */
 const RETRY_MS = 1000;
@@ -16,7 +17,7 @@ export function eventText(event: string, data: unknown): string {
 /** Server-sent events to one client, until either side ends it. */
 export class EventStream {
   private readonly controller = new AbortController();
-  private readonly heartbeat: NodeJS.Timeout;
+  private heartbeat: NodeJS.Timeout | undefined;
   /** Runs while the event that was one too many is unread. */
   private tooSlow: NodeJS.Timeout | undefined;
   /** Begins the first event. */
@@ -28,6 +29,10 @@ export class EventStream {
     private readonly response: ServerResponse,
     heartbeatMs: number,
   ) {
+    if (isHungUp(response)) {
+      this.end();
+      return;
+    }
     request.socket.setNoDelay(true);
     request.socket.setTimeout(0);
     // Else its end would leave an idle connection behind, which keeps a server from closing.
@@ -44,8 +49,7 @@ export class EventStream {
       this.end();
     });
     response.once('error', () => this.end());
-    if (response.destroyed) this.end();
-    else response.flushHeaders();
+    response.flushHeaders();
   }
 
   /** @param data anything that JSON can say */

@@ -3,7 +3,11 @@ import * as http2 from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from '@jest/globals';
 import type { SemaphoreService } from 'nestjs-semaphore';
-import { createSemaphoreServer, type SemaphoreServer } from 'nestjs-semaphore/server';
+import {
+  createSemaphoreServer,
+  type SemaphoreServer,
+  type SemaphoreServerParts,
+} from 'nestjs-semaphore/server';
 import { internalsOf } from '../../lib/service-internals.js';
 import { ADMIN_KEY } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
@@ -21,9 +25,10 @@ class Http2Server implements AsyncDisposable {
   /** @param admit what is done before the server gets a request */
   static async start(
     semaphores: SemaphoreService,
+    options: Partial<SemaphoreServerParts> = {},
     admit: () => Promise<void> = async () => undefined,
   ): Promise<Http2Server> {
-    const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY] });
+    const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY], ...options });
     const http = http2.createServer((request, response) => {
       void admit().then(() => server.handler(request as never, response as never));
     });
@@ -33,8 +38,8 @@ class Http2Server implements AsyncDisposable {
     return new Http2Server(semaphores, server, http, client);
   }
 
-  request(method: string, path: string, body?: object): http2.ClientHttp2Stream {
-    const headers = { ':method': method, ':path': path, 'x-api-key': ADMIN_KEY };
+  request(method: string, path: string, body?: object, more = {}): http2.ClientHttp2Stream {
+    const headers = { ':method': method, ':path': path, 'x-api-key': ADMIN_KEY, ...more };
     const stream = this.client.request(headers, { endStream: body === undefined });
     if (body !== undefined) stream.end(JSON.stringify(body));
     return stream.resume().on('error', () => undefined);
@@ -106,7 +111,7 @@ test('who has hung up before the server gets its request takes nothing', async (
   let goOn: () => void = () => undefined;
   const open = new Promise<void>((resolve) => (goOn = resolve));
   const late = ['acquire'];
-  await using server = await Http2Server.start(semaphores, async () => {
+  await using server = await Http2Server.start(semaphores, {}, async () => {
     if (late.pop() !== undefined) await open;
   });
   const stream = server.request('POST', '/v1/semaphores/k/permits', { leaseMs: null });
@@ -117,4 +122,20 @@ test('who has hung up before the server gets its request takes nothing', async (
   await once(server.request('GET', '/health'), 'response');
   expect(told).toEqual([]);
   expect(await semaphores.inspect('k')).toMatchObject({ held: 0, waiters: [] });
+});
+
+test('a session ends whose client comes back and hangs up before its stream begins', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await Http2Server.start(semaphores, { sessionGraceMs: 50 });
+  const [opened] = await once(server.request('GET', '/v1/sessions').setEncoding('utf8'), 'data');
+  const session = { 'x-session-id': /"id":"([^"]+)"/.exec(String(opened))?.[1] };
+  const permit = server.request('POST', '/v1/semaphores/k/permits', {}, session);
+  await once(permit, 'response');
+  const store = server.holdInspect();
+  const again = server.request('GET', '/v1/sessions', undefined, session);
+  await pollUntil('the session is looked for', async () => store.asked() > 0);
+  await hangUp([again], server);
+  store.goOn();
+  await pollUntil('its permit is free', async () => (await semaphores.inspect('k')).held === 0);
 });
