@@ -9,6 +9,8 @@ export interface ResponseStream {
   readonly writableEnded?: boolean;
   readonly writableFinished?: boolean;
   readonly destroyed?: boolean;
+  /** Of HTTP/2 only. */
+  readonly stream?: { readonly destroyed?: boolean };
   readonly socket?: unknown;
   readonly req?: { readonly socket?: unknown };
   once(event: 'close' | 'finish', listener: () => void): unknown;
@@ -54,7 +56,7 @@ function graphqlRequestOf(carrier: unknown): unknown {
  * @returns what stops it
  */
 export function onceSentOrClosed(response: ResponseStream, listener: () => void): () => void {
-  if (response.writableFinished === true || response.destroyed === true) {
+  if (isSentOrClosed(response)) {
     listener();
     return () => undefined;
   }
@@ -62,6 +64,13 @@ export function onceSentOrClosed(response: ResponseStream, listener: () => void)
   const listeners = watched.get(response) ?? watch(response, own);
   listeners.add(own);
   return () => void listeners.delete(own);
+}
+
+function isSentOrClosed({ stream, writableFinished, destroyed }: ResponseStream): boolean {
+  // In HTTP/2 the answer to HEAD counts as finished from its beginning on.
+  return stream === undefined
+    ? writableFinished === true || destroyed === true
+    : stream.destroyed === true;
 }
 
 /**
