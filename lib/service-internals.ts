@@ -97,6 +97,15 @@ export class ServiceInternals implements ScopeHost {
     return this.session(key).inspect(key);
   }
 
+  /** Keys in use that are wanted. Of others nothing is told, not even by the time that it takes. */
+  async *list(
+    pattern: string,
+    isWanted: (key: string) => boolean,
+  ): AsyncGenerator<string, void, undefined> {
+    // A store may leave the choice to who asks.
+    for await (const key of this.session().list(pattern, isWanted)) if (isWanted(key)) yield key;
+  }
+
   /**
    * Sends a waiter away, and leaves it its permit when it has become a holder meanwhile.
    * @returns false when nobody waits under this id

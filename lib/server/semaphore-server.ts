@@ -100,10 +100,7 @@ export function openServer(
   ];
   const remote = createRemoteStore({
     store: semaphores.store,
-    list: (...wanted) =>
-      internalsOf(semaphores)
-        .session()
-        .list(...wanted),
+    list: (pattern, isWanted) => internalsOf(semaphores).list(pattern, isWanted),
     authenticate: (request) => apiKeys.authenticate(request),
     maxSessions: options.maxSessions,
     maxPermits: options.maxOpenWaits,

@@ -29,9 +29,8 @@ export function semaphoreRoutes(semaphores: SemaphoreService): ServerRoute[] {
   async function keysOf(access: Access, pattern: string, limit: number): Promise<object> {
     const keys: string[] = [];
     let truncated = false;
-    const mayUse = (key: string): boolean => access.mayUse(key);
-    for await (const key of internalsOf(semaphores).session().list(pattern, mayUse)) {
-      if (!mayUse(key)) continue;
+    const found = internalsOf(semaphores).list(pattern, (key) => access.mayUse(key));
+    for await (const key of found) {
       truncated = keys.length === limit;
       if (truncated) break;
       keys.push(key);

@@ -20,7 +20,7 @@ import {
   SESSION_HEADER,
   STORE_PATH,
 } from '../../store/remote/wire.js';
-import type { SemaphoreStore, StoreSession } from '../../store/semaphore-store.js';
+import type { SemaphoreStore } from '../../store/semaphore-store.js';
 import { Transfers, untilRead } from '../transfers.js';
 import { toObject, validate } from '../validate.js';
 import { type Access, requireKeys } from '../api-keys.js';
@@ -36,7 +36,8 @@ import { HostedSessions, type RemoteLimits } from './hosted-sessions.js';
 
 export interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
-  list: StoreSession['list'];
+  /** The keys in use that are wanted, and no others. */
+  list: (pattern: string, isWanted: (key: string) => boolean) => AsyncIterable<string>;
   /** @throws {HttpProblem} 401 */
   authenticate: (request: IncomingMessage) => Access;
 }
@@ -130,10 +131,10 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     const { pattern = '*' } = validate(keysQuery, toObject(search));
     try {
       response.setHeader('content-type', 'application/jsonl');
-      for await (const key of list(pattern, (other) => access.mayUse(other))) {
+      for await (const key of list(pattern, (one) => access.mayUse(one))) {
         if (hungUp.aborted) return;
         // Also for readers that take separators of Unicode for the end of a line, as `readline` from Node 24 on does.
-        if (!access.mayUse(key) || response.write(`${quoted(key)}\n`)) continue;
+        if (response.write(`${quoted(key)}\n`)) continue;
         await once(response, 'drain', { signal: hungUp }).catch(() => undefined);
       }
       response.end('true\n');
