@@ -61,9 +61,7 @@ describe('what a client waits for and holds', () => {
     server.tell('revoked', { key: 'k', id: 'revoked' });
     await until(() => remote.told.length === 3);
     await remote.clock.advance(10);
-    server.calls.length = 0;
-    server.endStream();
-    await until(() => server.calls.length > 0);
+    await server.askedAgain();
     const renewals = ['renew held', 'renew endless', 'renew granted'];
     expect(asked(server)).toEqual([...renewals, 'acquire first', 'acquire second']);
     expect(server.calls[0]).toMatchObject({ leaseMs: 60_000 - 10 });
@@ -90,9 +88,7 @@ describe('what a client waits for and holds', () => {
       expect.stringMatching(/^failed refused .*not available/),
     ]);
     answering(server, {});
-    server.calls.length = 0;
-    server.endStream();
-    await until(() => server.calls.length > 0);
+    await server.askedAgain();
     expect(asked(server)).toEqual(['renew got']);
   });
 
@@ -108,9 +104,7 @@ describe('what a client waits for and holds', () => {
     };
     expect(await remote.session.acquire(request('a'))).toEqual({ status: 'waiting' });
     answering(server, {});
-    server.calls.length = 0;
-    server.endStream();
-    await until(() => server.calls.length > 0);
+    await server.askedAgain();
     expect(asked(server)).toEqual(['renew a']);
   });
 
@@ -152,9 +146,7 @@ describe('what a client waits for and holds', () => {
       const over =
         how === 'cancel' ? remote.session.cancel('k', 'a') : remote.session.release('k', 'a', 0);
       await until(() => asked(server).includes(`${how} a`));
-      server.calls.length = 0;
-      server.endStream();
-      await until(() => server.calls.length > 0);
+      await server.askedAgain();
       expect(asked(server)).toEqual([`${how} a`]);
       server.tell('granted', { key: 'k', id: 'a', grant: grant(0) });
       await until(() => remote.told.includes('granted a'));
@@ -188,9 +180,7 @@ describe('what a client waits for and holds', () => {
     server.endStream();
     await server.opened(2);
     await until(() => asked(server).includes('cancel given'));
-    server.calls.length = 0;
-    server.endStream();
-    await until(() => server.calls.length > 0);
+    await server.askedAgain();
     // What was given up is cancelled once.
     expect(asked(server)).toEqual(['renew endless']);
   });

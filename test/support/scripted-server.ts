@@ -26,6 +26,8 @@ export class ScriptedServer implements AsyncDisposable {
   hello = HELLO;
   /** By the clock of the server. */
   now = 0;
+  /** That were made so far. */
+  connections = 0;
   answer: Answering = (calls) => calls.map(() => ({ value: null }));
   /** Of anything but calls; true: it is answered. */
   takes: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
@@ -52,9 +54,6 @@ export class ScriptedServer implements AsyncDisposable {
     return scripted;
   }
 
-  /** That were made so far. */
-  connections = 0;
-
   get openConnections(): number {
     return this.sockets.size;
   }
@@ -74,6 +73,13 @@ export class ScriptedServer implements AsyncDisposable {
 
   endStream(): void {
     this.stream?.end();
+  }
+
+  /** Ends the stream, and resolves when its client has asked for what it had: these are all calls then. */
+  async askedAgain(): Promise<void> {
+    this.calls.length = 0;
+    this.endStream();
+    await pollUntil('it is asked again', async () => this.calls.length > 0);
   }
 
   /** From now on nobody can connect. */
