@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import express from 'express';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
@@ -146,6 +147,37 @@ test('a place that is kept for the next request counts as an open one', async ()
   await held.release();
   expect(await granted).toBe(201);
   expect(await ask('3', 0)).toBe(202);
+});
+
+test('a place is kept for as long as any request waits for it', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const waitGraceMs = 200;
+  await using server = await LockServer.start(semaphores, { waitGraceMs });
+  const held = await semaphores.acquire('k');
+  const ask = (wait: number) =>
+    server.acquire('k', { requestId: 'r', waitMs: null }, { headers: { prefer: `wait=${wait}` } });
+  expect((await ask(0)).status).toBe(202);
+  const granted = ask(20);
+  expect((await ask(0)).status).toBe(202);
+  await sleep(waitGraceMs + 100);
+  await held.release();
+  expect((await granted).status).toBe(201);
+});
+
+test('who asks again after its time to wait is over, waits anew', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores, { maxOpenWaits: 1 });
+  const held = await semaphores.acquire('k');
+  const isOver = nextEvent(semaphores, 'rejected');
+  const wish = { requestId: 'r', waitMs: 50 };
+  const early = await server.acquire('k', wish, { headers: { prefer: 'wait=0' } });
+  expect(early.status).toBe(202);
+  await isOver;
+  await held.release();
+  expect((await server.acquire('another')).status).toBe(201);
+  expect((await server.acquire('k', wish)).status).toBe(201);
 });
 
 test('HEAD opens no stream', async () => {

@@ -6,6 +6,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { VirtualClock } from 'nestjs-semaphore/testing';
+import { internalsOf } from '../../lib/service-internals.js';
 import { COMMANDS, rules } from '../support/faults/acl.js';
 import { ADMIN_KEY, LockClient, LockServer } from '../support/lock-server.js';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
@@ -33,6 +34,28 @@ describe('a session with a grace time', () => {
     resumed.stream.close();
     await semaphores.close();
   });
+
+  test('is told of the end of a lease that is not renewed although its client is back', async () => {
+    const clock = new VirtualClock();
+    const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
+    const { stream, id, headers } = await server.openSession();
+    const { body } = await server.acquire('k', { leaseMs: 120_000 }, { headers });
+    stream.close();
+    await pollUntil('it is missed', async () => {
+      const { holders } = await semaphores.inspect('k');
+      return (holders[0]?.expiresAt ?? 0) - clock.wallTime() <= 60_000;
+    });
+    await clock.advance(50_000);
+    const { permitsById } = internalsOf(semaphores);
+    jest.spyOn(permitsById, 'renew').mockReturnValue(new Promise(() => undefined));
+    const resumed = await server.openSession(id);
+    const lost = resumed.stream.until('lost');
+    await clock.advance(10_000);
+    expect(await lost).toEqual({ key: 'k', id: body['id'] });
+    resumed.stream.close();
+    await semaphores.close();
+  }, 10_000);
 
   test('goes on when it is resumed before the server has missed its old stream', async () => {
     await using services = new Semaphores({ redis: redis.url });

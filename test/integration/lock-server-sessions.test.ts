@@ -292,6 +292,21 @@ test('who holds permits in a session is told while Redis is away that their leas
   events.close();
 });
 
+test('a session goes on at its server while Redis is away', async () => {
+  await using services = new Semaphores({ redis: redis.url, storeTimeoutMs: 200 });
+  await using server = await LockServer.start(services.open(), { sessionGraceMs: 60_000 });
+  const { stream, id } = await server.openSession();
+  redis.pause();
+  try {
+    const resumed = await server.openSession(id);
+    expect(resumed.id).toBe(id);
+    resumed.stream.close();
+  } finally {
+    redis.resume();
+  }
+  stream.close();
+});
+
 test('a server that closes ends its streams and gives back what its sessions hold', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
@@ -333,6 +348,9 @@ test('who waits is told whether the session has ended or the server shuts down',
   expect(await third.answer).toMatchObject(closed);
   expect(reasons).toEqual(['aborted', 'closed', 'closed']);
   expect(await server.acquire('other')).toMatchObject(closed);
+  for (const path of ['/v1/sessions', '/v1/events']) {
+    await expect(server.stream(path)).rejects.toThrow('answered 503');
+  }
   await held.release();
 });
 
