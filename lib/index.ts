@@ -27,6 +27,7 @@ export {
   PermitLostError,
   PermitUnavailableError,
   ResultNotSharedError,
+  type RetriableError,
   ScopeError,
   SemaphoreClosedError,
   SemaphoreError,
@@ -35,10 +36,20 @@ export {
   StoreUnavailableError,
   type UnavailableReason,
 } from './semaphore.errors.js';
-export {
-  type RejectedReason,
-  type SemaphoreEvent,
-  type SemaphoreEventType,
+export type {
+  RejectedReason,
+  SemaphoreAcquiredEvent,
+  SemaphoreEvent,
+  SemaphoreEventType,
+  SemaphoreLostEvent,
+  SemaphorePermitsChangedEvent,
+  SemaphoreRefreshFailedEvent,
+  SemaphoreRejectedEvent,
+  SemaphoreReleasedEvent,
+  SemaphoreRenewedEvent,
+  SemaphoreStoreDownEvent,
+  SemaphoreStoreUpEvent,
+  SemaphoreWaitingEvent,
 } from './semaphore.events.js';
 export {
   SemaphoreModule,

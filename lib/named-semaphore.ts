@@ -42,7 +42,10 @@ export class NamedSemaphore {
   }
 
   /** See {@link SemaphoreService.withPermit}. */
-  withPermit<T>(task: (permit: Permit) => T | Promise<T>, options?: SemaphoreOptions): Promise<T> {
+  withPermit<T>(
+    task: (permit: Permit) => T | PromiseLike<T>,
+    options?: SemaphoreOptions,
+  ): Promise<T> {
     return this.semaphores.withPermit(this.name, task, this.with(options));
   }
 

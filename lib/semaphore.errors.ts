@@ -22,9 +22,15 @@ const WHY_UNAVAILABLE: Record<UnavailableReason, string> = {
   'queue-full': 'as many callers wait already as `maxWaiting` allows',
 };
 
+const CODES = {
+  busy: 'SEMAPHORE_BUSY',
+  timeout: 'SEMAPHORE_TIMEOUT',
+  'queue-full': 'SEMAPHORE_QUEUE_FULL',
+} as const;
+
 /** No permit was free, or none became free in time. Nothing is held. */
 export class PermitUnavailableError extends SemaphoreError {
-  readonly code: string;
+  readonly code: 'SEMAPHORE_BUSY' | 'SEMAPHORE_TIMEOUT' | 'SEMAPHORE_QUEUE_FULL';
 
   /** @param details what was asked for, to be shown in the message */
   constructor(
@@ -41,7 +47,7 @@ export class PermitUnavailableError extends SemaphoreError {
         `Try again in about ${Math.ceil(retryAfterMs)} ms, or raise \`permits\`, \`waitMs\` or \`maxWaiting\`.`,
       key,
     );
-    this.code = `SEMAPHORE_${reason.toUpperCase().replace('-', '_')}`;
+    this.code = CODES[reason];
   }
 }
 
@@ -285,6 +291,7 @@ export const RETRIABLE_ERRORS = [
   SingleFlightAbortedError,
 ] as const;
 
+/** One of them, as `SemaphoreExceptionFilter` gets it. */
 export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;
 
 export function isRetriable(error: unknown): error is RetriableError {

@@ -111,7 +111,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    * Named semaphores, for `@InjectSemaphore(name)` in the module that imports this. Needs a `forRoot` that is global.
    * @throws {InvalidOptionsError}
    */
-  static forFeature(features: SemaphoreFeature[]): DynamicModule {
+  static forFeature(features: readonly SemaphoreFeature[]): DynamicModule {
     checkedAt('SemaphoreModule.forFeature', () => checkFeatures(features));
     const providers = features.map(({ name, ...options }): Provider => {
       checkedAt(`SemaphoreModule.forFeature, "${name}"`, () => validateOptions(options));

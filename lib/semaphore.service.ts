@@ -120,7 +120,7 @@ export class SemaphoreService {
    */
   async withPermit<T>(
     key: string | readonly string[],
-    task: (permit: Permit) => T | Promise<T>,
+    task: (permit: Permit) => T | PromiseLike<T>,
     options?: SemaphoreOptions,
   ): Promise<T> {
     requireTask('task', task, key);
@@ -153,7 +153,7 @@ export class SemaphoreService {
    *   await semaphores.use('printer'); // anywhere in what the task calls, and as often as it likes
    * });
    */
-  async scope<T>(task: () => T | Promise<T>): Promise<T> {
+  async scope<T>(task: () => T | PromiseLike<T>): Promise<T> {
     requireTask('task', task);
     const scope = new Scope(this.internals);
     return runUntilOver(

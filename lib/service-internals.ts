@@ -63,7 +63,7 @@ export class ServiceInternals implements ScopeHost {
   }
 
   /** Runs the task under a permit that was acquired for it, and releases it when its work is over. */
-  runUnder<T>(permit: Permit, task: (permit: Permit) => T | Promise<T>): Promise<T> {
+  runUnder<T>(permit: Permit, task: (permit: Permit) => T | PromiseLike<T>): Promise<T> {
     return runUntilOver(
       (part) => this.context.run(permit, part),
       () => task(permit),

@@ -10,7 +10,7 @@ import { begun, isOngoing, whenOver } from './when-over.js';
  */
 export async function runUntilOver<T>(
   enter: Enter,
-  task: () => T | Promise<T>,
+  task: () => T | PromiseLike<T>,
   end: () => Promise<unknown>,
   lateError: () => Error,
 ): Promise<T> {

@@ -73,7 +73,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
  * The work, begun: that of a query builder, for example, begins when somebody waits for it, and would do so in the async
  * context of whoever does.
  */
-export function begun<T>(work: T | Promise<T>): T | Promise<T> {
+export function begun<T>(work: T | PromiseLike<T>): T | PromiseLike<T> {
   const isLazy = isThenable(work) && work.then !== Promise.prototype.then;
   return isLazy ? Promise.resolve(work) : work;
 }

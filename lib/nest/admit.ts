@@ -12,7 +12,7 @@ import type { SemaphoreDefinition } from './semaphore.definition.js';
 export function acquireFor(
   service: SemaphoreService,
   definition: SemaphoreDefinition,
-  key: string | string[],
+  key: string | readonly string[],
   signal?: CancelSignal,
 ): Promise<Permit | undefined> {
   const acquired = internalsOf(service).acquireUntil(key, definition.options, signal);
@@ -34,7 +34,7 @@ export function isSkipped({ skip }: SemaphoreDefinition, error: unknown): boolea
 export async function admit<T>(
   service: SemaphoreService,
   definition: SemaphoreDefinition,
-  key: string | string[],
+  key: string | readonly string[],
   task: (permit: Permit) => T | Promise<T>,
   signal?: CancelSignal,
 ): Promise<T | undefined> {

@@ -2,7 +2,7 @@ import { checkedAt, requireFunction } from '../option-rules.js';
 
 /** A key made from the arguments of the decorated method. Made by {@link byArgs}. */
 export class KeyByArgs {
-  constructor(readonly of: (args: unknown[]) => string | string[]) {}
+  constructor(readonly of: (args: unknown[]) => string | readonly string[]) {}
 }
 
 /**
@@ -13,7 +13,7 @@ export class KeyByArgs {
  * @Semaphore({ key: byArgs((dto: CreateReport) => `report:${dto.tenant}`) })
  */
 export function byArgs<Args extends unknown[]>(
-  toKey: (...args: Args) => string | string[],
+  toKey: (...args: Args) => string | readonly string[],
 ): KeyByArgs {
   checkedAt('byArgs()', () => requireFunction('toKey', toKey));
   return new KeyByArgs((args) => toKey(...(args as Args)));

@@ -114,7 +114,7 @@ function original({ definition, instance, args }: Invocation): unknown {
   return Reflect.apply(definition.method, instance, args);
 }
 
-function currentKey({ definition, args }: Invocation): string | string[] {
+function currentKey({ definition, args }: Invocation): string | readonly string[] {
   return keyOf(definition, currentCall()?.context, args);
 }
 

@@ -13,7 +13,8 @@ export interface SemaphoreDecoratorOptions extends SemaphoreDefaults {
    * The semaphore's key, or how to get it from the request. Provider methods take it from their arguments: `byArgs()`.
    * @default 'ClassName.methodName', of the class that was decorated
    */
-  key?: string | ((context: ExecutionContext) => string | string[]) | KeyByArgs | undefined;
+  key?:
+    string | ((context: ExecutionContext) => string | readonly string[]) | KeyByArgs | undefined;
   /**
    * When no permit can be had: 'throw' PermitUnavailableError, or SemaphoreClosedError while the application shuts down;
    * or 'skip': the method returns undefined instead. When the store cannot be reached `onStoreFailure` decides.
@@ -82,7 +83,7 @@ export function keyOf(
   definition: SemaphoreDefinition,
   context: ExecutionContext | undefined,
   args: unknown[],
-): string | string[] {
+): string | readonly string[] {
   const { key } = definition;
   if (typeof key === 'string') return key;
   if (key instanceof KeyByArgs) return checked(definition, key.of(args));
@@ -94,9 +95,9 @@ export function keyOf(
   );
 }
 
-function checked({ name }: SemaphoreDefinition, key: unknown): string | string[] {
+function checked({ name }: SemaphoreDefinition, key: unknown): string | readonly string[] {
   const keys: unknown[] = Array.isArray(key) ? key : [key];
-  if (keys.length > 0 && keys.every(isKey)) return key as string | string[];
+  if (keys.length > 0 && keys.every(isKey)) return key as string | readonly string[];
   throw new InvalidOptionsError(
     'key',
     keys.length > 0 ? keys.find((one) => !isKey(one)) : key,

@@ -59,7 +59,9 @@ export class SemaphoreGuard implements CanActivate {
   }
 
   /** The key or keys to acquire. */
-  protected getKey(context: ExecutionContext): string | string[] | Promise<string | string[]> {
+  protected getKey(
+    context: ExecutionContext,
+  ): string | readonly string[] | Promise<string | readonly string[]> {
     return keyOf(this.getDefinition(context), context, []);
   }
 
@@ -69,7 +71,7 @@ export class SemaphoreGuard implements CanActivate {
   }
 
   /** Takes the permit. `options.signal` is aborted when the client disconnects. */
-  protected acquire(key: string | string[], options: SemaphoreOptions): Promise<Permit> {
+  protected acquire(key: string | readonly string[], options: SemaphoreOptions): Promise<Permit> {
     return requireService(this[SEMAPHORE_SERVICE], this.constructor).acquire(key, options);
   }
 

@@ -2,6 +2,7 @@ export { parseApiKeys } from './api-keys.js';
 export {
   createSemaphoreServer,
   type SemaphoreServer,
+  type SemaphoreServerHandler,
   type SemaphoreServerParts,
 } from './semaphore-server.js';
 export {

@@ -12,7 +12,7 @@ import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
 import { checkedAt } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
-import { openServer, type SemaphoreServer } from './semaphore-server.js';
+import { type MountableServer, openServer } from './semaphore-server.js';
 import {
   ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -38,7 +38,7 @@ export class SemaphoreServerModule
   implements NestModule, BeforeApplicationShutdown
 {
   private readonly semaphores: SemaphoreService;
-  private server: SemaphoreServer | undefined;
+  private server: MountableServer | undefined;
 
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) private readonly options: SemaphoreServerOptions,

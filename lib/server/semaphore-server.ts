@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { Logger } from '@nestjs/common';
 import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
 import { sendJson } from '../http/http-problem.js';
@@ -42,10 +43,17 @@ export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path
   isBaseShared?: boolean;
 }
 
-/** The lock server: a handler for `node:http`, Express or Connect. */
+/** Answers one request. What is not its own goes to `next`; without that it is answered with 404. */
+export type SemaphoreServerHandler = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+  next?: (error?: unknown) => void,
+) => void;
+
+/** The lock server: a handler for `node:http`, `node:http2`, Express or Connect. */
 export interface SemaphoreServer {
-  /** For `http.createServer()`, or `app.use()` of Express and Connect. */
-  readonly handler: HttpHandler;
+  /** For `createServer()` of `node:http`, `node:https` and `node:http2`, or `app.use()` of Express and Connect. */
+  readonly handler: SemaphoreServerHandler;
   /** Whether only requests from this machine are served, because there are no API keys. */
   readonly isLoopbackOnly: boolean;
   /** Sends all waiting requests away, closes all streams, and gives back what sessions hold. Call it before the service's. */
@@ -56,16 +64,27 @@ export interface SemaphoreServer {
  * The lock server without an application around it.
  * @throws {InvalidOptionsError}
  * @example
- * const server = createSemaphoreServer({ semaphores, apiKeys: [process.env.API_KEY] });
+ * const server = createSemaphoreServer({ semaphores, apiKeys: parseApiKeys(process.env.API_KEYS) });
  * createServer(server.handler).listen(3000);
  */
 export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
   checkedAt('createSemaphoreServer()', () => requireObject(parts));
   const { semaphores, basePath = () => '', isBaseShared = false, ...options } = parts;
-  return openServer({ semaphores, basePath, isBaseShared }, resolveServerOptions(options));
+  const place = { semaphores, basePath, isBaseShared };
+  const { handler, ...server } = openServer(place, resolveServerOptions(options));
+  return {
+    ...server,
+    handler: (request, response, next) =>
+      handler(request as IncomingMessage, response as ServerResponse, next),
+  };
 }
 
 type Place = Required<Pick<SemaphoreServerParts, 'semaphores' | 'basePath' | 'isBaseShared'>>;
+
+/** A server with all that an application needs of its handler. */
+export interface MountableServer extends Omit<SemaphoreServer, 'handler'> {
+  readonly handler: HttpHandler;
+}
 
 /**
  * As {@link createSemaphoreServer}, with options that are resolved.
@@ -74,7 +93,7 @@ type Place = Required<Pick<SemaphoreServerParts, 'semaphores' | 'basePath' | 'is
 export function openServer(
   { semaphores, basePath, isBaseShared }: Place,
   options: ResolvedServerOptions,
-): SemaphoreServer {
+): MountableServer {
   const apiKeys = new ApiKeys(options.apiKeys);
   let isClosing = false;
   const closing = new AbortController();

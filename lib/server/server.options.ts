@@ -11,7 +11,7 @@ export interface ApiKeyOptions {
   /** What it may do. @default 'admin' */
   role?: ApiKeyRole | undefined;
   /** Only semaphores whose keys begin with one of these. @default all */
-  prefixes?: string[] | undefined;
+  prefixes?: readonly string[] | undefined;
   /**
    * Whose key it is. Keys of one name are the same caller: give the old and the new key one name to rotate them.
    * @default a name of its own
@@ -26,7 +26,7 @@ export interface SemaphoreServerOptions {
    * machine are served.
    * @default []
    */
-  apiKeys?: (string | ApiKeyOptions)[] | undefined;
+  apiKeys?: readonly (string | ApiKeyOptions)[] | undefined;
   /** What the server's paths stand behind, in an application. @default '' */
   path?: string | undefined;
   /** How long a lock of `/lock` lasts that does not say `exp`, in milliseconds >= 1. @default 1000 */

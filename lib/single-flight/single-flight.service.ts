@@ -42,7 +42,7 @@ export class SingleFlightService {
    */
   run<T>(
     key: string,
-    work: (signal: AbortSignal) => T | Promise<T>,
+    work: (signal: AbortSignal) => T | PromiseLike<T>,
     options?: RunOptions,
   ): Promise<T> {
     try {

@@ -30,7 +30,7 @@ class Http2Server implements AsyncDisposable {
   ): Promise<Http2Server> {
     const server = createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY], ...options });
     const http = http2.createServer((request, response) => {
-      void admit().then(() => server.handler(request as never, response as never));
+      void admit().then(() => server.handler(request, response));
     });
     await once(http.listen(0, '127.0.0.1'), 'listening');
     const { port } = http.address() as AddressInfo;
