@@ -1,9 +1,18 @@
-import { checkedAt, flag, isObject, merge, type Rule, wholeNumber } from './option-rules.js';
+import {
+  checkedAt,
+  flag,
+  isObject,
+  merge,
+  refuseUnknown,
+  requireObject,
+  type Rule,
+  wholeNumber,
+} from './option-rules.js';
 import { LOG_DEFAULTS, LOG_RULE, type ResolvedLog, resolveLog } from './resolve-log.js';
 import { validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type { RedisConnection, SemaphoreModuleOptions, StatusCodes } from './semaphore.options.js';
-import { isStore, REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
+import { checkNumbers, isStore, REDIS_DEFAULTS, REDIS_RULES } from './store/redis/redis.options.js';
 import type { SemaphoreStore } from './store/semaphore-store.js';
 
 /** The module's options with their values. */
@@ -55,7 +64,11 @@ export function resolveModuleOptions(
   options: SemaphoreModuleOptions = {},
   beside: Readonly<Record<string, Rule>> = {},
 ): ResolvedModuleOptions {
-  const resolved = merge(MODULE_DEFAULTS, { ...MODULE_RULES, ...beside }, [options]);
+  const rules = { ...MODULE_RULES, ...beside };
+  requireObject(options);
+  refuseUnknown(options, Object.keys(rules));
+  checkNumbers(options.redis);
+  const resolved = merge(MODULE_DEFAULTS, rules, [options]);
   if (resolved.redis !== undefined && resolved.store !== undefined) {
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }

@@ -251,7 +251,7 @@ export class InvalidOptionsError extends SemaphoreError {
   readonly code = 'SEMAPHORE_INVALID_OPTIONS';
 
   /**
-   * The value it was given; the user and the password of a URL are left out. An object is not enumerable here: loggers print
+   * The value it was given; the user, the password and the query of a URL are left out. An object is not enumerable here: loggers print
    * what is, and a refused argument may be a whole request.
    */
   declare readonly value: unknown;
@@ -298,8 +298,11 @@ export function isRetriable(error: unknown): error is RetriableError {
   return RETRIABLE_ERRORS.some((type) => error instanceof type);
 }
 
+/** Leaves out the user and the password of a URL, also of one that lacks its scheme, and the values of its query. */
 function withoutSecrets(value: unknown): unknown {
-  return typeof value === 'string' ? value.replace(/\/\/.*@/s, '//***@') : value;
+  if (typeof value !== 'string') return value;
+  const hidden = value.replace(/^(\W?\w+:\/\/)?.*@/s, '$1***@');
+  return hidden.replace(/(\/\/[^?]*\?).*$/s, '$1***');
 }
 
 function describe(value: unknown): string {

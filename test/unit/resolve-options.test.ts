@@ -61,8 +61,6 @@ describe('redis', () => {
     'localhost:6379',
     '',
     { url: 'redis://other' },
-    { port: 'abc' },
-    { port: 1.5 },
     ['redis://localhost'],
     5,
   ])('refuses %j', (redis) => {
@@ -71,10 +69,21 @@ describe('redis', () => {
   });
 
   test.each([
+    ['redis.port', { port: NaN }, 'a whole number from 0 to 65535, got `NaN`'],
+    ['redis.port', { port: 'abc' }, 'a whole number from 0 to 65535, got "abc"'],
+    ['redis.port', { port: '' }, 'a whole number from 0 to 65535, got ""'],
+    ['redis.db', { db: 1.5 }, 'a whole number >= 0, got `1.5`'],
+  ])('names %s of the options %j that it refuses', (option, redis, rule) => {
+    const module = errorOf(() => resolveModuleOptions({ redis }));
+    expect(module.message).toBe(errorOf(() => resolveRedisOptions({ redis })).message);
+    expect(module.message).toContain(`Expected \`${option}\` to be ${rule}`);
+  });
+
+  test.each([
     'redis://localhost',
     'rediss://user:secret@localhost:6380/2',
     { host: 'localhost', port: 6379 },
-    { port: '6379' },
+    { port: '6379', db: null },
     { path: '/run/redis.sock' },
   ])('takes %j', (redis) => {
     expect(resolveModuleOptions({ redis }).redis).toBe(redis);

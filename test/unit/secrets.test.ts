@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { expect, test } from '@jest/globals';
-import { SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
+import { RedisSemaphoreStore, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 
@@ -10,6 +10,7 @@ const server = (options: object) => () =>
   createSemaphoreServer({ ...options, semaphores: new SemaphoreService() });
 const client = (options: object) => () =>
   new RemoteSemaphoreStore({ url: 'http://localhost:1', ...options });
+const module = (options: object) => () => new SemaphoreService(options);
 
 class Login {
   constructor(readonly password: string) {}
@@ -31,6 +32,21 @@ test.each<[string, () => unknown]>([
   [
     'a wrong URL of Redis',
     () => new SemaphoreService({ redis: `redis://me:a/@${SECRET}@host:99999` }),
+  ],
+  [
+    'a URL of Redis without its scheme',
+    () => new SemaphoreService({ redis: `me:${SECRET}//@host` }),
+  ],
+  [
+    'a password in the query of a URL',
+    () => new SemaphoreService({ redis: `redis://host/x?password=${SECRET}` }),
+  ],
+  ['a URL of the client without its scheme', client({ url: `me:${SECRET}@host` })],
+  ['options of Redis beside those of the module', module({ password: SECRET, redis: {} })],
+  ['a misspelt option of the module', module({ redisUrl: SECRET })],
+  [
+    'options of Redis beside those of the store',
+    () => new RedisSemaphoreStore({ redis: {}, ...{ password: SECRET } }),
   ],
   ['an argument that cannot be compared', () => flights.keyOf('login', new Login(SECRET))],
 ])('the error for %s tells no secret', (_, task) => {

@@ -2,6 +2,7 @@ import {
   duration,
   isObject,
   merge,
+  refuseUnknown,
   requireObject,
   type Rule,
   wholeNumber,
@@ -56,7 +57,18 @@ export function resolveRedisOptions(
 ): Required<RedisSemaphoreStoreOptions> {
   requireObject(options, 'an object with `redis`');
   if (options.redis === undefined) throw new InvalidOptionsError('redis', undefined, 'given');
+  refuseUnknown(options, Object.keys(REDIS_RULES));
+  checkNumbers(options.redis);
   return merge({ ...REDIS_DEFAULTS, redis: options.redis }, REDIS_RULES, [options]);
+}
+
+/** For ioredis a port or a database that is no number is one left out. @throws {InvalidOptionsError} */
+export function checkNumbers(redis: unknown): void {
+  if (!isObject(redis)) return;
+  for (const [name, rule] of Object.entries({ port: PORT, db: DATABASE })) {
+    const value: unknown = (redis as Record<string, unknown>)[name];
+    if (!isNumber(rule, value)) throw new InvalidOptionsError(`redis.${name}`, value, rule.text);
+  }
 }
 
 /** What ioredis would take without a word, and connect to its default instead. */
@@ -64,9 +76,7 @@ function isRedisConnection(value: unknown): boolean {
   if (typeof value === 'string') return isRedisUrl(value);
   if (!isObject(value) || Array.isArray(value) || 'url' in value) return false;
   if (isStore(value)) return false;
-  const { port, db, status } = value as { port?: unknown; db?: unknown; status?: unknown };
-  if (isClient(value) && typeof status !== 'string') return false;
-  return isNumber(PORT, port) && isNumber(DATABASE, db);
+  return !isClient(value) || ('status' in value && typeof value.status === 'string');
 }
 
 function isRedisUrl(text: string): boolean {
