@@ -89,18 +89,19 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
   );
 
   test(
-    'times of another day have a date',
+    'times of another day have a date, and the page says in which zone they are',
     async () => {
       await app.semaphores.acquire('k', { leaseMs: Infinity });
-      await using dashboard = await DashboardPage.open(browser, app);
+      const timezoneId = 'Asia/Kolkata';
+      await using dashboard = await DashboardPage.open(browser, app, { timezoneId });
       await dashboard.page.clock.install({ time: Date.now() + 3 * DAY_MS });
       await dashboard.show('k');
       const time = String.raw`\d+ [A-Z]\w+( \d{4})?, \d\d:\d\d:\d\d`;
       expect(await dashboard.page.locator('#source').textContent()).toMatch(
-        new RegExp(`since ${time}\\.$`),
+        new RegExp(`since ${time}\\. Times of day are in GMT\\+5:30\\.$`),
       );
-      const holder = dashboard.page.locator('.holder');
-      expect(await holder.getAttribute('title')).toMatch(new RegExp(`since ${time}$`));
+      const [since] = await dashboard.texts('.holder .since');
+      expect(since).toMatch(new RegExp(`^since ${time}$`));
     },
     TIMEOUT_MS,
   );

@@ -230,9 +230,15 @@ describeWithBrowser('the page of the dashboard', () => {
       await alert.waitFor();
       expect(await dashboard.texts('#live')).toEqual(['Store down']);
       expect(await dashboard.texts('.holder .label')).toEqual(['before']);
+      await using late = await DashboardPage.open(browser, app);
+      await late.page.goto(`${app.url}/semaphores/#/s/another`);
+      await late.untilTexts('#live', ['Store down']);
+      expect(await late.texts('.is-detail .meter-text')).toEqual(['–']);
+      expect(await late.texts('.empty:visible')).toEqual(['Not known yet.', 'Not known yet.']);
       await redis.restart();
       await alert.waitFor({ state: 'hidden' });
       expect(await dashboard.texts('#live')).toEqual(['Live']);
+      await late.untilTexts('.empty:visible', ['Nobody holds a permit.', 'Nobody waits.']);
       await permit.release();
       await using after = await app.semaphores.acquire(key, { label: 'after' });
       await dashboard.untilTexts('.holder .label', ['after']);

@@ -1,7 +1,7 @@
 import { server, store } from './clock.js';
 import { setText } from './dom.js';
 import { Detail } from './detail.js';
-import { age, moment } from './format.js';
+import { age, moment, timeZone } from './format.js';
 import { Overview } from './overview.js';
 import { Stream } from './stream.js';
 
@@ -107,6 +107,7 @@ function showSession() {
   setText(
     source,
     `Holders and waiters come from the store, for all processes. Rejections, losses, rates and times are those of ` +
-      `the process that serves this page (${process.host}, pid ${process.pid}), since ${moment(process.since)}.`,
+      `the process that serves this page (${process.host}, pid ${process.pid}), since ${moment(process.since)}. ` +
+      `Times of day are in ${timeZone()}.`,
   );
 }

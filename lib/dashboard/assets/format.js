@@ -45,6 +45,12 @@ export function moment(epochMs) {
   return `${date}, ${time}`;
 }
 
+/** The zone of {@link moment}: CET, GMT+5:30 */
+export function timeZone() {
+  const parts = new Intl.DateTimeFormat('en-GB', { timeZoneName: 'short' }).formatToParts();
+  return parts.find(({ type }) => type === 'timeZoneName').value;
+}
+
 /**
  * Signs that are not seen, or that change how others are shown, but for what makes an emoji of the sign before it.
  * Of spaces those at either end, and before another one.

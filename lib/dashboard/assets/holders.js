@@ -9,23 +9,26 @@ const SPANS = [
   5, 10, 20, 30, 60, 120, 300, 600, 1_200, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
 ].map((seconds) => seconds * 1_000);
 
+/** Until the store has been heard of: it may not answer at all. */
+export const NOT_KNOWN = 'Not known yet.';
+
 /** Who holds: bars from the acquisition to now, and on to the end of the lease. */
 export class HoldersPanel {
   #semaphore;
   #parts = [];
   #heading = h('h2', { id: 'holders-title' }, 'Holders');
   #more = h('p', { class: 'more' });
-  #empty = h('p', { class: 'empty' }, 'Nobody holds a permit.');
+  #empty = h('p', { class: 'empty' }, NOT_KNOWN);
   #past = h('span', { class: 'axis-start' });
   #future = h('span', { class: 'axis-end' });
   #axis = h(
     'div',
-    { class: 'axis', 'aria-hidden': 'true' },
+    { class: 'axis', 'aria-hidden': 'true', hidden: '' },
     this.#past,
     h('span', { class: 'axis-now' }, 'now'),
     this.#future,
   );
-  #list = h('ol', { class: 'holders', 'aria-labelledby': 'holders-title' });
+  #list = h('ol', { class: 'holders', role: 'list', 'aria-labelledby': 'holders-title' });
   #sync;
 
   constructor(onRelease) {
@@ -56,6 +59,7 @@ export class HoldersPanel {
     this.#parts = this.#sync(holders);
     setText(this.#heading, `Holders (${count(holding)})`);
     this.#axis.hidden = holding === 0;
+    setText(this.#empty, 'Nobody holds a permit.');
     this.#empty.hidden = holding > 0;
     setText(this.#more, moreText(holding, holders.length));
   }
@@ -79,6 +83,7 @@ class HolderView {
   #weight = h('span', { class: 'tag' });
   #held = h('span', { class: 'held' });
   #left = h('span', { class: 'left' });
+  #since = h('span', { class: 'since' });
   #token = h('span', { class: 'token' });
   #past = h('span', { class: 'past' });
   #future = h('span', { class: 'future' });
@@ -91,7 +96,7 @@ class HolderView {
       { class: 'holder' },
       h('div', { class: 'who-holds' }, this.#label, this.#weight, this.#client, this.#token),
       h('div', { class: 'line', 'aria-hidden': 'true' }, this.#past, this.#future),
-      h('div', { class: 'times' }, this.#held, ' ', this.#left),
+      h('div', { class: 'times' }, this.#held, ' ', this.#left, ' ', this.#since),
       this.#button,
     );
   }
@@ -104,7 +109,8 @@ class HolderView {
     setText(this.#client, client);
     setText(this.#weight, weight === 1 ? '' : `weight ${count(weight)}`);
     setText(this.#token, `token ${fencingToken}`);
-    setAttribute(this.element, 'title', `${fullName(holder)}, since ${moment(acquiredAt)}`);
+    setText(this.#since, `since ${moment(acquiredAt)}`);
+    setAttribute(this.element, 'title', fullName(holder));
     setAttribute(this.#button, 'aria-label', `Release the permit of ${nameOf(holder)}…`);
     this.#future.classList.toggle('is-endless', expiresAt === null);
   }

@@ -4,7 +4,7 @@ import { count, shortCount } from './format.js';
 /** How much of a limit is used: a bar, and the figures beside it. */
 export function meter() {
   const fill = h('span', { class: 'fill' });
-  const text = h('span', { class: 'meter-text' });
+  const text = h('span', { class: 'meter-text' }, '–');
   const track = h('span', { class: 'track', 'aria-hidden': 'true' }, fill);
   const element = h('span', { class: 'meter' }, track, text);
   return {

@@ -1,18 +1,18 @@
 import { store } from './clock.js';
 import { h, keyedList, setAttribute, setText } from './dom.js';
-import { age, count, unbroken } from './format.js';
-import { fullName, moreText, nameOf } from './holders.js';
+import { age, count, moment, unbroken } from './format.js';
+import { fullName, moreText, nameOf, NOT_KNOWN } from './holders.js';
 
 /** Who waits, in the order in which they will be served. */
 export class QueuePanel {
   #parts = [];
   #heading = h('h2', { id: 'queue-title' }, 'Queue');
   #more = h('p', { class: 'more' });
-  #empty = h('p', { class: 'empty' }, 'Nobody waits.');
+  #empty = h('p', { class: 'empty' }, NOT_KNOWN);
   #body = h('tbody');
   #table = h(
     'table',
-    { class: 'queue', 'aria-labelledby': 'queue-title' },
+    { class: 'queue', 'aria-labelledby': 'queue-title', hidden: '' },
     h(
       'thead',
       {},
@@ -57,6 +57,7 @@ export class QueuePanel {
     this.#parts = this.#sync(waiters.map((waiter, i) => ({ ...waiter, place: i + 1 })));
     setText(this.#heading, `Queue (${count(waiting)})`);
     this.#table.hidden = waiting === 0;
+    setText(this.#empty, 'Nobody waits.');
     this.#empty.hidden = waiting > 0;
     setText(this.#more, moreText(waiting, waiters.length));
   }
@@ -96,7 +97,7 @@ class WaiterView {
 
   update(waiter) {
     this.#waiter = waiter;
-    const { label, client, priority, weight, place } = waiter;
+    const { label, client, priority, weight, place, enqueuedAt } = waiter;
     setText(this.#place, count(place));
     setText(this.#label, nameOf(waiter));
     this.#label.classList.toggle('is-id', label === undefined);
@@ -104,6 +105,7 @@ class WaiterView {
     setText(this.#client, client);
     setText(this.#priority, count(priority));
     setText(this.#weight, count(weight));
+    setAttribute(this.#age, 'title', `since ${moment(enqueuedAt)}`);
     const unusual = [
       priority !== 0 && unbroken(`priority ${count(priority)}`),
       weight !== 1 && unbroken(`weight ${count(weight)}`),
