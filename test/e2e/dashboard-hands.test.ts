@@ -129,6 +129,23 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
   );
 
   test(
+    'leaves the focus on the button of an act that was refused',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app);
+      const { page } = dashboard;
+      await page.route('**/api/limit', (route) =>
+        route.fulfill({ status: 503, json: { message: 'Not now' } }),
+      );
+      await dashboard.show(key);
+      await page.getByRole('button', { name: 'Change the limit…' }).click();
+      await page.getByRole('button', { name: 'Set the limit' }).press('Enter');
+      await page.getByRole('alert').getByText('Not now').waitFor();
+      expect(await dashboard.evaluate('document.activeElement.textContent')).toBe('Set the limit');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'leaves the focus beside a waiter that was dropped',
     async () => {
       await app.semaphores.acquire(key);

@@ -27,6 +27,7 @@ export function confirm(question, tell) {
   const dialog = h('dialog', { 'aria-labelledby': 'dialog-title dialog-subject' }, form);
 
   const run = async ({ act, done, confirm: what }) => {
+    const pressed = document.activeElement;
     for (const button of buttons.children) button.disabled = true;
     setText(problem, '');
     try {
@@ -37,6 +38,7 @@ export function confirm(question, tell) {
       if (!dialog.open) tell(`${what}: ${error.message}`);
       setText(problem, error.message);
       for (const button of buttons.children) button.disabled = false;
+      pressed.focus();
     }
   };
 
