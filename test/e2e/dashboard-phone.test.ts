@@ -61,7 +61,7 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
   );
 
   test(
-    'keeps on one line whether the store answers, however long the name of the visitor is',
+    'keeps on one line whether the store answers, and shows the name of the visitor however long it is',
     async () => {
       await using dashboard = await DashboardPage.open(browser, app, { viewport });
       await dashboard.show(KEY);
@@ -72,6 +72,8 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       })`;
       const [one, ...others] = await dashboard.evaluate<number[]>(heights);
       expect(others).toEqual([one, one]);
+      const cut = `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('#who'))`;
+      expect(await dashboard.evaluate(cut)).toBe(0);
       const dot = `getComputedStyle(document.querySelector('#live'), '::before').width`;
       expect(await dashboard.evaluate(dot)).toBe('7px');
       const width = await dashboard.evaluate<number>('document.documentElement.scrollWidth');
@@ -123,6 +125,13 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       expect([...(await ofList()), ...(await ofKey())]).toEqual(usual);
       expect(new Set(usual).size).toBe(usual.length);
       for (const bar of usual) expect(bar).toMatch(/ exact$/);
+      const ink = 'getComputedStyle(document.documentElement).color';
+      await dashboard.page.emulateMedia({ forcedColors: 'none', colorScheme: 'light' });
+      const dark = await dashboard.evaluate(ink);
+      await dashboard.page.emulateMedia({ colorScheme: 'dark' });
+      expect(await dashboard.evaluate(ink)).not.toBe(dark);
+      await dashboard.page.emulateMedia({ media: 'print' });
+      expect(await dashboard.evaluate(ink)).toBe(dark);
     },
     BROWSER_TIMEOUT_MS,
   );

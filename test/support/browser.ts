@@ -24,6 +24,6 @@ export const BROWSER_TIMEOUT_MS = 60_000;
 /** Without a browser there is nothing to see: `npm run ensure-redis` installs one where it can. */
 export const describeWithBrowser = executablePath === undefined ? describe.skip : describe;
 
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath, args, timeout: BROWSER_TIMEOUT_MS });
+export function launchBrowser(...more: string[]): Promise<Browser> {
+  return chromium.launch({ executablePath, args: [...args, ...more], timeout: BROWSER_TIMEOUT_MS });
 }

@@ -40,8 +40,9 @@ export class Overview {
     { class: 'sort', 'aria-label': 'Sort by', onchange: () => this.#sortBy(this.#sort.value) },
     ...COLUMNS.map(({ id, title }) => h('option', { value: id }, title)),
   );
-  #found = h('span', { class: 'found', role: 'status' });
-  /** Outside of the status: it changes every second, and would be read out each time. */
+  #found = h('span', { class: 'found' });
+  /** What a search has found is read out once. The figures on the page change by themselves, all the time. */
+  #answer = h('span', { class: 'hidden', role: 'status' });
   #partial = h('span', { class: 'partial', title: 'Totals and order are of these' });
   #headings = COLUMNS.map((column) => this.#heading(column));
   #emptyText = h('span');
@@ -50,6 +51,8 @@ export class Overview {
   #table;
   #rows;
   #searchTimer;
+  /** Somebody searches, and was not told yet what was found. */
+  #isAsked = false;
   #offset = 0;
   #scrollTo = addressOf(this.#list) === lastList.address ? lastList.scrollTop : 0;
   #onKey = (event) => this.#focusSearch(event);
@@ -59,6 +62,7 @@ export class Overview {
     this.#search.value = this.#list.search;
     this.#rows = new WindowedList({
       createRow: () => new RowView(),
+      idOf: ({ key }) => key,
       onRange: (first) => this.#need(first),
     });
     this.#table = h(
@@ -72,7 +76,7 @@ export class Overview {
       this.#rows.element,
     );
     this.#rows.table = this.#table;
-    const counts = h('p', { class: 'counts' }, this.#partial, this.#found);
+    const counts = h('p', { class: 'counts' }, this.#partial, this.#found, this.#answer);
     this.element = h(
       'div',
       {},
@@ -109,7 +113,9 @@ export class Overview {
     if (this.#scrollTo > 0) scrollTo(0, this.#scrollTo);
     this.#scrollTo = 0;
     setText(this.#partial, partialText(totals));
-    setText(this.#found, this.#foundText(matching, totals.keys, complete, cut));
+    const found = foundText(matching, totals.keys, complete, cut);
+    setText(this.#found, found);
+    if (this.#isAsked && complete) this.#tellFound(found);
     this.#empty.hidden = matching > 0;
     setText(this.#emptyText, emptyText(totals.keys, complete));
     this.#offerToOpen(complete ? this.#list.search : '');
@@ -152,6 +158,8 @@ export class Overview {
   #searchSoon() {
     clearTimeout(this.#searchTimer);
     this.#searchTimer = setTimeout(() => {
+      this.#isAsked = true;
+      setText(this.#answer, '');
       this.#change({ search: this.#search.value });
     }, SEARCH_DELAY_MS);
   }
@@ -189,12 +197,16 @@ export class Overview {
     this.#stream.show(new URLSearchParams(query).toString());
   }
 
-  #foundText(matching, all, complete, cut) {
-    if (!complete) return `${count(matching)} found so far…`;
-    const of =
-      matching === all ? plural(all, 'key') : `${count(matching)} of ${plural(all, 'key')}`;
-    return cut ? `${of}; there are more, which are not listed` : of;
+  #tellFound(text) {
+    this.#isAsked = false;
+    setText(this.#answer, text);
   }
+}
+
+function foundText(matching, all, complete, cut) {
+  if (!complete) return `${count(matching)} found so far…`;
+  const of = matching === all ? plural(all, 'key') : `${count(matching)} of ${plural(all, 'key')}`;
+  return cut ? `${of}; there are more, which are not listed` : of;
 }
 
 function partialText({ keys, lookedAt }) {

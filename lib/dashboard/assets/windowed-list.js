@@ -5,13 +5,14 @@ const SPARE = 10;
 
 /**
  * A list of which only the rows in sight exist, however long it is. The page scrolls, not the list.
- * All rows have the height that the style sheet gives `--row-height`.
+ * All rows have the height that the style sheet gives as the least one of the list.
  */
 export class WindowedList {
   element = h('div', { role: 'rowgroup', class: 'rows' });
   /** Told how many rows there are. */
   table;
   #createRow;
+  #idOf;
   #onRange;
   #rows = new Map();
   #known = new Map();
@@ -25,8 +26,9 @@ export class WindowedList {
     });
   };
 
-  constructor({ createRow, onRange }) {
+  constructor({ createRow, idOf, onRange }) {
     this.#createRow = createRow;
+    this.#idOf = idOf;
     this.#onRange = onRange;
   }
 
@@ -46,10 +48,12 @@ export class WindowedList {
   }
 
   show(length, offset, items) {
+    const focused = this.#focusedId();
     this.#length = length;
     items.forEach((item, i) => this.#known.set(offset + i, item));
     for (const index of this.#known.keys()) if (index >= length) this.#known.delete(index);
     this.#render();
+    if (focused !== undefined) this.#focus(focused);
   }
 
   forEachRow(callback) {
@@ -57,9 +61,9 @@ export class WindowedList {
   }
 
   #render() {
-    const height = getComputedStyle(this.element).getPropertyValue('--row-height');
-    this.#rowHeight = Number.parseFloat(height) || this.#rowHeight;
-    this.element.style.height = `${this.#length * this.#rowHeight}px`;
+    const { minHeight } = getComputedStyle(this.element);
+    this.#rowHeight = Number.parseFloat(minHeight) || this.#rowHeight;
+    this.element.style.setProperty('--count', this.#length);
     setAttribute(this.table, 'aria-rowcount', this.#length + 1);
     const { first, last } = this.#range();
     for (const [index, { element }] of this.#rows) {
@@ -76,6 +80,26 @@ export class WindowedList {
     this.#onRange(first);
   }
 
+  #focusedId() {
+    for (const [index, { element }] of this.#rows) {
+      if (element.contains(document.activeElement)) return this.#idAt(index);
+    }
+    return undefined;
+  }
+
+  /** Enter opens what had the focus, although others came before it. */
+  #focus(id) {
+    if (this.#focusedId() === id) return;
+    for (const [index, { element }] of this.#rows) {
+      if (this.#idAt(index) === id) element.querySelector('a').focus({ preventScroll: true });
+    }
+  }
+
+  #idAt(index) {
+    const item = this.#known.get(index);
+    return item && this.#idOf(item);
+  }
+
   #range() {
     const above = -this.element.getBoundingClientRect().top;
     const first = Math.floor(above / this.#rowHeight) - SPARE;
@@ -88,7 +112,7 @@ export class WindowedList {
     const known = this.#rows.get(index);
     if (known) return known;
     const row = this.#createRow();
-    row.element.style.transform = `translateY(${index * this.#rowHeight}px)`;
+    row.element.style.setProperty('--index', index);
     row.element.setAttribute('aria-rowindex', index + 2);
     this.element.insertBefore(row.element, before);
     this.#rows.set(index, row);

@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Browser } from 'playwright-core';
+import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
+import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
+import { DashboardPage } from '../support/dashboard-page.js';
+import { adapters, TestApp } from '../support/nest-app.js';
+
+const KEYS = Array.from({ length: 60 }, (_, i) => `tenant-${10 + i}:exports`);
+const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
+
+describeWithBrowser('the list of semaphores', () => {
+  let browser: Browser;
+  let app: TestApp;
+
+  beforeAll(async () => {
+    const [express] = adapters;
+    const imports = [SemaphoreDashboardModule.forRoot()];
+    const store = new MemorySemaphoreStore();
+    app = await TestApp.start(express!.createAdapter, { imports }, { store });
+    await Promise.all(KEYS.map((key) => app.semaphores.acquire(key, { leaseMs: Infinity })));
+    browser = await launchBrowser();
+  }, TIMEOUT_MS);
+
+  afterAll(async () => {
+    await browser?.close();
+    await app?.close();
+  }, TIMEOUT_MS);
+
+  async function open(of: Browser = browser): Promise<DashboardPage> {
+    const dashboard = await DashboardPage.open(of, app, { viewport: { width: 1280, height: 600 } });
+    await dashboard.show();
+    await dashboard.page.locator(`.rows .key[title="${KEYS[5]}"]`).waitFor();
+    return dashboard;
+  }
+
+  /** Opens the list with these keys in it, and then with others. */
+  async function openTold(first: string[], then: string[]): Promise<[DashboardPage, Told]> {
+    const dashboard = await DashboardPage.open(browser, app);
+    let keys = first;
+    await dashboard.page.route('**/api/stream?*', (route) =>
+      route.fulfill({ contentType: 'text/event-stream', body: frameOf(keys) }),
+    );
+    await dashboard.page.goto(`${app.url}/semaphores/`);
+    await dashboard.untilTexts('.rows .key', first);
+    return [
+      dashboard,
+      async () => {
+        keys = then;
+        await dashboard.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
+        await dashboard.untilTexts('.rows .key', then);
+      },
+    ];
+  }
+
+  /** How far each row lies below the one before, beyond its height. */
+  const GAPS = `(() => {
+    const places = [...document.querySelectorAll('.rows .row')].map((e) => e.getBoundingClientRect());
+    return places.slice(1).map((place, i) => Math.round(place.top - places[i].bottom));
+  })()`;
+
+  test(
+    'shows the name of each at whatever width, also when a phone is turned',
+    async () => {
+      await using dashboard = await open();
+      const cut = `[...document.querySelectorAll('.rows .key')]
+        .filter((e) => e.scrollWidth > e.clientWidth).length`;
+      for (const width of [1024, 961, 932, 844, 390, 844, 320, 1280]) {
+        await dashboard.page.setViewportSize({ width, height: 390 });
+        await dashboard.until(`(${GAPS}).every((gap) => gap === 0)`);
+        expect(await dashboard.evaluate(cut)).toBe(0);
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'grows with the size of text that the browser is set to',
+    async () => {
+      const height = `document.querySelector('.rows .key').getBoundingClientRect().height`;
+      await using usual = await open();
+      const before = await usual.evaluate<number>(height);
+      const large = await launchBrowser('--blink-settings=defaultFontSize=24');
+      try {
+        await using dashboard = await open(large);
+        expect(await dashboard.evaluate(height)).toBeCloseTo(1.5 * before, -1);
+        expect(await dashboard.evaluate<number>(height)).toBeGreaterThan(1.3 * before);
+        expect(new Set(await dashboard.evaluate<number[]>(GAPS))).toEqual(new Set([0]));
+      } finally {
+        await large.close();
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'does not hide what has the focus below its headings',
+    async () => {
+      await using dashboard = await open();
+      const { keyboard } = dashboard.page;
+      await dashboard.page.locator(`.rows .key[title="${KEYS[5]}"]`).focus();
+      for (let i = 0; i < 20; i++) await keyboard.press('Tab');
+      for (let i = 0; i < 20; i++) {
+        await keyboard.press('Shift+Tab');
+        const [top, headings] = await dashboard.evaluate<[number, number]>(
+          `[document.activeElement, document.querySelector('.head .row')]
+            .map((e) => e.getBoundingClientRect()).map(({ top, bottom }, i) => i === 0 ? top : bottom)`,
+        );
+        expect(top).toBeGreaterThanOrEqual(headings);
+      }
+      const last = `document.activeElement.textContent === '${KEYS[5]}'`;
+      expect(await dashboard.evaluate(last)).toBe(true);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'leaves the focus with a semaphore when others come before it',
+    async () => {
+      const [dashboard, tell] = await openTold(['b', 'd'], ['a', 'b', 'c', 'd']);
+      await using _closing = dashboard;
+      await dashboard.page.locator('.rows .key[title="d"]').focus();
+      await tell();
+      expect(await dashboard.evaluate('document.activeElement.textContent')).toBe('d');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'is read out when somebody searches, and not whenever a key comes or goes',
+    async () => {
+      const [dashboard, tell] = await openTold(['b'], ['a', 'b', 'c']);
+      await using _closing = dashboard;
+      const said = (): Promise<string[]> => dashboard.texts('#view [role="status"]');
+      expect(await said()).toEqual(['']);
+      await tell();
+      expect(await dashboard.texts('.found')).toEqual(['3 keys']);
+      expect(await said()).toEqual(['']);
+      await dashboard.page.getByLabel('Search keys').fill('whatever');
+      await dashboard.untilTexts('#view [role="status"]', ['3 keys']);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+type Told = () => Promise<void>;
+
+function frameOf(keys: string[]): string {
+  const counts = { rejected: 0, lost: 0 };
+  const state = { permits: 1, held: 1, waiting: 0, oldestWaitSince: null };
+  const { length } = keys;
+  const totals = {
+    keys: length,
+    lookedAt: length,
+    held: length,
+    waiting: 0,
+    oldestWaitSince: null,
+    ...counts,
+  };
+  const rows = keys.map((key) => ({ key, state, ...counts }));
+  const overview = { offset: 0, matching: length, rows, totals, complete: true, cut: false };
+  const now = Date.now();
+  const frame = JSON.stringify({ now, storeNow: now, storeDown: null, overview });
+  return `event: frame\ndata: ${frame}\n\n`;
+}
