@@ -11,6 +11,7 @@ for (const button of buttons) {
 
 async function run(requests) {
   const burst = new Burst();
+  const pressed = document.activeElement;
   for (const button of buttons) button.disabled = true;
   problem.hidden = true;
   status.className = 'status';
@@ -28,6 +29,7 @@ async function run(requests) {
     burst.end();
     stopDrawing();
     for (const button of buttons) button.disabled = false;
+    if (document.activeElement === document.body) pressed.focus();
   }
 }
 

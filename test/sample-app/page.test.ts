@@ -53,6 +53,12 @@ describeWithBrowser('the start page', () => {
         const bars = await runningBars(page);
         expect(bars).toHaveLength(30);
         expect(mostAtOnce(bars)).toBe(3);
+        const focused = 'document.activeElement.textContent';
+        expect(await page.evaluate(focused)).toBe('Send 30 requests');
+        const bar = `getComputedStyle(document.querySelector('#bars .ran')).backgroundColor`;
+        const color = await page.evaluate(bar);
+        await page.emulateMedia({ forcedColors: 'active' });
+        expect(await page.evaluate(bar)).toBe(color);
         expect(problems).toEqual([]);
       } finally {
         await page.close();
