@@ -71,6 +71,23 @@ test('a Sentinel failover: the new master is found, tokens grow on, fenced work 
   expect(outcome).toEqual(ALL_IS_WELL);
 });
 
+test('a planned Sentinel failover: with `failoverDetector` nobody stays at the old master', async () => {
+  // It goes on as a master, whatever the sentinels tell it.
+  await using set = await startSentinel(1000, ['--rename-command', 'SLAVEOF', '']);
+  const redis = { sentinels: [...set.sentinels], name: set.name, failoverDetector: true };
+  await using crew = await Crew.start({ service: { redis }, workers: 1 });
+  const [worker] = crew.workers as [FaultWorker];
+  await worker.call('take', 'held', 'before', {});
+  const [sentinel] = set.sentinelServers as [RedisServer];
+  await withRedis(sentinel.port, (admin) => admin.call('SENTINEL', 'FAILOVER', set.name));
+  await pollUntil('it is connected again', () =>
+    Promise.resolve(crew.journal.read().of('store-up').length > 0),
+  );
+  await worker.call('take', 'moved', 'after', {});
+  const keys = await withRedis(set.replica.port, (admin) => admin.keys('*{after}*'));
+  expect(keys).toHaveLength(1);
+});
+
 test('a Sentinel failover with minReplicas: a permit that was granted is not granted twice', async () => {
   await using set = await startSentinel();
   const redis = { sentinels: [...set.sentinels], name: set.name };

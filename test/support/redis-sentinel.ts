@@ -17,8 +17,14 @@ export interface RedisSentinelSet extends AsyncDisposable {
 
 const NAME = 'primary';
 
-/** Starts a master, a replica and three sentinels that promote the replica about a second after a crash. */
-export async function startSentinel(downAfterMs = 1_000): Promise<RedisSentinelSet> {
+/**
+ * Starts a master, a replica and three sentinels that promote the replica about a second after a crash.
+ * @param masterArgs more arguments for the master
+ */
+export async function startSentinel(
+  downAfterMs = 1_000,
+  masterArgs: readonly string[] = [],
+): Promise<RedisSentinelSet> {
   const servers: RedisServer[] = [];
   const start = async (...options: Parameters<typeof startRedis>): Promise<RedisServer> => {
     const server = await startRedis(...options);
@@ -30,7 +36,7 @@ export async function startSentinel(downAfterMs = 1_000): Promise<RedisSentinelS
   };
   try {
     const diskless = ['--repl-diskless-sync-delay', '0'];
-    const master = await start({ args: diskless });
+    const master = await start({ args: [...diskless, ...masterArgs] });
     const replica = await start({
       args: [...diskless, '--replicaof', `${master.host} ${master.port}`],
     });
