@@ -1,6 +1,7 @@
 import { type DynamicModule, Logger, Module, type Provider } from '@nestjs/common';
 import { APP_FILTER, ModulesContainer } from '@nestjs/core';
 import 'reflect-metadata';
+import { type OptionsFactory, requireSource, withCheckedFactory } from './async-options.js';
 import { NamedSemaphore } from './named-semaphore.js';
 import { getSemaphoreToken } from './nest/inject-semaphore.js';
 import { SEMAPHORE_SERVICE } from './nest/semaphore.definition.js';
@@ -15,15 +16,7 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import {
-  checkedAt,
-  flag,
-  isObject,
-  merge,
-  requireFunction,
-  requireObject,
-  type Rule,
-} from './option-rules.js';
+import { checkedAt, flag, isObject, merge, requireObject, type Rule } from './option-rules.js';
 import { resolveModuleOptions } from './resolve-module-options.js';
 import { validateName, validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
@@ -46,10 +39,17 @@ export interface SemaphoreFeature extends SemaphoreDefaults {
 
 /** What `useClass` and `useExisting` of `SemaphoreModule.forRootAsync()` implement. */
 export interface SemaphoreOptionsFactory {
+  /** Called once, when the application starts. */
   createSemaphoreOptions(): SemaphoreModuleOptions | Promise<SemaphoreModuleOptions>;
 }
 
 const IS_GLOBAL = { isGlobal: flag };
+
+const FACTORY: OptionsFactory = {
+  where: 'SemaphoreModule.forRootAsync',
+  token: MODULE_OPTIONS_TOKEN,
+  method: 'createSemaphoreOptions',
+};
 
 const PROVIDERS: Provider[] = [
   {
@@ -92,19 +92,13 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    * @throws {InvalidOptionsError} none of them is given, or for `isGlobal`; for the other options when the application starts
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    const where = 'SemaphoreModule.forRootAsync';
-    const { useFactory, useClass, useExisting } = options ?? {};
-    if (!(useFactory ?? useClass ?? useExisting)) {
-      const rule = 'an object with useFactory | useClass | useExisting';
-      throw new InvalidOptionsError('options', options, rule, undefined, where);
-    }
-    checkGlobal(where, options);
+    requireSource(FACTORY.where, options);
+    checkGlobal(FACTORY.where, options);
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
     const own = isStoreGiven ? [] : [STORE];
-    const { providers = [], ...definition } = super.forRootAsync(options);
-    const checked = useFactory ? providers : providers.map(withCheckedFactory);
-    return compose({ ...definition, providers: checked }, createServiceFromFactory, ...own);
+    const definition = withCheckedFactory(options, super.forRootAsync(options), FACTORY);
+    return compose(definition, createServiceFromFactory, ...own);
   }
 
   /**
@@ -148,19 +142,6 @@ function checkGlobal(where: string, options: { isGlobal?: boolean }): void {
     requireObject(options);
     merge({}, IS_GLOBAL, [{ isGlobal: options.isGlobal }]);
   });
-}
-
-/** Asks a factory of `useClass` or `useExisting` for options only when it has them. */
-function withCheckedFactory(provider: Provider): Provider {
-  if (!('useFactory' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
-  const useFactory = (factory: SemaphoreOptionsFactory): unknown => {
-    const { createSemaphoreOptions } = factory;
-    checkedAt(`SemaphoreModule.forRootAsync, ${factory.constructor.name}`, () =>
-      requireFunction('createSemaphoreOptions', createSemaphoreOptions),
-    );
-    return provider.useFactory(factory);
-  };
-  return { ...provider, useFactory };
 }
 
 /** What Nest looks for in this module first, to make the options. */

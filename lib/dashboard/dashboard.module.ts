@@ -9,8 +9,9 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { type OptionsFactory, requireSource, withCheckedFactory } from '../async-options.js';
 import { mountHandler, mountPath } from '../http/nest-mount.js';
-import { checkedAt } from '../option-rules.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { Dashboard } from './dashboard.js';
 import {
@@ -25,8 +26,15 @@ import {
   type SemaphoreDashboardOptions,
 } from './dashboard.options.js';
 
+const FACTORY: OptionsFactory = {
+  where: 'SemaphoreDashboardModule.forRootAsync',
+  token: MODULE_OPTIONS_TOKEN,
+  method: 'createSemaphoreDashboardOptions',
+};
+
 /** What `useClass` and `useExisting` of `SemaphoreDashboardModule.forRootAsync()` implement. */
 export interface SemaphoreDashboardOptionsFactory {
+  /** Called once, when the application starts. */
   createSemaphoreDashboardOptions(): SemaphoreDashboardOptions | Promise<SemaphoreDashboardOptions>;
 }
 
@@ -51,7 +59,11 @@ export class SemaphoreDashboardModule
         'SemaphoreDashboardModule shows the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
       );
     }
-    this.options = checkedAt('SemaphoreDashboardModule', () => resolveDashboardOptions(options));
+    this.options = checkedAt('SemaphoreDashboardModule', () => {
+      // What a factory forgot to return must not become a page for everybody.
+      requireObject(options);
+      return resolveDashboardOptions(options);
+    });
     const { path } = this.options;
     const logger = new Logger('SemaphoreDashboard');
     this.dashboard = new Dashboard(service, this.options, logger, () => mountPath(config, path));
@@ -65,9 +77,13 @@ export class SemaphoreDashboardModule
     return super.forRoot(options);
   }
 
-  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreDashboardOptionsFactory} by `useClass` or `useExisting`. */
+  /**
+   * Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreDashboardOptionsFactory} by `useClass` or `useExisting`.
+   * @throws {InvalidOptionsError} none of them is given; for the options when the application starts
+   */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    return super.forRootAsync(options);
+    requireSource(FACTORY.where, options);
+    return withCheckedFactory(options, super.forRootAsync(options), FACTORY);
   }
 
   configure(consumer: MiddlewareConsumer): void {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { refuseUnknown, requireObject } from '../option-rules.js';
 import { detailOf, InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import type { StoreHealth } from '../store/semaphore-store.js';
@@ -43,8 +44,10 @@ export class SemaphoreHealthIndicator {
    */
   async isHealthy<Key extends string = 'semaphore'>(
     key = 'semaphore' as Key,
-    options: { timeoutMs?: number } = {},
+    options: { timeoutMs?: number | undefined } = {},
   ): Promise<SemaphoreHealthResult<Key>> {
+    requireObject(options);
+    refuseUnknown(options, ['timeoutMs']);
     if (typeof key !== 'string' || key.length === 0) {
       throw new InvalidOptionsError('key', key, 'a non-empty string');
     }

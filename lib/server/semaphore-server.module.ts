@@ -9,8 +9,9 @@ import {
   Optional,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { type OptionsFactory, requireSource, withCheckedFactory } from '../async-options.js';
 import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
-import { checkedAt } from '../option-rules.js';
+import { checkedAt, requireObject } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { type MountableServer, openServer } from './semaphore-server.js';
 import {
@@ -23,8 +24,15 @@ import { resolveServerOptions, type SemaphoreServerOptions } from './server.opti
 
 const WHERE = 'SemaphoreServerModule';
 
+const FACTORY: OptionsFactory = {
+  where: 'SemaphoreServerModule.forRootAsync',
+  token: MODULE_OPTIONS_TOKEN,
+  method: 'createSemaphoreServerOptions',
+};
+
 /** What `useClass` and `useExisting` of `SemaphoreServerModule.forRootAsync()` implement. */
 export interface SemaphoreServerOptionsFactory {
+  /** Called once, when the application starts. */
   createSemaphoreServerOptions(): SemaphoreServerOptions | Promise<SemaphoreServerOptions>;
 }
 
@@ -63,13 +71,21 @@ export class SemaphoreServerModule
     return super.forRoot(options);
   }
 
-  /** Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreServerOptionsFactory} by `useClass` or `useExisting`. */
+  /**
+   * Options that come from elsewhere: `useFactory` with `inject`, or {@link SemaphoreServerOptionsFactory} by `useClass` or `useExisting`.
+   * @throws {InvalidOptionsError} none of them is given; for the options when the application starts
+   */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
-    return super.forRootAsync(options);
+    requireSource(FACTORY.where, options);
+    return withCheckedFactory(options, super.forRootAsync(options), FACTORY);
   }
 
   configure(consumer: MiddlewareConsumer): void {
-    const options = checkedAt(WHERE, () => resolveServerOptions(this.options));
+    const options = checkedAt(WHERE, () => {
+      // What a factory forgot to return must not become a server without keys.
+      requireObject(this.options);
+      return resolveServerOptions(this.options);
+    });
     const { path } = options;
     const { semaphores, config } = this;
     const basePath = (): string => mountPath(config, path);

@@ -5,7 +5,7 @@ import { Logger } from '@nestjs/common';
 import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/http-handler.js';
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { aFunction, checkedAt, flag, merge, requireObject } from '../option-rules.js';
 import { stackOf } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
@@ -38,9 +38,9 @@ export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path
   /** Whose semaphores are served. It stays open when the server is closed. */
   semaphores: SemaphoreService;
   /** What the server's paths stand behind; asked at each request. @default '' */
-  basePath?: () => string;
+  basePath?: (() => string) | undefined;
   /** The application has other paths there too: those that the server does not know go to `next`. @default false */
-  isBaseShared?: boolean;
+  isBaseShared?: boolean | undefined;
 }
 
 /** Answers one request. What is not its own goes to `next`; without that it is answered with 404. */
@@ -69,8 +69,8 @@ export interface SemaphoreServer {
  */
 export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
   checkedAt('createSemaphoreServer()', () => requireObject(parts));
-  const { semaphores, basePath = () => '', isBaseShared = false, ...options } = parts;
-  const place = { semaphores, basePath, isBaseShared };
+  const { semaphores, basePath, isBaseShared, ...options } = parts;
+  const place = { semaphores, ...merge(PLACE, PLACE_RULES, [{ basePath, isBaseShared }]) };
   const { handler, ...server } = openServer(place, resolveServerOptions(options));
   return {
     ...server,
@@ -80,6 +80,9 @@ export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreSer
 }
 
 type Place = Required<Pick<SemaphoreServerParts, 'semaphores' | 'basePath' | 'isBaseShared'>>;
+
+const PLACE = { basePath: () => '', isBaseShared: false };
+const PLACE_RULES = { basePath: aFunction, isBaseShared: flag };
 
 /** A server with all that an application needs of its handler. */
 export interface MountableServer extends Omit<SemaphoreServer, 'handler'> {

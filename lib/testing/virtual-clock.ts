@@ -24,8 +24,15 @@ export class VirtualClock implements Clock {
   /** In the order in which they fire. */
   private readonly timers: Timer[] = [];
 
-  /** @param startsAt what the wall clock shows at first, as epoch milliseconds */
-  constructor(private readonly startsAt = Date.UTC(2030, 0, 1)) {}
+  /**
+   * @param startsAt what the wall clock shows at first, as epoch milliseconds
+   * @default startsAt the year 2030
+   * @throws {InvalidOptionsError}
+   */
+  constructor(private readonly startsAt = Date.UTC(2030, 0, 1)) {
+    if (Number.isFinite(startsAt)) return;
+    throw new InvalidOptionsError('startsAt', startsAt, 'a number of milliseconds');
+  }
 
   now(): number {
     return this.time;

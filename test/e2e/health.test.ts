@@ -178,6 +178,8 @@ describe('SemaphoreHealthIndicator', () => {
     const timeoutMs = ms as number;
     await expect(indicator.isHealthy('k', { timeoutMs })).rejects.toThrow(InvalidOptionsError);
     await expect(indicator.isHealthy('')).rejects.toThrow(InvalidOptionsError);
+    const ofTerminus = { timeout: ms } as object;
+    await expect(indicator.isHealthy('k', ofTerminus)).rejects.toThrow('mean `timeoutMs`');
     await service.close();
   });
 });

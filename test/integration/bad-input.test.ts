@@ -202,6 +202,19 @@ test.each([
   expectToBeClear(error, option, value);
 });
 
+test.each<[string, unknown]>([
+  ['basePath', '/locks'],
+  ['basePath', null],
+  ['isBaseShared', 1],
+])('%s: %p is refused by a lock server', (option, value) => {
+  const parts = { semaphores: service, [option]: value };
+  expectToBeClear(
+    thrown(() => createSemaphoreServer(parts)),
+    option,
+    value,
+  );
+});
+
 test.each([
   ['RemoteSemaphoreStore', 'url', 'http://me:S3CRET@host', RemoteSemaphoreStore],
   ['RedisSemaphoreStore', 'redis', 'redis://me:S3CRET@host', RedisSemaphoreStore],

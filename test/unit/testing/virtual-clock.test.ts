@@ -11,6 +11,11 @@ describe('VirtualClock', () => {
     assert.deepEqual([clock.now(), clock.wallTime()], [250, 1_250]);
   });
 
+  it.each([Number.NaN, Infinity, null, '5', new Date(0)])('does not start at %p', (startsAt) => {
+    const error = { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'startsAt' };
+    assert.throws(() => new VirtualClock(startsAt as never), error);
+  });
+
   it.each([-1, Number.NaN, Infinity, '5' as never])('does not advance by %s', async (ms) => {
     const clock = new VirtualClock();
     await assert.rejects(clock.advance(ms), { code: 'SEMAPHORE_INVALID_OPTIONS', option: 'ms' });
