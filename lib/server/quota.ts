@@ -22,9 +22,7 @@ export class Quota {
     return () => {
       if (isOver) return;
       isOver = true;
-      const left = (this.counts.get(name) ?? 1) - 1;
-      if (left === 0) this.counts.delete(name);
-      else this.counts.set(name, left);
+      this.counts.set(name, (this.counts.get(name) ?? 1) - 1);
     };
   }
 }

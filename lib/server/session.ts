@@ -67,10 +67,7 @@ export class Session {
     before?.close();
     stream.send('session', { id: this.id });
     this.renewAll();
-    for (const { leaseMs, deadline } of this.permits.values()) {
-      this.planRenewal(leaseMs);
-      this.lapse.expect(deadline);
-    }
+    for (const { leaseMs } of this.permits.values()) this.planRenewal(leaseMs);
   }
 
   isOpenOn(stream: EventStream): boolean {

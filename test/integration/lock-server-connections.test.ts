@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
 import express from 'express';
@@ -13,6 +15,10 @@ import { nextEvent, Semaphores } from '../support/semaphores.js';
 const redis = useRedis();
 
 function requestFor(key: string, body: object): string {
+  return requestTo(`/v1/semaphores/${key}/permits`, body);
+}
+
+function requestTo(path: string, body: object): string {
   const text = JSON.stringify(body);
   const headers = [
     'host: localhost',
@@ -20,7 +26,7 @@ function requestFor(key: string, body: object): string {
     'content-type: application/json',
     `content-length: ${text.length}`,
   ].join('\r\n');
-  return `POST /v1/semaphores/${key}/permits HTTP/1.1\r\n${headers}\r\n\r\n${text}`;
+  return `POST ${path} HTTP/1.1\r\n${headers}\r\n\r\n${text}`;
 }
 
 /** A bare connection, and what has come on it. */
@@ -130,6 +136,21 @@ test('a request whose client is gone when it reaches the server takes nothing', 
     await server.close();
     http.close();
   }
+});
+
+test('what is locked is free again when its answer never gets through to the network', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const http = createServer(createSemaphoreServer({ semaphores, apiKeys: [ADMIN_KEY] }).handler);
+  let hasAnswered: () => void;
+  const isAnswered = new Promise<void>((resolve) => (hasAnswered = resolve));
+  const connection = new Duplex({ read: () => undefined, write: () => hasAnswered() });
+  http.emit('connection', connection);
+  connection.push(requestTo('/lock', { uid: 'u', keys: ['a'], exp: 60_000 }));
+  await isAnswered;
+  expect(await semaphores.inspect('a')).toMatchObject({ held: 1 });
+  connection.destroy();
+  await pollUntil('it is free', async () => (await semaphores.inspect('a')).held === 0);
 });
 
 test('a place that is kept for the next request counts as an open one', async () => {

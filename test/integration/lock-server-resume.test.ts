@@ -16,7 +16,7 @@ import { type EventOf, Semaphores } from '../support/semaphores.js';
 const redis = useRedis();
 
 describe('a session with a grace time', () => {
-  test('has long leases again as soon as its client is back, however late that is', async () => {
+  test('goes on with long leases as soon as its client is back, however late that is', async () => {
     const clock = new VirtualClock();
     const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
     await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
@@ -31,6 +31,8 @@ describe('a session with a grace time', () => {
     await clock.advance(59_000);
     const resumed = await server.openSession(id);
     await pollUntil('its leases are long again', async () => (await leaseMs()) > 60_000);
+    await clock.advance(60_000);
+    expect((await server.acquire('more', {}, { headers })).status).toBe(201);
     resumed.stream.close();
     await semaphores.close();
   });
@@ -56,6 +58,44 @@ describe('a session with a grace time', () => {
     resumed.stream.close();
     await semaphores.close();
   }, 10_000);
+
+  test('leaves nothing behind in the service when its server closes', async () => {
+    const clock = new VirtualClock();
+    const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+    const stopListening = jest.fn();
+    jest.spyOn(internalsOf(semaphores).permitsById, 'onForced').mockReturnValue(stopListening);
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
+    const { stream } = await server.openSession();
+    const before = clock.pendingTimers;
+    stream.close();
+    await pollUntil('it is missed', async () => clock.pendingTimers > before);
+    await server.shutDown();
+    expect(clock.pendingTimers).toBe(before);
+    expect(stopListening).toHaveBeenCalledTimes(1);
+    await semaphores.close();
+  });
+
+  test('that is over makes no room for those that wait for their clients', async () => {
+    const clock = new VirtualClock();
+    const semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }) });
+    const options = { sessionGraceMs: 60_000, maxSessions: 1 };
+    await using server = await LockServer.start(semaphores, options);
+    const openAndLeave = async () => {
+      const { stream, headers } = await server.openSession();
+      const before = clock.pendingTimers;
+      stream.close();
+      await pollUntil('it is missed', async () => clock.pendingTimers > before);
+      return headers;
+    };
+    await openAndLeave();
+    await clock.advance(60_000);
+    const headers = await openAndLeave();
+    await server.openSession().then(({ stream }) => stream.close());
+    await pollUntil('the one that waits longer is over', async () => {
+      return (await server.acquire('k', { waitMs: 0 }, { headers })).status === 404;
+    });
+    await semaphores.close();
+  });
 
   test('goes on when it is resumed before the server has missed its old stream', async () => {
     await using services = new Semaphores({ redis: redis.url });
@@ -117,9 +157,14 @@ describe('a session with a grace time', () => {
     const url = redis.url.replace('//', '//narrow:secret@');
     const semaphores = services.open({ redis: url });
     await using server = await LockServer.start(semaphores, { sessionGraceMs: 5000 });
-    const { stream, headers } = await server.openSession();
+    const { stream, id, headers } = await server.openSession();
     expect((await server.acquire('k', { leaseMs: 60_000 }, { headers })).status).toBe(503);
     expect((await server.acquire('k', { waitMs: 4000 })).status).toBe(201);
+    const resumed = await server.openSession(id);
+    // What it would renew has been answered then.
+    await semaphores.inspect('k');
+    await server.shutDown();
+    expect(await resumed.stream.next()).toBeUndefined();
     stream.close();
   });
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { LockServer } from '../support/lock-server.js';
+import { ADMIN_KEY, LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { useRedis } from '../support/redis-server.js';
 import { nextEvent, nextEvents, queued, Semaphores } from '../support/semaphores.js';
@@ -211,10 +211,14 @@ describe.each(stores)('sessions on $store', ({ options }) => {
 
   test('wait for their clients in a bounded number: the one that waits longest ends', async () => {
     await using services = new Semaphores(options());
+    const other = 'other-key-0123456789';
     await using server = await LockServer.start(services.open(), {
+      apiKeys: [ADMIN_KEY, other],
       sessionGraceMs: 60_000,
       maxSessions: 2,
     });
+    const theirs = await server.with(other).openSession();
+    theirs.stream.close();
     const gone: Awaited<ReturnType<LockServer['openSession']>>[] = [];
     while (gone.length < 3) {
       await pollUntil('the server saw that a stream was closed', async () => {
@@ -233,6 +237,9 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       expect(resumed.id).toBe(id);
       resumed.stream.close();
     }
+    const resumed = await server.with(other).openSession(theirs.id);
+    expect(resumed.id).toBe(theirs.id);
+    resumed.stream.close();
   });
 
   test('go on at another server', async () => {

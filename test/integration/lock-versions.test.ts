@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { VirtualClock } from 'nestjs-semaphore/testing';
 import { type Locked, type LockRefusal, Locks } from '../../lib/server/locks.js';
 import { internalsOf } from '../../lib/service-internals.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { useRedis } from '../support/redis-server.js';
-import { Semaphores } from '../support/semaphores.js';
+import { nextEvent, Semaphores } from '../support/semaphores.js';
 
 const OWNER = { name: '', uid: 'uid' };
 
@@ -74,4 +75,84 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
     await pollUntil('the other one is free', async () => !(await locks.areLocked(['b'])));
     expect(await locks.unlock(OWNER, tokens)).toEqual(['a']);
   });
+
+  test('what is free again before its lock is looked at is locked', async () => {
+    await using services = new Semaphores(options());
+    const [here, there] = [services.open(), services.open()];
+    const others = new Locks(there);
+    const { tokens } = await mustLock(others, ['k']);
+    const internals = internalsOf(here);
+    const look = internals.look.bind(internals);
+    internals.look = async (key) => {
+      internals.look = look;
+      await others.unlock(OWNER, tokens);
+      return look(key);
+    };
+    expect(await lock(new Locks(here), 'another', ['k'])).toMatchObject({ tokens: [{ key: 'k' }] });
+  });
+
+  test('a lock that ends while its uid asks again is taken anew, and given back with its call', async () => {
+    await using services = new Semaphores(options());
+    const semaphores = services.open();
+    const locks = new Locks(semaphores);
+    await mustLock(locks, ['k']);
+    const internals = internalsOf(semaphores);
+    const look = internals.look.bind(internals);
+    internals.look = async (key) => {
+      internals.look = look;
+      const seen = await look(key);
+      await semaphores.forceRelease(key, seen.holders[0]?.id ?? '');
+      return seen;
+    };
+    const { undo } = await mustLock(locks, ['k']);
+    const isReleased = nextEvent(semaphores, 'released');
+    undo();
+    expect(await isReleased).toMatchObject({ key: 'k' });
+  }, 5000);
+
+  test('who finds that a key was locked since it was looked at keeps none', async () => {
+    await using services = new Semaphores(options());
+    const [here, there] = [services.open(), services.open()];
+    const internals = internalsOf(here);
+    const look = internals.look.bind(internals);
+    internals.look = async (key) => {
+      const seen = await look(key);
+      if (key === 'b') await mustLock(new Locks(there), ['b']);
+      return seen;
+    };
+    const isReleased = nextEvent(here, 'released');
+    expect(await lock(new Locks(here), 'another', ['a', 'b'])).toBe('locked');
+    expect(await isReleased).toMatchObject({ key: 'a' });
+  }, 5000);
+});
+
+test('a call that failed keeps nothing from the next one of its uid', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const locks = new Locks(semaphores);
+  const internals = internalsOf(semaphores);
+  const look = internals.look.bind(internals);
+  internals.look = async () => {
+    internals.look = look;
+    throw new Error('away');
+  };
+  const keys = ['a', 'b'];
+  const [first, second] = await Promise.allSettled([mustLock(locks, keys), mustLock(locks, keys)]);
+  expect([first.status, second.status]).toEqual(['rejected', 'fulfilled']);
+  expect(locks['turns'].size).toBe(0);
+});
+
+test('many keys are locked though that takes longer than the lease of a few', async () => {
+  const clock = new VirtualClock();
+  await using services = new Semaphores({ store: new MemorySemaphoreStore({ clock }) });
+  const semaphores = services.open();
+  const { permitsById } = internalsOf(semaphores);
+  const acquire = permitsById.acquire.bind(permitsById);
+  permitsById.acquire = async (...wish) => {
+    await clock.advance(200);
+    return acquire(...wish);
+  };
+  const keys = Array.from({ length: 30 }, (_, i) => `k${i}`);
+  const { tokens } = await mustLock(new Locks(semaphores), keys);
+  expect(tokens.map(({ key }) => key)).toEqual(keys);
 });
