@@ -115,6 +115,20 @@ describeWithBrowser('the list of semaphores', () => {
   );
 
   test(
+    'is gone on with by keyboard where a semaphore was opened',
+    async () => {
+      await using dashboard = await open();
+      const last = KEYS.at(-1) as string;
+      await dashboard.evaluate('scrollTo(0, document.documentElement.scrollHeight)');
+      await dashboard.page.locator(`.rows .key[title="${last}"]`).press('Enter');
+      await dashboard.untilTexts('h1', [last]);
+      await dashboard.page.getByRole('link', { name: 'All semaphores' }).press('Enter');
+      await dashboard.until(`document.activeElement.textContent === '${last}'`);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'leaves the focus with a semaphore when others come before it',
     async () => {
       const [dashboard, tell] = await openTold(['b', 'd'], ['a', 'b', 'c', 'd']);

@@ -166,7 +166,10 @@ describeWithBrowser('the page of the dashboard', () => {
       );
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show(key);
-      await dashboard.confirm('Release the permit of stuck…', 'Release by force');
+      await dashboard.page.getByRole('button', { name: 'Release the permit of stuck…' }).click();
+      const warned = `document.getElementById(document.querySelector('dialog').getAttribute('aria-describedby'))`;
+      expect(await dashboard.evaluate(`${warned}.textContent`)).toMatch(/^stuck \(.+ at once/);
+      await dashboard.page.getByRole('button', { name: 'Release by force' }).click();
       expect(await aborted(permit.signal)).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
       await using granted = await next.outcome;
       await dashboard.untilTexts('.holder .label', ['next']);

@@ -70,6 +70,7 @@ export class Detail {
   }
 
   close() {
+    lastList.key = this.#key;
     this.#plots.close();
     this.#acts.close();
   }

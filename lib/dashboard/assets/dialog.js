@@ -18,13 +18,14 @@ export function confirm(question, tell) {
     { method: 'dialog' },
     h('h2', { id: 'dialog-title' }, title),
     h('p', { class: 'key subject', id: 'dialog-subject' }, subject),
-    ...text.map((sentence) => h('p', {}, sentence)),
+    h('div', { id: 'dialog-text' }, ...text.map((sentence) => h('p', {}, sentence))),
     fields,
     other && h('p', { class: 'hint' }, other.hint),
     problem,
     buttons,
   );
-  const dialog = h('dialog', { 'aria-labelledby': 'dialog-title dialog-subject' }, form);
+  const names = { 'aria-labelledby': 'dialog-title dialog-subject' };
+  const dialog = h('dialog', { ...names, 'aria-describedby': 'dialog-text' }, form);
 
   const run = async ({ act, done, confirm: what }) => {
     const pressed = document.activeElement;

@@ -1,7 +1,7 @@
 const FIRST = { search: '', sort: 'name', descending: false };
 
-/** Where the list was left, for the way back from a semaphore. */
-export const lastList = { address: '#/', scrollTop: 0 };
+/** Where the list was left, and for which key, for the way back from a semaphore. */
+export const lastList = { address: '#/', scrollTop: 0, key: undefined };
 
 /** What the address after the # says of the list: it survives a reload, and can be sent to somebody. */
 export function readList(hash, columns) {

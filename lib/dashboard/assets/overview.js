@@ -55,6 +55,7 @@ export class Overview {
   #isAsked = false;
   #offset = 0;
   #scrollTo = addressOf(this.#list) === lastList.address ? lastList.scrollTop : 0;
+  #cameFrom = lastList.key;
   #onKey = (event) => this.#focusSearch(event);
 
   constructor(stream) {
@@ -112,6 +113,7 @@ export class Overview {
     this.#rows.show(matching, offset, rows);
     if (this.#scrollTo > 0) scrollTo(0, this.#scrollTo);
     this.#scrollTo = 0;
+    this.#focusLast();
     setText(this.#partial, partialText(totals));
     const found = foundText(matching, totals.keys, complete, cut);
     setText(this.#found, found);
@@ -119,6 +121,12 @@ export class Overview {
     this.#empty.hidden = matching > 0;
     setText(this.#emptyText, emptyText(totals.keys, complete));
     this.#offerToOpen(complete ? this.#list.search : '');
+  }
+
+  /** Whoever comes back from a semaphore goes on at its row, unless they have moved the focus themselves. */
+  #focusLast() {
+    if (document.activeElement?.id !== 'main') this.#cameFrom = undefined;
+    if (this.#cameFrom !== undefined) this.#rows.focus(this.#cameFrom);
   }
 
   /** A key that is not in the list may be in use, or have a limit. */

@@ -48,12 +48,21 @@ export class WindowedList {
   }
 
   show(length, offset, items) {
+    // Enter opens what had the focus, although others came before it.
     const focused = this.#focusedId();
     this.#length = length;
     items.forEach((item, i) => this.#known.set(offset + i, item));
     for (const index of this.#known.keys()) if (index >= length) this.#known.delete(index);
     this.#render();
-    if (focused !== undefined) this.#focus(focused);
+    if (focused !== undefined) this.focus(focused);
+  }
+
+  /** Focuses an item, when its row is there. */
+  focus(id) {
+    if (this.#focusedId() === id) return;
+    for (const [index, { element }] of this.#rows) {
+      if (this.#idAt(index) === id) element.querySelector('a').focus({ preventScroll: true });
+    }
   }
 
   forEachRow(callback) {
@@ -85,14 +94,6 @@ export class WindowedList {
       if (element.contains(document.activeElement)) return this.#idAt(index);
     }
     return undefined;
-  }
-
-  /** Enter opens what had the focus, although others came before it. */
-  #focus(id) {
-    if (this.#focusedId() === id) return;
-    for (const [index, { element }] of this.#rows) {
-      if (this.#idAt(index) === id) element.querySelector('a').focus({ preventScroll: true });
-    }
   }
 
   #idAt(index) {
