@@ -285,7 +285,7 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await dashboard.show(key);
       await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
       const [wait = '', hold = '', counts] = await dashboard.texts('.summary');
-      expect(counts).toBe('4 acquired, 4 rejected, 0 lost');
+      expect(counts).toBe('4 acquired, 4 rejected (4 timeout), 0 lost');
       expect(wait).toMatch(/^p50\s[\d.]+\sms, p95\s/);
       const [, held] = /^p50\s([\d.]+)\sms/.exec(hold) ?? [];
       expect(Number(held)).toBeGreaterThan(85);

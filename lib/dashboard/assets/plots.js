@@ -45,7 +45,7 @@ const PLOTS = [
       ratesOf(timeline, timeline.rejected),
     ],
     summary: ({ total }) =>
-      `${count(total.acquired)} acquired, ${count(total.rejected)} rejected, ${count(total.lost)} lost`,
+      `${count(total.acquired)} acquired, ${rejectedText(total)}, ${count(total.lost)} lost`,
   },
 ];
 
@@ -197,6 +197,12 @@ function quantileText(quantiles) {
   return QUANTILES.map(({ title }, i) => unbroken(`${title} ${maybeDuration(quantiles[i])}`)).join(
     ', ',
   );
+}
+
+/** 5 rejected (4 timeout, 1 busy) */
+function rejectedText({ rejected, reasons }) {
+  const parts = Object.entries(reasons).map(([reason, times]) => `${count(times)} ${reason}`);
+  return `${count(rejected)} rejected${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`;
 }
 
 function clockTime(seconds) {

@@ -1,7 +1,7 @@
 import type { RejectedReason } from '../../semaphore.events.js';
 import { Durations } from './durations.js';
 import { Histories } from './histories.js';
-import { type Interval, INTERVAL_MS, KEPT } from './interval.js';
+import { type Interval, INTERVAL_MS, KEPT, type Reasons } from './interval.js';
 
 /** How far back "recently" goes, in intervals: 5 minutes. */
 const RECENT = 20;
@@ -33,7 +33,7 @@ export interface Timeline {
   wait: Quantiles[];
   hold: Quantiles[];
   /** Over the whole time. */
-  total: { acquired: number; rejected: number; lost: number; wait: Quantiles; hold: Quantiles };
+  total: RecentCounts & { acquired: number; reasons: Reasons; wait: Quantiles; hold: Quantiles };
 }
 
 /** Counts and durations of the last 15 minutes by key, of what happens in this process, in bounded memory. */
@@ -53,7 +53,9 @@ export class Statistics {
   rejected(key: string, reason: RejectedReason, at = Date.now()): void {
     // Callers that gave up by themselves were not rejected.
     if (reason === 'aborted' || reason === 'closed') return;
-    this.intervalOf(key, at).rejected++;
+    const interval = this.intervalOf(key, at);
+    interval.rejected++;
+    count(interval.reasons, reason);
     this.total().rejected++;
   }
 
@@ -95,6 +97,7 @@ export class Statistics {
       total: {
         acquired: sum(acquired),
         rejected: sum(rejected),
+        reasons: reasonsOf(history.intervals.filter(({ number }) => number >= first)),
         lost: sum(lost),
         wait: quantilesOf(merged(waits)),
         hold: quantilesOf(merged(holds)),
@@ -131,6 +134,20 @@ function countRecent(intervals: readonly Totals[], now: number): RecentCounts {
 
 function numberOf(at: number): number {
   return Math.floor(at / INTERVAL_MS);
+}
+
+function count(reasons: Reasons, reason: RejectedReason, times = 1): void {
+  reasons[reason] = (reasons[reason] ?? 0) + times;
+}
+
+function reasonsOf(intervals: readonly Interval[]): Reasons {
+  const all: Reasons = {};
+  for (const { reasons } of intervals) {
+    for (const [reason, times] of Object.entries(reasons)) {
+      count(all, reason as RejectedReason, times);
+    }
+  }
+  return all;
 }
 
 function sum(counts: readonly number[]): number {

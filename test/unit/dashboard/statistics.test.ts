@@ -41,6 +41,12 @@ describe('statistics', () => {
     statistics.rejected('b', 'busy', NOON + 4 * MINUTE);
     expect(statistics.recent('a', NOON + 4 * MINUTE)).toEqual({ rejected: 2, lost: 1 });
     expect(statistics.recentOfAll(NOON + 4 * MINUTE)).toEqual({ rejected: 3, lost: 1 });
+    const reasons = { busy: 1, timeout: 1 };
+    expect(statistics.timeline('a', NOON + 4 * MINUTE).total).toMatchObject({
+      rejected: 2,
+      reasons,
+    });
+    expect(statistics.timeline('a', NOON + 16 * MINUTE).total.reasons).toEqual({ timeout: 1 });
     expect(statistics.recent('a', NOON + 6 * MINUTE)).toEqual({ rejected: 1, lost: 1 });
     expect(statistics.recent('a', NOON + 20 * MINUTE)).toEqual({ rejected: 0, lost: 0 });
     expect(statistics.recent('unknown', NOON)).toEqual({ rejected: 0, lost: 0 });
