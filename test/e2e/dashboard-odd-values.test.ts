@@ -38,6 +38,7 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
         ['\u3164', '\\u{3164}'],
         ['a\u034fb\u2800', 'a\\u{34f}b\\u{2800}'],
         ['\u26a0\ufe0f a\ufe0f', '\u26a0\ufe0f a\\u{fe0f}'],
+        ['👩🏽\u200d💻 a\u200db', '👩🏽\u200d💻 a\\u{200d}b'],
         ['tenant: Zoë 漢', 'tenant: Zoë 漢'],
       ]);
       for (const key of shown.keys()) await app.semaphores.acquire(key, { label: key });

@@ -52,11 +52,12 @@ export function timeZone() {
 }
 
 /**
- * Signs that are not seen, or that change how others are shown, but for what makes an emoji of the sign before it.
+ * Signs that are not seen, or that change how others are shown, but for what makes an emoji of the sign before it, or one
+ * of two.
  * Of spaces those at either end, and before another one.
  */
 const UNSEEN =
-  /(?!(?<=\p{Extended_Pictographic})\ufe0f)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}|^ +| +$| (?= )/gu;
+  /(?!(?<=\p{Extended_Pictographic})\ufe0f)(?!(?<=[\p{Extended_Pictographic}\p{EMod}\ufe0f])\u200d(?=\p{Extended_Pictographic}))[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{DI}\u2800]|(?! )\p{Zs}|^ +| +$| (?= )/gu;
 
 /** A key or a label as text in which nothing is hidden. */
 export function printable(text) {
