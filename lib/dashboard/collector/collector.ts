@@ -12,7 +12,7 @@ import { StoreClock } from './store-clock.js';
 import { OutageNote } from './outage-note.js';
 import type { OverviewView, View } from './view.js';
 
-/** How often the store is asked, and viewers are told. */
+/** How often the store is asked, and viewers are told; newcomers at once. */
 const PERIOD_MS = 1_000;
 /** A key that was looked at so recently is not looked at again; it may be so much longer for each that holds or waits. */
 const MIN_AGE_MS = 500;
@@ -36,10 +36,13 @@ export class Collector {
   private readonly keys: KnownKeys;
   private readonly listing: Listing;
   private readonly viewers = new Map<Send, View>();
+  /** Of these those who have just come: the store was not asked for what they see. */
+  private readonly newcomers = new Map<Send, View>();
   private readonly snapshots = new Map<string, { snapshot: StoreSnapshot; freshUntil: number }>();
   private readonly stopCounting: (() => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isRunning = false;
+  private nextRoundAt = 0;
   private turn = 0;
 
   /** @param service where it is a mock, nothing is counted */
@@ -72,9 +75,11 @@ export class Collector {
     // What equal views show is worked out once for all of them.
     const same = [...this.viewers.values()].find((other) => isDeepStrictEqual(other, view));
     this.viewers.set(send, same ?? view);
+    this.newcomers.set(send, same ?? view);
     outsideOfRequests(() => void this.run());
     return () => {
       this.viewers.delete(send);
+      this.newcomers.delete(send);
       if (this.viewers.size === 0) clearTimeout(this.timer);
     };
   }
@@ -88,33 +93,44 @@ export class Collector {
   close(): void {
     this.stopCounting?.();
     this.viewers.clear();
+    this.newcomers.clear();
     clearTimeout(this.timer);
   }
 
+  /** A round for everybody when it is time for one, and between two rounds what newcomers see. */
   private async run(): Promise<void> {
     if (this.isRunning) return;
     this.isRunning = true;
     clearTimeout(this.timer);
     const begun = performance.now();
-    const views = [...new Set(this.viewers.values())];
+    const isRound = begun >= this.nextRoundAt;
+    const audience = isRound ? this.viewers : this.newcomers;
+    const views = new Set(audience.values());
     const silence = setInterval(() => {
       this.outageNote.failed(new Error(`no answer within ${SILENCE_MS / 1_000} s`), begun);
       this.tellAll();
     }, SILENCE_MS).unref();
-    await this.refresh(views, OTHERS_A_PERIOD);
+    await this.refresh([...views], isRound ? OTHERS_A_PERIOD : 0);
     clearInterval(silence);
     this.isRunning = false;
-    this.tellAll();
+    const told = new Map([...audience].filter(([, view]) => views.has(view)));
+    for (const send of told.keys()) this.newcomers.delete(send);
+    this.tell(told);
+    const now = performance.now();
+    if (isRound) this.nextRoundAt = Math.max(now + PERIOD_MS / 2, begun + PERIOD_MS);
     if (this.viewers.size === 0) return;
-    const isAwaited = [...this.viewers.values()].some((view) => !views.includes(view));
-    const spentMs = performance.now() - begun;
-    const pauseMs = isAwaited ? 0 : Math.max(PERIOD_MS / 2, PERIOD_MS - spentMs);
+    const pauseMs = this.newcomers.size > 0 ? 0 : Math.max(0, this.nextRoundAt - now);
     this.timer = setTimeout(() => void this.run(), pauseMs).unref();
   }
 
   private tellAll(): void {
+    this.tell(this.viewers);
+  }
+
+  private tell(told: ReadonlyMap<Send, View>): void {
     const frames = new Map<View, Frame>();
-    for (const [send, view] of this.viewers) {
+    for (const [send, view] of told) {
+      if (!this.viewers.has(send)) continue;
       const frame = frames.get(view) ?? this.frameOf(view);
       frames.set(view, frame);
       send(frame);

@@ -193,6 +193,22 @@ describe('the collector', () => {
     expect(looks.asked).toBeLessThanOrEqual(4);
   });
 
+  test('between two rounds it asks for what newcomers see, and tells them alone', async () => {
+    const keys = Array.from({ length: 3_000 }, (_, i) => `key:${i}`);
+    await Promise.all(keys.map((key) => service.acquire(key)));
+    const looks = countLooks();
+    const begun = performance.now();
+    let frames = 0;
+    const stop = collector.watch(overview('limit=1'), () => frames++);
+    for (let offset = 1; offset <= 12; offset++) {
+      await watchUntil(isListed, overview(`limit=1&offset=${offset}`));
+    }
+    stop();
+    const rounds = 1 + (performance.now() - begun) / 500;
+    expect(frames).toBeLessThanOrEqual(rounds);
+    expect(looks.asked).toBeLessThanOrEqual(rounds * 250 + 13);
+  });
+
   test('asks for all viewers, and so in the async context of none', async () => {
     await service.acquire('k');
     const contexts = new AsyncLocalStorage<string>();
