@@ -100,21 +100,33 @@ export type AcquireOptions = SemaphoreOptions;
 
 /** An ioredis `Redis` or `Cluster` of any copy of ioredis 5 or 6: known by its shape. */
 export interface RedisInstance {
+  /** Of its connection, such as 'ready'. */
   readonly status: string;
+  /** Makes another one with the same settings. */
   duplicate(...args: never[]): unknown;
 }
 
-/** Options as ioredis takes them; Sentinel options included. */
+/** Options as ioredis takes them; Sentinel options included. Defaults are those of ioredis. */
 export interface RedisConnectionOptions {
+  /** @default 'localhost' */
   host?: string | undefined;
+  /** From 0 to 65,535. @default 6379 */
   port?: number | undefined;
+  /** Of a Unix socket, instead of a host and a port. */
   path?: string | undefined;
+  /** For `AUTH`. */
   username?: string | undefined;
+  /** For `AUTH`. */
   password?: string | undefined;
+  /** Number of the database. @default 0 */
   db?: number | undefined;
+  /** As Node's `tls.connect()` takes them; an object without any for TLS as it comes. */
   tls?: object | undefined;
+  /** Sentinels that know the master, instead of a host and a port. */
   sentinels?: { host?: string; port?: number }[] | undefined;
+  /** Of the master that the Sentinels watch. */
   name?: string | undefined;
+  /** Whatever else ioredis takes. */
   [option: string]: unknown;
 }
 

@@ -83,6 +83,7 @@ export class SemaphoreService {
    * Takes a permit; of several keys one each, all or none. Waits for it `waitMs` at most.
    * @throws {PermitUnavailableError} none was free, or none became free in time
    * @throws {AcquireAbortedError} the `signal` was aborted
+   * @throws {PermitLostError} the waiter was sent away by force, or one of several keys was lost while the others were waited for
    * @throws {StoreUnavailableError} the store did not answer, and `onStoreFailure` is 'reject'
    * @throws {SemaphoreClosedError} the service shuts down
    * @throws {InvalidOptionsError}

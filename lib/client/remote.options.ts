@@ -3,14 +3,16 @@ import { refuseUnknown, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { MAX_GRACE_MS, MIN_GRACE_MS } from '../store/remote/wire.js';
 
-/** TLS settings of the connections, as Node's `https` takes them. */
+/** TLS settings of the connections, as Node's `https` takes them. Defaults are those of Node. */
 export interface RemoteTlsOptions {
   /** Certificates to trust, as PEM, instead of those that Node trusts. */
-  ca?: string | Buffer | undefined;
+  ca?: string | Buffer | (string | Buffer)[] | undefined;
   /** Certificate of this client, as PEM. */
   cert?: string | Buffer | undefined;
   /** Its private key, as PEM. */
   key?: string | Buffer | undefined;
+  /** What the private key is encrypted with, where it is. */
+  passphrase?: string | undefined;
   /** Name that the server's certificate must have, where it is not the one in the URL. */
   servername?: string | undefined;
 }

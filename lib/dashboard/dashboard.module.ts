@@ -86,6 +86,7 @@ export class SemaphoreDashboardModule
     return withCheckedFactory(options, super.forRootAsync(options), FACTORY);
   }
 
+  /** Called by Nest: mounts the page. */
   configure(consumer: MiddlewareConsumer): void {
     mountHandler(consumer, this.dashboard.handler, this.options.path, this.adapterHost);
   }

@@ -16,6 +16,7 @@ export type DashboardDecision =
   | boolean
   | DashboardAccess
   | {
+      /** What they may do. */
       access: DashboardAccess;
       /** Who it is: shown on the page, and logged with what they do. */
       user?: string | undefined;

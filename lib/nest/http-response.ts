@@ -6,13 +6,19 @@ export const DISCONNECTED = new WaitEnded('The client disconnected while its req
 
 /** The part of Node's ServerResponse (HTTP/1 and HTTP/2) that is used here. */
 export interface ResponseStream {
+  /** Whether `end` was called. */
   readonly writableEnded?: boolean;
+  /** Whether all of it was sent. */
   readonly writableFinished?: boolean;
+  /** Whether its connection is gone. */
   readonly destroyed?: boolean;
   /** Of HTTP/2 only. */
   readonly stream?: { readonly destroyed?: boolean };
+  /** Its connection. */
   readonly socket?: unknown;
+  /** What it answers. */
   readonly req?: { readonly socket?: unknown };
+  /** Tells once when it was sent, or its connection is gone. */
   once(event: 'close' | 'finish', listener: () => void): unknown;
 }
 

@@ -27,6 +27,7 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
     this.statusCodes = resolveModuleOptions(options).statusCodes;
   }
 
+  /** Called by Nest. */
   catch(error: RetriableError, host: ArgumentsHost): Observable<never> | undefined {
     switch (host.getType<string>()) {
       case 'http':

@@ -33,13 +33,9 @@ import { SemaphoreInterceptor } from './semaphore.interceptor.js';
  * tells it, which `import type` prevents), and an async generator, return what they did, and acquire when they are read. A
  * generator is refused.
  *
+ * For example `@Semaphore({ permits: 3 })`, or a limit for each tenant:
+ * `@Semaphore({ permits: 3, key: (context) => context.switchToHttp().getRequest().tenant })`.
  * @throws {InvalidOptionsError} at decoration time
- * @example
- * ```ts
- * @Semaphore({ key: (context) => `report:${context.switchToHttp().getRequest().tenant}`, permits: 3 })
- * @Post('reports')
- * create() {}
- * ```
  */
 export function Semaphore(
   options: SemaphoreDecoratorOptions = {},

@@ -42,6 +42,7 @@ export class SemaphoreGuard implements CanActivate {
     if (new.target === SemaphoreGuard) requireService(semaphores, SemaphoreGuard);
   }
 
+  /** Called by Nest. Lets every request pass that it does not refuse by an error; those without `@Semaphore()`, too. */
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const definition = definitionOf(context.getHandler());
     const response = responseOf(context);

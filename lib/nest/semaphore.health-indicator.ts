@@ -25,8 +25,6 @@ export type SemaphoreHealthResult<Key extends string = 'semaphore'> = Record<Key
  * Tells `@nestjs/terminus` whether the store of the semaphores can be reached. Provided by `SemaphoreModule`.
  * @example
  * ```ts
- * @Get('health')
- * @HealthCheck()
  * check() {
  *   return this.health.check([() => this.semaphores.isHealthy()]);
  * }

@@ -42,6 +42,7 @@ export class SemaphoreInterceptor implements NestInterceptor {
     if (new.target === SemaphoreInterceptor) requireService(semaphores, SemaphoreInterceptor);
   }
 
+  /** Called by Nest. */
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const definition = definitionOf(context.getHandler());
     if (definition === undefined) return this.handleUndecorated(context, next);

@@ -32,7 +32,9 @@ export interface SemaphoreMiddlewareOptions<Request = IncomingMessage> extends S
 
 /** The response of Node's `http` and `http2`, of Express and of Connect. */
 export interface MiddlewareResponse extends ResponseStream {
+  /** Whether it is too late for `Retry-After`. */
   readonly headersSent: boolean;
+  /** Sets `Retry-After`. */
   setHeader(name: string, value: string): unknown;
 }
 

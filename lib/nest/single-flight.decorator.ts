@@ -57,12 +57,8 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * The decorated method returns a promise. What a call depends on besides its arguments, such as the user of a
  * request-scoped provider, must be part of the `key`: see `byArgs()`.
  *
+ * For example `@SingleFlight({ ttlMs: 5000 })` on `rateOf(currency: string): Promise<number>`.
  * @throws {InvalidOptionsError} at decoration time
- * @example
- * ```ts
- * @SingleFlight({ ttlMs: 5000 })
- * rateOf(currency: string): Promise<number> {}
- * ```
  */
 export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
   requireParentheses('@SingleFlight', options);

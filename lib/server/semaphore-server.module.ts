@@ -80,6 +80,7 @@ export class SemaphoreServerModule
     return withCheckedFactory(options, super.forRootAsync(options), FACTORY);
   }
 
+  /** Called by Nest: mounts the server. */
   configure(consumer: MiddlewareConsumer): void {
     const options = checkedAt(WHERE, () => {
       // What a factory forgot to return must not become a server without keys.
@@ -102,6 +103,7 @@ export class SemaphoreServerModule
     mountHandler(consumer, this.server.handler, path, this.adapterHost);
   }
 
+  /** Called by Nest: sends away who waits, and closes all streams. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.server?.close();
   }

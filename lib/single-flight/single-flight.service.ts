@@ -26,6 +26,7 @@ const NAME: Rule = { text: 'a string', holds: (value) => typeof value === 'strin
  * const rate = await flights.run(`rate:${pair}`, () => fetchRate(pair), { ttlMs: 5000 });
  */
 export class SingleFlightService {
+  /** @param semaphores whose store it uses; the single flights end when that is closed */
   constructor(private readonly semaphores: SemaphoreService) {}
 
   /**
@@ -58,7 +59,8 @@ export class SingleFlightService {
    * A function that does what `fn` does, equal calls at the same time as one. Keeps name, length and `this`.
    * Calls are equal when their arguments are: see {@link keyOf}. Those without arguments are equal to {@link run} of the key.
    * @param fn written in place, its parameters need types, those with a default too: `(id: string, limit: number = 10) => …`
-   * @throws {InvalidOptionsError} `fn` has no name, and there is no `key`
+   * @throws {InvalidOptionsError} an option is wrong, or `fn` has no name, and there is no `key`; each call of the result rejects
+   *   as {@link run}
    */
   wrap<This, Args extends unknown[], Result>(
     fn: (this: This, ...args: Args) => Result,
@@ -78,7 +80,9 @@ export class SingleFlightService {
   /**
    * Drops what is stored of a key. A run that is under way is not stored, and whoever calls afterwards does not join it
    * (in another process: unless its own callers have joined it before).
-   * @throws {StoreUnavailableError}
+   * @throws {StoreUnavailableError} the store did not answer
+   * @throws {SemaphoreClosedError} the service was closed
+   * @throws {InvalidOptionsError}
    */
   async forget(key: string): Promise<void> {
     await this.flights.forget(key);

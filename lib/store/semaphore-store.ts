@@ -133,6 +133,7 @@ export interface StoreClient {
 
 /** What a caller asks a store for. */
 export interface AcquireRequest {
+  /** Of the semaphore. */
   key: string;
   /** Unique to this acquisition, 1 to 64 characters of `[A-Za-z0-9_-]`. */
   id: string;
@@ -154,10 +155,22 @@ export interface AcquireRequest {
 
 /** What a store answers to it. */
 export type AcquireReply =
-  | { status: 'granted'; grant: Grant }
-  | { status: 'waiting' }
-  /** `retryAfterMs`: until the earliest lease ends. */
-  | { status: 'busy' | 'queue-full'; retryAfterMs: number };
+  | {
+      /** It holds a permit. */
+      status: 'granted';
+      /** The permit. */
+      grant: Grant;
+    }
+  | {
+      /** It stands in the queue. */
+      status: 'waiting';
+    }
+  | {
+      /** Neither, and it is forgotten. */
+      status: 'busy' | 'queue-full';
+      /** Milliseconds until the earliest lease ends. */
+      retryAfterMs: number;
+    };
 
 /** How long a permit stays valid. */
 export interface Lease {
@@ -198,6 +211,7 @@ export type ReleaseOutcome = 'released' | 'expired';
 
 /** A limit that changed. */
 export interface PermitsChange {
+  /** Of the semaphore. */
   key: string;
   /** The limit from now on. */
   permits: number;
@@ -209,6 +223,7 @@ export interface PermitsChange {
 
 /** What holds and waits at one moment. */
 export interface SemaphoreSnapshot {
+  /** Of the semaphore. */
   key: string;
   /** The limit in force; 0 when the store knows of none. */
   permits: number;

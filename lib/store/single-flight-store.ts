@@ -49,6 +49,7 @@ export type FlightLookState = 'none' | 'fresh' | 'stale' | 'missed';
 
 /** What is stored of a flight, and who is at work. */
 export interface FlightLook {
+  /** Whether there is something to use. */
   state: FlightLookState;
   /** Empty when there is nothing to use. */
   payload: string;

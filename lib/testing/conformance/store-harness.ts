@@ -12,7 +12,7 @@ export interface StoreHarness {
    * By how many milliseconds what is due may come late.
    * @default 250
    */
-  slackMs?: number;
+  slackMs?: number | undefined;
 
   /** Called after every test, when all sessions are closed. */
   dispose?(store: SemaphoreStore): void | Promise<void>;
@@ -20,7 +20,11 @@ export interface StoreHarness {
 
 /** What the suite needs of Jest, Vitest or `node:test`. */
 export interface TestFramework {
+  /** Groups tests. */
   describe(name: string, body: () => void): unknown;
-  /** @param timeoutMs how long it may take; `node:test`, which has no limit of its own, does without */
+  /**
+   * Makes one test.
+   * @param timeoutMs how long it may take; `node:test`, which has no limit of its own, does without
+   */
   it(name: string, body: () => Promise<void>, timeoutMs: number): unknown;
 }

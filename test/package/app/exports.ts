@@ -16,6 +16,7 @@ import {
   SingleFlightService,
   TOKENS_A_GRANT,
 } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { createServer } from 'node:http';
 import { createServer as createHttp2Server } from 'node:http2';
@@ -48,6 +49,9 @@ export const ofEveryCall: SemaphoreDefaults = { permits: 2, signal: new AbortCon
 
 export const { handler } = createSemaphoreServer({ semaphores });
 export const servers = () => [createServer(handler), createHttp2Server(handler)];
+
+const tls = { ca: ['first', Buffer.from('second')], key: 'encrypted', passphrase: 'secret' };
+export const remote = () => new RemoteSemaphoreStore({ url: 'https://localhost', tls });
 
 // A query of a query builder runs when somebody waits for it.
 const query = (): PromiseLike<{ rows: number }> => Promise.resolve({ rows: 1 });
