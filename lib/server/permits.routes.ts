@@ -1,7 +1,6 @@
 import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { hangUpsRead } from '../http/hang-ups.js';
 import { HttpProblem } from '../http/http-problem.js';
-import { MAX_TIMER_MS } from '../limits.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
 import type { AcquireOptions } from '../semaphore.options.js';
@@ -190,7 +189,7 @@ type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
 function preferredWaitMs(prefer: string | undefined, requestId: string | undefined): number {
   const seconds = /(?:^|[,;\s])wait\s*=\s*("?)(\d{1,6})\1(?:$|[,;\s])/i.exec(prefer ?? '')?.[2];
   if (seconds === undefined) return Infinity;
-  if (requestId !== undefined) return Math.min(Number(seconds) * 1000, MAX_TIMER_MS);
+  if (requestId !== undefined) return Number(seconds) * 1000;
   throw invalidRequest([{ field: 'requestId', rule: 'given with `Prefer: wait`, to ask again' }]);
 }
 

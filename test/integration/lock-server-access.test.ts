@@ -24,6 +24,8 @@ test.each([
   ['twice', [ADMIN_KEY, ADMIN_KEY]],
   ['of an unknown role', [{ key: ADMIN_KEY, role: 'root' }]],
   ['with no prefixes', [{ key: ADMIN_KEY, prefixes: [] }]],
+  ['with an empty prefix', [{ key: ADMIN_KEY, prefixes: ['a:', ''] }]],
+  ['with an empty name', [{ key: ADMIN_KEY, name: '' }]],
   ['with an unknown option', [{ key: ADMIN_KEY, prefix: 'a:' }]],
   ['not in an array', ADMIN_KEY],
 ])('an API key that is %s is refused at the start, and not shown', async (_, apiKeys) => {

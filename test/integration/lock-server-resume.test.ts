@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, jest, test } from '@jest/globals';
-import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
+import { MemorySemaphoreStore, SemaphoreService, StoreUnavailableError } from 'nestjs-semaphore';
 import { createSemaphoreServer } from 'nestjs-semaphore/server';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import { internalsOf } from '../../lib/service-internals.js';
@@ -165,6 +165,37 @@ describe('a session with a grace time', () => {
     await semaphores.inspect('k');
     await server.shutDown();
     expect(await resumed.stream.next()).toBeUndefined();
+    stream.close();
+  });
+
+  test('tells nothing of what its client has released, or was told of by a renewal', async () => {
+    await using services = new Semaphores({});
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 60_000 });
+    const { stream, id, headers } = await server.openSession();
+    const released = await server.acquire('released', {}, { headers });
+    await server.release('released', released.body['id']);
+    const ended = await server.acquire('ended', {}, { headers });
+    await internalsOf(semaphores).permitsById.release('ended', String(ended.body['id']));
+    expect((await server.renew('ended', ended.body['id'], 1000)).status).toBe(410);
+    const resumed = await server.openSession(id);
+    // What it would renew has been answered then.
+    await semaphores.inspect('ended');
+    await server.shutDown();
+    expect(await resumed.stream.next()).toBeUndefined();
+    stream.close();
+  });
+
+  test('leaves held what was held before, when it cannot have it', async () => {
+    await using services = new Semaphores({});
+    const semaphores = services.open();
+    await using server = await LockServer.start(semaphores, { sessionGraceMs: 5000 });
+    const { body } = await server.acquire('k', { requestId: 'r', leaseMs: 60_000 });
+    const { stream, headers } = await server.openSession();
+    const away = new StoreUnavailableError('away', 'k');
+    jest.spyOn(internalsOf(semaphores).permitsById, 'note').mockRejectedValue(away);
+    expect((await server.acquire('k', { requestId: 'r' }, { headers })).status).toBe(503);
+    expect((await semaphores.inspect('k')).holders).toMatchObject([{ id: body['id'] }]);
     stream.close();
   });
 

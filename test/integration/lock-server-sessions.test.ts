@@ -361,6 +361,23 @@ test('who waits is told whether the session has ended or the server shuts down',
   await held.release();
 });
 
+test('a session that ends leaves alone what is asked for since under the requestId of its permit', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  const { stream, headers } = await server.openSession();
+  const first = await server.acquire('k', { requestId: 'r' }, { headers });
+  await server.release('k', first.body['id']);
+  const held = await semaphores.acquire('k');
+  const { outcome } = await queued(semaphores, () => server.acquire('k', { requestId: 'r' }));
+  stream.close();
+  await pollUntil('the session is over', async () => {
+    return (await server.acquire('l', {}, { headers })).status === 404;
+  });
+  await held.release();
+  expect((await outcome).status).toBe(201);
+});
+
 test('events tell each caller of its own semaphores', async () => {
   await using services = new Semaphores({});
   const mine = { key: 'prefixed-key-0123456789', prefixes: ['mine:'] };
