@@ -55,7 +55,7 @@ export class PlotsPanel {
   #drawn = '';
   #UPlot;
   #figures = PLOTS.map((plot) => new Figure(plot));
-  #scheme = matchMedia('(prefers-color-scheme: dark)');
+  #scheme = matchMedia('screen and (prefers-color-scheme: dark)');
   #resize = new ResizeObserver(() => this.#figures.forEach((figure) => figure.fit()));
   #redraw = () => this.#draw();
   element = h(
