@@ -4,7 +4,8 @@ import { ConsoleLogger, type LogLevel } from '@nestjs/common';
 export class StderrLogger extends ConsoleLogger {
   /** @param json one JSON object a line */
   constructor(json: boolean) {
-    super({ json, colors: !json && process.stderr.isTTY });
+    // In a pipe it is undefined, where Nest would colour.
+    super({ json, colors: !json && Boolean(process.stderr.isTTY) });
   }
 
   protected override printMessages(

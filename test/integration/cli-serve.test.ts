@@ -48,6 +48,15 @@ describe('nestjs-semaphore serve', () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
+  it('writes its log without colours where it is no terminal', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    const client = new LockClient(url, '');
+    for (const permits of [3, 2]) await client.acquire('k', { permits });
+    await server.said(/has 2 permits now/);
+    expect(server.stderr).not.toContain('\u001b');
+  });
+
   (hasIpv6 ? it : it.skip)('takes an address of IPv6 as it is written in a URL', async () => {
     const { server, url } = await Cli.serve(['-N', '-p', '0', '-H', '[::1]']);
     await using _ = server;
