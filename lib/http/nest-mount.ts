@@ -30,7 +30,7 @@ function isExcluded(config: ApplicationConfig, inner: string): boolean {
 
 function routesOf(path: string): string[] {
   const inner = normalisePath(path).slice(1);
-  return inner === '' ? ['{*rest}'] : [inner, `${inner}/{*rest}`];
+  return inner === '' ? ['/'] : [inner, `${inner}/{*rest}`];
 }
 
 /**
@@ -101,6 +101,10 @@ function problemOfParser(error: unknown): HttpProblem | undefined {
   if (error instanceof URIError && status === 400) {
     const rule = { field: 'path', rule: 'URL-encoded' };
     return unreadable('INVALID_PATH', 'The path is not URL-encoded', rule);
+  }
+  // What inflates for the parser has an errno instead.
+  if ('errno' in error && status === 400) {
+    return badBody('The body is not what "content-encoding" says', 'encoded as its header says');
   }
   if (!('type' in error)) return undefined;
   if (status === 413) return new HttpProblem(413, 'BODY_TOO_LARGE', 'The body is too large');

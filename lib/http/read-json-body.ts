@@ -24,7 +24,7 @@ export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): 
   if (!isParsed && !hasBody(request)) return undefined;
   requireJson(request);
   if (!isParsed) requirePlain(request);
-  const body = isParsed ? request.body : parse(await readText(request, limits));
+  const body = parsed(isParsed ? request.body : await readBytes(request, limits));
   if (isDeeperThan(body, MAX_DEPTH)) {
     throw badBody(
       `The body is nested more than ${MAX_DEPTH} levels deep`,
@@ -35,10 +35,18 @@ export async function readJsonBody(request: ParsedRequest, limits: BodyLimits): 
   return body;
 }
 
+/** A parser of the application may have left it as bytes or as text. */
+function parsed(body: unknown): unknown {
+  if (Buffer.isBuffer(body)) return parse(textOf(body));
+  return typeof body === 'string' ? parse(body) : body;
+}
+
 /** As it came; where nothing tells, as it would be written now. */
 function sizeOfParsed({ headers, body }: ParsedRequest): number {
   const length = headers['content-encoding'] === undefined ? headers['content-length'] : undefined;
-  return length === undefined ? Buffer.byteLength(JSON.stringify(body)) : Number(length);
+  if (length !== undefined) return Number(length);
+  const isRaw = Buffer.isBuffer(body) || typeof body === 'string';
+  return Buffer.byteLength(isRaw ? body : JSON.stringify(body));
 }
 
 export function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {
@@ -71,7 +79,7 @@ function requirePlain({ headers }: IncomingMessage): void {
   throw unsupported(`Send the body as UTF-8, not as "${charset.slice(0, 80)}"`);
 }
 
-function readText(request: IncomingMessage, limits: BodyLimits): Promise<string> {
+function readBytes(request: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const { maxBytes, timeoutMs } = limits;
     if (Number(request.headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
@@ -90,7 +98,7 @@ class BodyReader {
     private readonly request: IncomingMessage,
     private readonly maxBytes: number,
     timeoutMs: number,
-    private readonly resolve: (text: string) => void,
+    private readonly resolve: (bytes: Buffer) => void,
     private readonly reject: (problem: HttpProblem) => void,
   ) {
     this.timer = setTimeout(() => this.fail(tooSlow(timeoutMs)), timeoutMs);
@@ -109,10 +117,7 @@ class BodyReader {
     const { chunks } = this;
     this.settle();
     const [first = NOTHING] = chunks;
-    const body = chunks.length > 1 ? Buffer.concat(chunks) : first;
-    // What would replace its broken signs could make different keys equal.
-    if (isUtf8(body)) this.resolve(body.toString('utf8'));
-    else this.reject(badBody('The body is not valid UTF-8', 'valid UTF-8'));
+    this.resolve(chunks.length > 1 ? Buffer.concat(chunks) : first);
   };
 
   private readonly onGone = (): void => this.fail(incomplete());
@@ -133,6 +138,12 @@ class BodyReader {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+function textOf(bytes: Buffer): string {
+  // What would replace its broken signs could make different keys equal.
+  if (!isUtf8(bytes)) throw badBody('The body is not valid UTF-8', 'valid UTF-8');
+  return bytes.toString('utf8');
+}
 
 function parse(text: string): unknown {
   if (text.trim() === '') return undefined;

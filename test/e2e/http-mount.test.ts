@@ -12,6 +12,7 @@ import {
 import type { MiddlewareConsumer, NestModule } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
+import { raw, text } from 'express';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createHttpHandler } from '../../lib/http/http-handler.js';
 import { HttpProblem, sendJson } from '../../lib/http/http-problem.js';
@@ -200,13 +201,36 @@ describe.each(adapters)(
       const url = `${await start('/things')}/things/items`;
       const send = async (body: string | Uint8Array<ArrayBuffer>, encoding: string) => {
         const headers = { 'content-type': 'application/json', 'content-encoding': encoding };
-        return (await fetch(url, { method: 'POST', body, headers })).status;
+        const response = await fetch(url, { method: 'POST', body, headers });
+        return { status: response.status, ...((await response.json()) as object) };
       };
+      const refused = { status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' };
       // The parser of Express inflates.
-      const [inflated, plain] = platform === 'Fastify' ? [415, 415] : [200, 400];
-      expect(await send(new Uint8Array(gzipSync('{"a":1}')), 'gzip')).toBe(inflated);
-      expect(await send('{"a":1}', 'gzip')).toBe(plain);
-      expect(await send('{"a":1}', 'identity')).toBe(200);
+      const [inflated, plain] =
+        platform === 'Fastify'
+          ? [refused, refused]
+          : [{ status: 200 }, { status: 400, code: 'INVALID_BODY' }];
+      expect(await send(new Uint8Array(gzipSync('{"a":1}')), 'gzip')).toMatchObject(inflated);
+      expect(await send('{"a":1}', 'gzip')).toMatchObject(plain);
+      expect(await send('{"a":1}', 'identity')).toMatchObject({ status: 200 });
+    });
+
+    (platform === 'Express' ? test : test.skip).each([
+      ['bytes', raw({ type: 'application/json' })],
+      ['text', text({ type: 'application/json' })],
+    ])('reads what a parser of the application left as %s', async (_what, parser) => {
+      const url = await start('/things', undefined, (nest) => nest.use(parser));
+      const answers = [];
+      for (const body of ['{"key":"\u00fc"}', '{bad', '', `"${'x'.repeat(2000)}"`]) {
+        const response = await post(`${url}/things/items`, body);
+        answers.push([response.status, await response.json()]);
+      }
+      expect(answers).toEqual([
+        [200, { body: { key: '\u00fc' } }],
+        [400, expect.objectContaining({ code: 'INVALID_BODY' })],
+        [200, {}],
+        [413, expect.objectContaining({ code: 'BODY_TOO_LARGE' })],
+      ]);
     });
 
     test('answers every mistake with a problem', async () => {
@@ -240,6 +264,14 @@ describe.each(adapters)(
         const details = rule === undefined ? undefined : [{ field: 'body', rule }];
         expect(await response.json()).toEqual({ statusCode, code, message, details });
       }
+    });
+
+    test.each([
+      ['/things', ''],
+      ['', ''],
+      ['', '/api'],
+    ])('names a path that is not URL-encoded: "%s" behind "%s"', async (path, prefix) => {
+      const url = (await start(path, prefix)) + prefix + path;
       const malformed = await fetch(`${url}/items/%E0%A4%A`);
       // Fastify's own router is asked first.
       const code = platform === 'Fastify' ? 'FST_ERR_BAD_URL' : 'INVALID_PATH';
