@@ -84,6 +84,7 @@ export function createProgram(
     .action(async (flags: ServeFlags & CommonFlags) => serve(flags, env, outputOf(flags)));
 
   withRunOptions(client(program.command('run <key> [command...]')))
+    .usage('[options] <key> -- <command> [argument...]')
     .summary('run a command while a permit is held')
     .description(
       'Run a command while a permit is held: run reports -- make-report --all. The command finds SEMAPHORE_KEY, ' +

@@ -170,6 +170,7 @@ describe('the command line', () => {
       [126, ['run', 'free', '--', '']],
       [1, ['release', 'taken', 'nobody']],
       [2, ['run', 'free']],
+      [2, ['run', 'free', '--command', '']],
       [2, ['run', 'free', '--permits', '0', '--', 'true']],
       [2, ['inspect', 'x'.repeat(513)]],
       [2, ['no-such-command']],

@@ -53,7 +53,8 @@ export async function run(
   argv: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
-  if ((flags.command === undefined) === (argv.length === 0)) {
+  const { command } = flags;
+  if ((command === undefined) === (argv.length === 0) || command === '') {
     throw new UsageError(
       'Say what to run: `-- command arguments…`, or --command with a line for the shell.',
     );
