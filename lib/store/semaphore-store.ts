@@ -239,7 +239,7 @@ export interface SemaphoreSnapshot {
 
 /** What a store tells of a semaphore: besides what users are shown, what makes it readable elsewhere. */
 export interface StoreSnapshot extends SemaphoreSnapshot {
-  /** The store's clock at that moment, in epoch milliseconds: what the times of the others are to be compared with. */
+  /** The store's clock at that moment, in whole epoch milliseconds: what the times of the others are to be compared with. */
   now: number;
   /** The limit was set by {@link StoreSession.setPermits}, and not by a caller. */
   pinned: boolean;

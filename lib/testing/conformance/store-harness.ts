@@ -5,7 +5,10 @@ export interface StoreHarness {
   /** Called for every test. Stores may share one server: each test uses keys of its own. */
   createStore(): SemaphoreStore | Promise<SemaphoreStore>;
 
-  /** Lets `ms` milliseconds pass, by the store's clock: really, or on a {@link VirtualClock}. */
+  /**
+   * Lets `ms` milliseconds pass, by the store's clock: really, or on a {@link VirtualClock}. It is not called while a store is
+   * to hand a permit on, so one that asks for its grants from time to time needs a real clock.
+   */
   advance(ms: number): Promise<void>;
 
   /**
