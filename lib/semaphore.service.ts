@@ -28,7 +28,7 @@ import type {
   SemaphoreOptions,
   StatusCodes,
 } from './semaphore.options.js';
-import { ServiceInternals } from './service-internals.js';
+import { ServiceInternals, shownToCaller } from './service-internals.js';
 import { createStore } from './store/create-store.js';
 import {
   type SemaphoreSnapshot,
@@ -125,7 +125,13 @@ export class SemaphoreService {
     options?: SemaphoreOptions,
   ): Promise<T> {
     requireTask('task', task, key);
-    return this.internals.runUnder(await this.acquire(key, options), task);
+    let permit: Permit;
+    try {
+      permit = await this.acquire(key, options);
+    } catch (error) {
+      throw shownToCaller(error);
+    }
+    return this.internals.runUnder(permit, task);
   }
 
   /**

@@ -11,6 +11,7 @@ import { type ResolvedOptions, validateKey, validatePermitId } from './resolve-o
 import {
   InvalidOptionsError,
   PermitLostError,
+  PermitUnavailableError,
   ScopeError,
   SemaphoreClosedError,
 } from './semaphore.errors.js';
@@ -121,6 +122,15 @@ export class ServiceInternals implements ScopeHost {
     if (this.core.isClosed) throw new SemaphoreClosedError(key);
     return this.core.session;
   }
+}
+
+/**
+ * Lets the stack of a refusal show who asked, instead of what made it when the answer came. To be called by the async function
+ * that waited. Other errors may be those of several callers.
+ */
+export function shownToCaller(error: unknown): unknown {
+  if (error instanceof PermitUnavailableError) Error.captureStackTrace(error, shownToCaller);
+  return error;
 }
 
 /** @throws {InvalidOptionsError} it is not one of ours, but a mock for example */

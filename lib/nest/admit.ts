@@ -1,7 +1,7 @@
 import type { Permit } from '../core/permit.js';
 import { PermitUnavailableError, SemaphoreClosedError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { internalsOf } from '../service-internals.js';
+import { internalsOf, shownToCaller } from '../service-internals.js';
 import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { SemaphoreDefinition } from './semaphore.definition.js';
 
@@ -38,6 +38,11 @@ export async function admit<T>(
   task: (permit: Permit) => T | Promise<T>,
   signal?: CancelSignal,
 ): Promise<T | undefined> {
-  const permit = await acquireFor(service, definition, key, signal);
+  let permit: Permit | undefined;
+  try {
+    permit = await acquireFor(service, definition, key, signal);
+  } catch (error) {
+    throw shownToCaller(error);
+  }
   return permit === undefined ? undefined : internalsOf(service).runUnder(permit, task);
 }

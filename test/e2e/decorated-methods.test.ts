@@ -485,7 +485,11 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
     it('throws, or skips, when no permit can be had', async () => {
       const first = orders.refuses();
       await gate.reached;
-      await expect(orders.refuses()).rejects.toThrow(PermitUnavailableError);
+      const nightlyOrders = async (): Promise<void> => void (await orders.refuses());
+      await expect(nightlyOrders()).rejects.toMatchObject({
+        name: PermitUnavailableError.name,
+        stack: expect.stringContaining('nightlyOrders'),
+      });
       expect(await orders.skips()).toBeUndefined();
       await expect(orders.throwsFromWithin()).rejects.toThrow(PermitUnavailableError);
       gate.pass();

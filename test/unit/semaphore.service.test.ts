@@ -19,6 +19,29 @@ afterEach(() => semaphores.close());
 
 const heldOf = async (key: string): Promise<number> => (await semaphores.inspect(key)).held;
 
+describe('the stack of a refusal', () => {
+  const work = (): void => undefined;
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['withPermit', () => semaphores.withPermit('k', work, { waitMs: 5 })],
+    ['bind', () => semaphores.bind('k', work, { waitMs: 0 })()],
+    [
+      'a named semaphore',
+      () => new NamedSemaphore(semaphores, 'k').withPermit(work, { waitMs: 5 }),
+    ],
+  ])('shows who called %s', async (_, ask) => {
+    await semaphores.acquire('k');
+    const nightlyReport = async (): Promise<void> => void (await ask());
+    const refused = rejection(nightlyReport());
+    await clock.advance(5);
+
+    expect(await refused).toMatchObject({
+      name: 'PermitUnavailableError',
+      stack: expect.stringMatching(/^PermitUnavailableError: No permit .*nightlyReport/s),
+    });
+  });
+});
+
 describe('acquire', () => {
   test('hands a permit from one caller to the next', async () => {
     const first = await semaphores.acquire('k');
