@@ -6,7 +6,8 @@ import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../suppo
 import { DashboardPage } from '../support/dashboard-page.js';
 import { adapters, TestApp } from '../support/nest-app.js';
 
-const KEYS = Array.from({ length: 60 }, (_, i) => `tenant-${10 + i}:exports`);
+const LONG = 'payments:tenant-acme:account-10423:euros';
+const KEYS = [LONG, ...Array.from({ length: 60 }, (_, i) => `tenant-${10 + i}:exports`)];
 const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
 
 describeWithBrowser('the list of semaphores', () => {
@@ -60,11 +61,11 @@ describeWithBrowser('the list of semaphores', () => {
   })()`;
 
   test(
-    'shows the name of each at whatever width, also when a phone is turned',
+    'shows the name of each to its end at whatever width, also when a phone is turned',
     async () => {
       await using dashboard = await open();
       const cut = `[...document.querySelectorAll('.rows .key')]
-        .filter((e) => e.scrollWidth > e.clientWidth).length`;
+        .filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight).length`;
       for (const width of [1024, 961, 932, 844, 390, 844, 320, 1280]) {
         await dashboard.page.setViewportSize({ width, height: 390 });
         await dashboard.until(`(${GAPS}).every((gap) => gap === 0)`);

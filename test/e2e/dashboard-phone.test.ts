@@ -49,6 +49,14 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       const cut = `[...document.querySelectorAll('.who-waits, .who-waits *')]
         .filter((e) => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflow !== 'visible').length`;
       expect(await dashboard.evaluate(cut)).toBe(0);
+      const ofHost = `[...document.querySelectorAll('.client, td.is-client')].filter((e) => {
+        e.textContent = 'payments-api-7d9f8b6c5d-x2x4z:12345:0a1b2c3d';
+        return e.scrollWidth > e.clientWidth;
+      }).length`;
+      expect(await dashboard.evaluate(ofHost)).toBe(0);
+      await dashboard.page.setViewportSize({ width: 1280, height: 800 });
+      expect(await dashboard.evaluate(ofHost)).toBe(0);
+      await dashboard.page.setViewportSize(viewport);
       const waits = `[...document.querySelectorAll('.queue td:nth-child(6)')].map((e) => {
         e.textContent = '23 h 59 m';
         return e.scrollWidth - e.clientWidth;

@@ -18,12 +18,12 @@ export class Acts {
   }
 
   release(holder) {
-    const { id, client, weight } = holder;
+    const { id, client, weight, fencingToken } = holder;
     const name = nameOf(holder);
     this.#ask({
       title: 'Release this permit by force?',
       text: [
-        `${name} (${client}) loses its permit at once, and the next waiter may get it.`,
+        `${name} (${client}, token ${fencingToken}) loses its permit at once, and the next waiter may get it.`,
         'Its signal is aborted, but work that does not listen to the signal goes on.',
       ],
       confirm: 'Release by force',

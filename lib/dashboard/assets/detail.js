@@ -20,7 +20,11 @@ export class Detail {
   #oldest = h('dd', {}, '–');
   #wait = h('dd', { class: 'quantiles' }, '–');
   #hold = h('dd', { class: 'quantiles' }, '–');
-  #pinned = h('span', { class: 'tag is-pinned', hidden: '' }, 'limit pinned');
+  #pinned = h(
+    'span',
+    { class: 'tag is-pinned', hidden: '', title: 'Set by an operator, whatever callers pass' },
+    'limit pinned',
+  );
   #limitButton = h('button', { type: 'button', hidden: '', onclick: () => this.#setLimit() });
   #holders;
   #queue;
