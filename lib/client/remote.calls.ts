@@ -14,6 +14,7 @@ import {
   type WireError,
   type WireReply,
 } from '../store/remote/wire.js';
+import { scheduleAfterReading } from './after-reading.js';
 import { isRefusal, RequestError } from './http-request.js';
 
 /** The rule that a key breaks which the API key may not use. */
@@ -118,7 +119,7 @@ export class RemoteCalls {
       const pending = { call, json, issuedAt, isSent: false, isUncertain: false, resolve, reject };
       line.push(pending);
       this.open.add(pending);
-      this.stopTimer ??= this.clock.schedule(() => this.expire(), this.timeoutMs);
+      this.stopTimer ??= this.expireAfter(this.timeoutMs);
     });
   }
 
@@ -190,12 +191,16 @@ export class RemoteCalls {
     return batch;
   }
 
+  private expireAfter(ms: number): StopTimer {
+    return scheduleAfterReading(this.clock, () => this.expire(), ms);
+  }
+
   private expire(): void {
     const end = this.clock.now() - this.timeoutMs;
     this.stopTimer = undefined;
     for (const pending of this.open) {
       if (pending.issuedAt > end) {
-        this.stopTimer = this.clock.schedule(() => this.expire(), pending.issuedAt - end);
+        this.stopTimer = this.expireAfter(pending.issuedAt - end);
         break;
       }
       pending.isUncertain ||= pending.isSent;

@@ -4,6 +4,7 @@ import { onAbort } from '../cancel/on-abort.js';
 import type { Clock, StopTimer } from '../store/clock.js';
 import { pause } from '../store/pause.js';
 import { type OpenEvent, STORE_PATH, type WireReply } from '../store/remote/wire.js';
+import { scheduleAfterReading } from './after-reading.js';
 import { EventParser } from './event-parser.js';
 import {
   type HttpClient,
@@ -183,9 +184,12 @@ export class RemoteLink {
       const silentMs = this.clock.now() - this.heardAt;
       if (silentMs >= afterMs)
         this.cut(new Error(`the server said nothing for ${Math.round(silentMs)} ms`));
-      if (!signal.aborted) this.stopSilenceTimer = this.clock.schedule(check, afterMs - silentMs);
+      if (!signal.aborted) watch(afterMs - silentMs);
     };
-    this.stopSilenceTimer = this.clock.schedule(check, afterMs);
+    const watch = (ms: number): void => {
+      this.stopSilenceTimer = scheduleAfterReading(this.clock, check, ms);
+    };
+    watch(afterMs);
   }
 
   /** @param read what is to be done of an answer within the time limit */
@@ -196,7 +200,7 @@ export class RemoteLink {
     // Not AbortSignal.any: in Node 20 a signal that lives long keeps what was made of it.
     const over = new AbortController();
     const error = new Error(`the server did not answer within ${Math.round(timeoutMs)} ms`);
-    const stop = this.clock.schedule(() => over.abort(error), timeoutMs);
+    const stop = scheduleAfterReading(this.clock, () => over.abort(error), timeoutMs);
     const end = (): void => over.abort(signal.reason);
     const stopListening = onAbort(signal, end);
     if (signal.aborted) end();

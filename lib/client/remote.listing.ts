@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { StoreUnavailableError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import { KEYS_PATH } from '../store/remote/wire.js';
+import { scheduleAfterReading } from './after-reading.js';
 import type { RemoteLink } from './remote.link.js';
 
 /** The keys in use, as the server tells them; no sooner than the reader wants them. */
@@ -21,7 +22,7 @@ export async function* listKeys(
     let failed: (error: Error) => void = () => undefined;
     input.on('error', (error) => failed(error));
     for (;;) {
-      const stop = clock.schedule(() => input.destroy(late), timeoutMs);
+      const stop = scheduleAfterReading(clock, () => input.destroy(late), timeoutMs);
       const broken = new Promise<never>((_, reject) => (failed = reject));
       const line = await Promise.race([lines.next(), broken]).finally(stop);
       if (line.done === true) throw new Error('the list broke off');

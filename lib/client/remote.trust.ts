@@ -1,4 +1,5 @@
 import type { Clock, StopTimer } from '../store/clock.js';
+import { scheduleAfterReading } from './after-reading.js';
 import type { Sample } from './remote.calls.js';
 
 /** So often within the grace time the server hears of this process. */
@@ -63,7 +64,7 @@ export class RemoteTrust {
   }
 
   private watch(): void {
-    this.stopTimer ??= this.clock.schedule(() => this.check(), this.periodMs);
+    this.stopTimer ??= scheduleAfterReading(this.clock, () => this.check(), this.periodMs);
   }
 
   private check(): void {

@@ -1,0 +1,35 @@
+import { expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { SemaphoreService } from 'nestjs-semaphore';
+import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
+import { Cli } from '../support/cli.js';
+
+const TIMEOUT_MS = 300;
+
+/** Until the server has done what it was told before, and longer than a call may take. */
+function standStill(url: string): void {
+  const end = performance.now() + 2 * TIMEOUT_MS;
+  execFileSync('curl', ['--silent', '--fail', `${url}/health`]);
+  while (performance.now() < end);
+}
+
+it('a client whose event loop was blocked reads what its server said meanwhile, before it gives up', async () => {
+  const { server, url } = await Cli.serve(['-p', '0', '-H', '127.0.0.1', '-N']);
+  await using _server = server;
+  const store = new RemoteSemaphoreStore({ url, storeTimeoutMs: TIMEOUT_MS });
+  const semaphores = new SemaphoreService({ store, log: 'none' });
+  const events: string[] = [];
+  semaphores.events.subscribe(({ type }) => events.push(type));
+  try {
+    await (await semaphores.acquire('before')).release();
+    const acquiring = semaphores.acquire('k');
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    standStill(url);
+    const permit = await acquiring;
+    expect(permit.isHeld).toBe(true);
+    expect(await permit.release()).toBe('released');
+    expect(events).not.toContain('store-down');
+  } finally {
+    await semaphores.close();
+  }
+});
