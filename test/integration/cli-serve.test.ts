@@ -48,6 +48,13 @@ describe('nestjs-semaphore serve', () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
   });
 
+  it('keeps idle connections for longer than a proxy in front of it', async () => {
+    const { server, url } = await Cli.serve(['-N', '-p', '0']);
+    await using _ = server;
+    const { headers } = await fetch(`${url}/health`);
+    expect(headers.get('keep-alive')).toBe('timeout=65');
+  });
+
   it('writes its log without colours where it is no terminal', async () => {
     const { server, url } = await Cli.serve(['-N', '-p', '0']);
     await using _ = server;

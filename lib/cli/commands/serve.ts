@@ -32,6 +32,9 @@ const expiry = wholeNumber(1, MAX_TIMER_MS);
 /** How long open requests may take to end when the server stops. */
 const STOP_WITHIN_MS = 3000;
 
+/** Longer than proxies keep idle connections, usually a minute: they would send requests into one that closes. */
+const KEEP_ALIVE_MS = 65_000;
+
 export function withServeOptions(command: Command): Command {
   return command
     .optionsGroup('The server:')
@@ -146,11 +149,12 @@ function createHttpServer(
     throw new UsageError('--tls-cert and --tls-key go together.');
   }
   if (tlsCert === undefined || tlsKey === undefined) {
-    return { server: createServer(handler), protocol: 'http' };
+    return { server: createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, handler), protocol: 'http' };
   }
   try {
     const files = { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) };
-    return { server: createSecureServer(files, handler), protocol: 'https' };
+    const options = { ...files, keepAliveTimeout: KEEP_ALIVE_MS };
+    return { server: createSecureServer(options, handler), protocol: 'https' };
   } catch (error) {
     throw new UsageError(
       `The files of --tls-cert and --tls-key cannot be used: ${(error as Error).message}`,
