@@ -1,15 +1,19 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { inspect, promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
 import { Cluster as Cluster5, Redis as Redis5 } from 'ioredis5';
-import { type SemaphoreModuleOptions, StoreUnavailableError } from 'nestjs-semaphore';
+import {
+  type SemaphoreModuleOptions,
+  SemaphoreService,
+  StoreUnavailableError,
+} from 'nestjs-semaphore';
 import { pollUntil, withRedis } from '../support/redis-admin.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
 import { startSentinel } from '../support/redis-sentinel.js';
 import { startRedis, useRedis } from '../support/redis-server.js';
-import { Semaphores } from '../support/semaphores.js';
+import { nextEvent, rejection, Semaphores } from '../support/semaphores.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const EXIT_WORKER = fileURLToPath(new URL('../support/workers/exit-worker.mjs', import.meta.url));
@@ -111,6 +115,38 @@ describe('Connects', () => {
       redis.disconnect();
     }
   });
+
+  test.each<[string, (options: { port: number; password: string }) => object]>([
+    ['options', (options) => options],
+    ['a client of ioredis 5', (options) => new Redis5({ ...options, lazyConnect: true })],
+    [
+      'a Cluster',
+      ({ port, password }) =>
+        new Cluster([port], { lazyConnect: true, redisOptions: { password } }),
+    ],
+  ])(
+    'with a wrong password: what is told of it says so, and does not show it: %s',
+    async (_, redisOf) => {
+      const args = ['--requirepass', 'secret', '--cluster-enabled', 'yes'];
+      await using guarded = await startRedis({ args });
+      const password = 'of-yesterday-0123456789';
+      const redis = redisOf({ port: guarded.port, password });
+      const service = new SemaphoreService({ redis, storeTimeoutMs: 300, log: 'none' });
+      const { error: reason } = await nextEvent(service, 'store-down');
+      const errors = [
+        reason,
+        await rejection(service.acquire('k')),
+        await rejection(service.inspect('k')),
+        await rejection(service.list().next()),
+        (await service.health(200)).error,
+      ];
+      for (const error of errors) {
+        expect(error).toMatchObject({ message: expect.stringContaining('WRONGPASS') });
+        expect(inspect(error, { depth: 9 })).not.toContain(password);
+      }
+      await service.close();
+    },
+  );
 
   test('with a password, and as a user who may use nothing but its keys', async () => {
     await using guarded = await startRedis({ args: ['--requirepass', 'secret'] });

@@ -1,7 +1,7 @@
 import { detailOf, type StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import type { RedisServers } from './redis.servers.js';
-import { linkDownError } from './reply-errors.js';
+import { linkDownError, reasonOf } from './reply-errors.js';
 
 /** Whether commands can be sent, and who waits for that. */
 export class Readiness {
@@ -65,9 +65,9 @@ export class Readiness {
   }
 
   private unavailable(downMs: number): StoreUnavailableError {
-    const why = this.lastError === undefined ? '' : ` (${detailOf(this.lastError)})`;
-    const detail = `no connection to Redis for ${Math.round(downMs)} ms${why}`;
-    return linkDownError(detail, this.lastError);
+    const reason = reasonOf(this.lastError);
+    const why = reason === undefined ? '' : ` (${detailOf(reason)})`;
+    return linkDownError(`no connection to Redis for ${Math.round(downMs)} ms${why}`, reason);
   }
 }
 

@@ -9,7 +9,7 @@ import { closedError, Readiness } from './readiness.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import type { RedisServers, ServersEvents } from './redis.servers.js';
 import { ReplicaConfirmations } from './replica-confirmations.js';
-import { isReply, NEXT_ATTEMPT_AFTER_MS, silence } from './reply-errors.js';
+import { isReply, NEXT_ATTEMPT_AFTER_MS, reasonOf, silence } from './reply-errors.js';
 import { SingleServer } from './single-server.js';
 
 export interface LinkEvents {
@@ -198,7 +198,7 @@ export class RedisLink {
     if (this.readiness.isClosed) return;
     this.readiness.down();
     this.isConnected = false;
-    this.events.down(error ?? new Error('the connection was closed'));
+    this.events.down(reasonOf(error) ?? new Error('the connection was closed'));
   }
 
   private subscribe(): void {

@@ -8,7 +8,23 @@ const TRANSIENT = /^(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS
 
 export function unavailable(cause: unknown): StoreUnavailableError {
   if (cause instanceof StoreUnavailableError) return cause;
-  return new StoreUnavailableError(detailOf(cause), undefined, cause);
+  return new StoreUnavailableError(detailOf(cause), undefined, withoutCommand(cause));
+}
+
+/**
+ * The error of ioredis, with the command that was refused left out of logs, which show what is enumerable: its arguments may be
+ * a password.
+ */
+export function withoutCommand<E>(error: E): E {
+  if (!(error instanceof Error)) return error;
+  if ('command' in error) Object.defineProperty(error, 'command', { enumerable: false });
+  return error;
+}
+
+/** Why there is no connection, to be told: of a Cluster what the node said that was asked last. */
+export function reasonOf<E>(error: E): E | Error {
+  const ofNode = error instanceof Error && 'lastNodeError' in error && error.lastNodeError;
+  return withoutCommand(ofNode instanceof Error ? ofNode : error);
 }
 
 const linkDown = new WeakSet<Error>();
