@@ -211,6 +211,10 @@ describe.each(adapters)(
           ? [refused, refused]
           : [{ status: 200 }, { status: 400, code: 'INVALID_BODY' }];
       expect(await send(new Uint8Array(gzipSync('{"a":1}')), 'gzip')).toMatchObject(inflated);
+      const bomb = new Uint8Array(gzipSync(JSON.stringify(['x'.repeat(LIMITS.maxBytes)])));
+      expect(await send(bomb, 'gzip')).toMatchObject({
+        status: platform === 'Fastify' ? 415 : 413,
+      });
       expect(await send('{"a":1}', 'gzip')).toMatchObject(plain);
       expect(await send('{"a":1}', 'identity')).toMatchObject({ status: 200 });
     });

@@ -101,3 +101,28 @@ test('a client that leaves too much unread is disconnected at once', async () =>
   expect(response.destroyed).toBe(true);
   await pollUntil('it is closed', async () => stream.isClosed);
 });
+
+test('no timer of a stream keeps the process alive', async () => {
+  const set = [jest.spyOn(globalThis, 'setInterval'), jest.spyOn(globalThis, 'setTimeout')];
+  await using opened = await open();
+  burst(opened.stream, 2000);
+  const own = set.flatMap(({ mock }) =>
+    mock.calls.flatMap(([, ms], i) => (ms === 60_000 || ms === 10_000 ? mock.results[i] : [])),
+  );
+  jest.restoreAllMocks();
+  expect(own.map((result) => (result as { value: NodeJS.Timeout }).value.hasRef())).toEqual([
+    false,
+    false,
+  ]);
+});
+
+test('what comes after the end of a stream is left out', async () => {
+  await using opened = await open();
+  const { stream, response } = opened;
+  const failed = jest.fn();
+  response.on('error', failed);
+  stream.close();
+  stream.send('late', {});
+  await once(response, 'close');
+  expect(failed).not.toHaveBeenCalled();
+});
