@@ -169,6 +169,12 @@ test('each caller may have only so many requests and streams open', async () => 
   await expect(a.stream('/v1/events')).rejects.toThrow('429');
   (await b.stream('/v1/events')).close();
   stream.close();
+  for (const path of ['/v1/events', '/v1/sessions']) {
+    await pollUntil('the stream before has been left', async () => {
+      (await a.stream(path)).close();
+      return true;
+    });
+  }
 });
 
 test('each caller may have only so many remote stores, and each of them so many permits', async () => {

@@ -262,6 +262,15 @@ test('over HTTP/2 bodies are read, HEAD is answered, and who hangs up leaves the
   }
 });
 
+test('who asks for the health often asks the store once', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  await using server = await LockServer.start(semaphores);
+  const looks = jest.spyOn(semaphores, 'health');
+  for (let i = 0; i < 3; i++) expect((await server.call('GET', '/health')).status).toBe(200);
+  expect(looks.mock.calls.length).toBeLessThan(3);
+});
+
 test('an event is in memory once, however many do not read their streams', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();

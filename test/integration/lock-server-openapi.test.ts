@@ -298,6 +298,18 @@ test('the document says where the server stands', async () => {
   expect(body['servers']).toEqual([{ url: '/api/locks' }]);
 });
 
+test('the document tells how a body may be refused', async () => {
+  await using services = new Semaphores({});
+  await using server = await LockServer.start(services.open());
+  const { paths } = (await server.call('GET', '/openapi.json')).body as {
+    paths: Record<string, Record<string, { responses: object }>>;
+  };
+  const statusesOf = (path: string, method: string) =>
+    Object.keys(paths[path]?.[method]?.responses ?? {});
+  expect(statusesOf('/lock', 'post')).toEqual(expect.arrayContaining(['408', '413', '415']));
+  expect(statusesOf('/v1/semaphores', 'get')).not.toContain('413');
+});
+
 test('a list that is cut says so', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();

@@ -314,6 +314,21 @@ test('a session goes on at its server while Redis is away', async () => {
   stream.close();
 });
 
+test('events tell that the store is down, and none of its words', async () => {
+  await using services = new Semaphores({ redis: redis.url, storeTimeoutMs: 200 });
+  await using server = await LockServer.start(services.open());
+  const events = await server.stream('/v1/events');
+  redis.pause();
+  try {
+    expect((await server.inspect('k')).status).toBe(503);
+    const told = await events.until('store-down');
+    expect(told).toEqual({ type: 'store-down', at: expect.any(Number) });
+  } finally {
+    redis.resume();
+  }
+  events.close();
+});
+
 test('a server that closes ends its streams and gives back what its sessions hold', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
@@ -354,7 +369,9 @@ test('who waits is told whether the session has ended or the server shuts down',
   expect(await second.answer).toMatchObject(closed);
   expect(await third.answer).toMatchObject(closed);
   expect(reasons).toEqual(['aborted', 'closed', 'closed']);
-  expect(await server.acquire('other')).toMatchObject(closed);
+  const late = await server.acquire('other');
+  expect(late).toMatchObject(closed);
+  expect(late.headers.get('connection')).toBe('close');
   for (const path of ['/v1/sessions', '/v1/events']) {
     await expect(server.stream(path)).rejects.toThrow('answered 503');
   }

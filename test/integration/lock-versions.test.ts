@@ -126,6 +126,34 @@ describe.each(stores)('locks through two servers on $store', ({ options }) => {
   }, 5000);
 });
 
+test('a call that lost a lock before it had all begins anew', async () => {
+  await using services = new Semaphores({});
+  const semaphores = services.open();
+  const { permitsById } = internalsOf(semaphores);
+  const renew = permitsById.renew.bind(permitsById);
+  permitsById.renew = async (key, id, leaseMs) => {
+    permitsById.renew = renew;
+    await semaphores.forceRelease(key, id);
+    return renew(key, id, leaseMs);
+  };
+  const locks = new Locks(semaphores);
+  const { tokens } = await mustLock(locks, ['a', 'b']);
+  expect(await locks.unlock(OWNER, tokens)).toEqual(['a', 'b']);
+});
+
+test('a call that is taken back takes nothing from the next one of its uid', async () => {
+  await using services = new Semaphores({});
+  const locks = new Locks(services.open());
+  let asked = 0;
+  const hangsUp = (): boolean => asked++ > 0;
+  const [first, { tokens }] = await Promise.all([
+    locks.lock(OWNER, ['a', 'b'], 60_000, hangsUp),
+    mustLock(locks, ['a', 'b']),
+  ]);
+  expect(first).toBeUndefined();
+  expect(await locks.unlock(OWNER, tokens)).toEqual(['a', 'b']);
+});
+
 test('a call that failed keeps nothing from the next one of its uid', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
