@@ -9,31 +9,20 @@ const READ_WITHIN_MS = 10_000;
 /** Nobody who reads is slower: 50 kB/s. */
 const MIN_BYTES_A_MS = 50;
 
-interface Caller {
-  limit: ConcurrencyLimit;
-  /** Tasks that run or wait. */
-  tasks: number;
-}
-
 /**
  * What is long: of each caller so many are in memory at once. A limit for each, so that one whose bodies come slowly, or who
  * reads slowly, keeps nobody else waiting.
  */
 export class Transfers {
-  private readonly callers = new Map<string, Caller>();
+  private readonly limits = new Map<string, ConcurrencyLimit>();
 
   constructor(private readonly atOnce: number) {}
 
-  async run<T>(name: string, task: () => Promise<T>): Promise<T> {
-    const { atOnce } = this;
-    const caller = this.callers.get(name) ?? { limit: new ConcurrencyLimit(atOnce), tasks: 0 };
-    this.callers.set(name, caller);
-    caller.tasks++;
-    try {
-      return await caller.limit.run(task);
-    } finally {
-      if (--caller.tasks === 0) this.callers.delete(name);
-    }
+  /** @param name one of those of the API keys: each has its limit for good */
+  run<T>(name: string, task: () => Promise<T>): Promise<T> {
+    const limit = this.limits.get(name) ?? new ConcurrencyLimit(this.atOnce);
+    this.limits.set(name, limit);
+    return limit.run(task);
   }
 
   /** Answers with what `make` makes, unless nobody is there any more, and is over when that was read. */

@@ -271,10 +271,11 @@ test('who asks for the health often asks the store once', async () => {
   expect(looks.mock.calls.length).toBeLessThan(3);
 });
 
-test('an event is in memory once, however many do not read their streams', async () => {
+test('an event is in memory once, however many do not read their streams, and nothing once they are gone', async () => {
   await using services = new Semaphores({});
   const semaphores = services.open();
   await using server = await LockServer.start(semaphores);
+  const subscribed = jest.spyOn(semaphores.events, 'subscribe');
   const streams = await Promise.all([1, 2, 3].map(() => server.stream('/v1/events')));
   const written = jest.spyOn(JSON, 'stringify');
   await semaphores.acquire('k');
@@ -282,6 +283,9 @@ test('an event is in memory once, however many do not read their streams', async
   const texts = written.mock.calls.filter(([value]) => value?.type === 'acquired');
   written.mockRestore();
   for (const stream of streams) stream.close();
+  await pollUntil('nothing is left of them', async () =>
+    subscribed.mock.results.every(({ value }) => value.closed),
+  );
   expect(told).toEqual(told.map(() => expect.objectContaining({ key: 'k' })));
   expect(texts).toHaveLength(1);
 });

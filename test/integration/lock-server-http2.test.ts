@@ -84,6 +84,8 @@ test('who hangs up while its answer is made keeps nobody of the same API key wai
   store.goOn();
   const [answer] = await once(server.request('GET', '/v1/semaphores/l'), 'response');
   expect(answer[':status']).toBe(200);
+  // What nobody waits for is not looked at.
+  expect(store.asked()).toBe(9);
 });
 
 test('what was locked for who has hung up is free', async () => {
