@@ -64,6 +64,11 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
       expect(await dashboard.evaluate(waits)).toEqual([0, 0]);
       const cell = dashboard.page.getByRole('cell', { name: /urgent order.+priority\s12/ });
       expect(await cell.count()).toBe(1);
+      await dashboard.page.setViewportSize({ width: 320, height: 568 });
+      const room = `document.querySelector('.who-waits').clientWidth`;
+      expect(await dashboard.evaluate(room)).toBeGreaterThan(200);
+      expect(await cell.count()).toBe(1);
+      expect(await dashboard.page.getByRole('columnheader', { name: 'Waits' }).count()).toBe(1);
     },
     BROWSER_TIMEOUT_MS,
   );

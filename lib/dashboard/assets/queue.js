@@ -3,29 +3,33 @@ import { h, keyedList, setAttribute, setText } from './dom.js';
 import { age, count, moment, unbroken } from './format.js';
 import { fullName, moreText, nameOf, NOT_KNOWN } from './holders.js';
 
+/** A table by its roles, too: the style sheet lays it out as none on the narrowest screens. */
+const COLUMN = { scope: 'col', role: 'columnheader' };
+const CELL = { role: 'cell' };
+
 /** Who waits, in the order in which they will be served. */
 export class QueuePanel {
   #parts = [];
   #heading = h('h2', { id: 'queue-title' }, 'Queue');
   #more = h('p', { class: 'more' });
   #empty = h('p', { class: 'empty' }, NOT_KNOWN);
-  #body = h('tbody');
+  #body = h('tbody', { role: 'rowgroup' });
   #table = h(
     'table',
-    { class: 'queue', 'aria-labelledby': 'queue-title', hidden: '' },
+    { class: 'queue', role: 'table', 'aria-labelledby': 'queue-title', hidden: '' },
     h(
       'thead',
-      {},
+      { role: 'rowgroup' },
       h(
         'tr',
-        {},
+        { role: 'row' },
         heading('#', 'is-number'),
         heading('Who'),
         heading('Process', 'is-client'),
         heading('Priority', 'is-number is-wide'),
         heading('Weight', 'is-number is-wide'),
         heading('Waits', 'is-number'),
-        h('th', { scope: 'col', class: 'act' }, h('span', { class: 'hidden' }, 'Act')),
+        h('th', { ...COLUMN, class: 'act' }, h('span', { class: 'hidden' }, 'Act')),
       ),
     ),
     this.#body,
@@ -70,28 +74,28 @@ export class QueuePanel {
 
 class WaiterView {
   #waiter;
-  #place = h('td', { class: 'is-number' });
+  #place = h('td', { ...CELL, class: 'is-number' });
   #label = h('span', { class: 'label' });
   /** What has no column on a phone. */
   #more = h('span', { class: 'more-of-waiter' });
-  #client = h('td', { class: 'is-client' });
-  #priority = h('td', { class: 'is-number is-wide' });
-  #weight = h('td', { class: 'is-number is-wide' });
-  #age = h('td', { class: 'is-number' });
+  #client = h('td', { ...CELL, class: 'is-client' });
+  #priority = h('td', { ...CELL, class: 'is-number is-wide' });
+  #weight = h('td', { ...CELL, class: 'is-number is-wide' });
+  #age = h('td', { ...CELL, class: 'is-number' });
   #button = h('button', { type: 'button', class: 'act is-danger' }, 'Drop…');
 
   constructor(onDrop) {
     this.#button.addEventListener('click', () => onDrop(this.#waiter));
     this.element = h(
       'tr',
-      {},
+      { role: 'row' },
       this.#place,
-      h('td', { class: 'who-waits' }, this.#label, this.#more),
+      h('td', { ...CELL, class: 'who-waits' }, this.#label, this.#more),
       this.#client,
       this.#priority,
       this.#weight,
       this.#age,
-      h('td', { class: 'act' }, this.#button),
+      h('td', { ...CELL, class: 'act' }, this.#button),
     );
   }
 
@@ -120,5 +124,5 @@ class WaiterView {
 }
 
 function heading(text, name) {
-  return h('th', { scope: 'col', class: name }, text);
+  return h('th', { ...COLUMN, class: name }, text);
 }
