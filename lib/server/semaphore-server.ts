@@ -6,7 +6,7 @@ import { createHttpHandler, type HttpHandler, type HttpRoute } from '../http/htt
 import { sendJson } from '../http/http-problem.js';
 import { readJsonBody } from '../http/read-json-body.js';
 import { aFunction, checkedAt, flag, merge, requireObject } from '../option-rules.js';
-import { stackOf } from '../semaphore.errors.js';
+import { InvalidOptionsError, stackOf } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { type Access, ApiKeys, requireAdmin, requireKeys } from './api-keys.js';
@@ -37,7 +37,7 @@ const logger = new Logger('SemaphoreServer');
 export interface SemaphoreServerParts extends Omit<SemaphoreServerOptions, 'path'> {
   /** Whose semaphores are served. It stays open when the server is closed. */
   semaphores: SemaphoreService;
-  /** What the server's paths stand behind; asked at each request. @default '' */
+  /** What the server's paths stand behind, such as where `app.use()` mounts it; asked at the first request. @default '' */
   basePath?: (() => string) | undefined;
   /** The application has other paths there too: those that the server does not know go to `next`. @default false */
   isBaseShared?: boolean | undefined;
@@ -70,6 +70,9 @@ export interface SemaphoreServer {
 export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
   checkedAt('createSemaphoreServer()', () => requireObject(parts));
   const { semaphores, basePath, isBaseShared, ...options } = parts;
+  if ('path' in options) {
+    throw new InvalidOptionsError('path', options.path, 'left out: say `basePath: () => path`');
+  }
   const place = { semaphores, ...merge(PLACE, PLACE_RULES, [{ basePath, isBaseShared }]) };
   const { handler, ...server } = openServer(place, resolveServerOptions(options));
   return {

@@ -206,6 +206,7 @@ test.each<[string, unknown]>([
   ['basePath', '/locks'],
   ['basePath', null],
   ['isBaseShared', 1],
+  ['path', '/locks'],
 ])('%s: %p is refused by a lock server', (option, value) => {
   const parts = { semaphores: service, [option]: value };
   expectToBeClear(
