@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { isObservable } from 'rxjs';
 import { checkedAt, isGenerator, isObject, type Rule } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
+import { callKey } from '../single-flight/argument-key.js';
 import {
   type SingleFlightOptions,
   validateFlightOptions,
@@ -79,7 +80,7 @@ export function SingleFlight(options: SingleFlightDecoratorOptions = {}): Method
       const flightKey =
         key instanceof KeyByArgs
           ? keyFrom(key, args, name)
-          : flights.keyOf(key ?? nameOf(instance, property, target), ...args);
+          : callKey(key ?? nameOf(instance, property, target), args);
       const work = (): unknown => {
         const result: unknown = Reflect.apply(method, instance, args);
         // Whoever subscribes does the work: all would.

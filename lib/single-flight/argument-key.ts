@@ -6,6 +6,18 @@ import { bytesOf, isBytes, isDense, isPlainObject } from './plain-values.js';
 const MAX_DEPTH = 100;
 
 /**
+ * The key of a call with these arguments; without any it is the plain name.
+ * @throws {InvalidOptionsError} as {@link argumentKey}
+ */
+export function callKey(name: string, args: readonly unknown[]): string {
+  try {
+    return args.length === 0 ? name : `${name}(${argumentKey(args)})`;
+  } catch (error) {
+    throw error instanceof InvalidOptionsError ? error.of(name, 'Single flight') : error;
+  }
+}
+
+/**
  * A text for a list of arguments: the same for equal ones, whatever the order of their properties, of their Maps' entries and
  * of their Sets' members, and another for any others: 1 is not '1', and undefined is not a missing property.
  * @throws {InvalidOptionsError} naming what cannot be compared: functions, symbols, instances of classes, cycles

@@ -3,7 +3,7 @@ import { requireFunction, type Rule } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
-import { argumentKey } from './argument-key.js';
+import { callKey } from './argument-key.js';
 import { LocalFlights } from './local-flights.js';
 import {
   resolveFlightOptions,
@@ -95,11 +95,7 @@ export class SingleFlightService {
    * @example await flights.forget(flights.keyOf('RatesService.rateOf', 'EUR'));
    */
   keyOf(name: string, ...args: unknown[]): string {
-    try {
-      return args.length === 0 ? name : `${name}(${argumentKey(args)})`;
-    } catch (error) {
-      throw error instanceof InvalidOptionsError ? error.of(name, 'Single flight') : error;
-    }
+    return callKey(name, args);
   }
 
   /** @throws {InvalidOptionsError} the store cannot do it, or the service is none of ours */

@@ -440,4 +440,26 @@ describe('@SingleFlight()', () => {
     expect(await module.get(Rates).rateOf('EUR')).toBe('upstream EUR');
     await module.close();
   });
+
+  it('runs each call with a double of the service that has no more than `run`', async () => {
+    @Injectable()
+    class Prices {
+      @SingleFlight({ ttlMs: 60_000 })
+      async of(article: string): Promise<string> {
+        return `the price of ${article}`;
+      }
+    }
+    const run = (key: string, work: () => unknown): unknown => [key, work()];
+    const module = await Test.createTestingModule({
+      imports: [SemaphoreModule.forRoot({ log: 'none' })],
+      providers: [Prices],
+    })
+      .overrideProvider(SingleFlightService)
+      .useValue({ run })
+      .compile();
+    const [key, price] = (await module.get(Prices).of('tea')) as unknown as [string, unknown];
+    expect(key).toBe('Prices.of("tea")');
+    expect(await price).toBe('the price of tea');
+    await module.close();
+  });
 });
