@@ -17,12 +17,13 @@ import { RemoteSession, type SessionIdentity } from './remote.session.js';
  * const semaphores = new SemaphoreService({ store });
  */
 export class RemoteSemaphoreStore extends SemaphoreStore {
-  private readonly options: ResolvedRemoteOptions;
+  declare private readonly options: ResolvedRemoteOptions;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RemoteSemaphoreStoreOptions) {
     super();
-    this.options = resolveRemoteOptions(options);
+    // Not enumerable, as there is an API key: loggers print what is.
+    Object.defineProperty(this, 'options', { value: resolveRemoteOptions(options) });
   }
 
   /** The name is chosen here: it belongs to a secret that only this process and the server know. */

@@ -17,6 +17,16 @@ class Login {
 }
 const flights = new SingleFlightService(new SemaphoreService());
 
+test.each([
+  ['RedisSemaphoreStore', () => new RedisSemaphoreStore({ redis: `redis://me:${SECRET}@host` })],
+  ['RedisSemaphoreStore', () => new RedisSemaphoreStore({ redis: { password: SECRET } })],
+  ['RemoteSemaphoreStore', client({ apiKey: SECRET, tls: { key: SECRET } })],
+])('a %s that is logged shows no secret', (_, open) => {
+  const store = open();
+  expect(inspect(store, { depth: 9 })).not.toContain(SECRET);
+  expect(JSON.stringify(store)).not.toContain(SECRET);
+});
+
 test.each<[string, () => unknown]>([
   ['keys of the server that are no array', server({ apiKeys: SECRET })],
   ['a misspelt option of the server', server({ apiKey: SECRET })],

@@ -10,12 +10,13 @@ import { RedisSession } from './redis.session.js';
  * @example new SemaphoreService({ store: new RedisSemaphoreStore({ redis: 'redis://localhost' }) })
  */
 export class RedisSemaphoreStore extends SemaphoreStore {
-  private readonly options: Required<RedisSemaphoreStoreOptions>;
+  declare private readonly options: Required<RedisSemaphoreStoreOptions>;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RedisSemaphoreStoreOptions) {
     super();
-    this.options = resolveRedisOptions(options);
+    // Not enumerable, as there may be a password: loggers print what is.
+    Object.defineProperty(this, 'options', { value: resolveRedisOptions(options) });
   }
 
   override connect(client: StoreClient, clientId = newClientId()): StoreSession {
