@@ -70,7 +70,7 @@ export interface SemaphoreServer {
 export function createSemaphoreServer(parts: SemaphoreServerParts): SemaphoreServer {
   checkedAt('createSemaphoreServer()', () => requireObject(parts));
   const { semaphores, basePath, isBaseShared, ...options } = parts;
-  if ('path' in options) {
+  if ('path' in options && options.path !== undefined) {
     throw new InvalidOptionsError('path', options.path, 'left out: say `basePath: () => path`');
   }
   const place = { semaphores, ...merge(PLACE, PLACE_RULES, [{ basePath, isBaseShared }]) };
