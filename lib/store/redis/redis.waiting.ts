@@ -123,11 +123,13 @@ export class RedisWaiting {
     pending.isGranted = true;
     this.byId.set(id, pending);
     if (pending.doubtedUntil === 0) return;
-    const forget = (): void => {
-      if (pending.doubtedUntil > this.clock.now()) return;
-      if (this.byId.get(id) === pending) this.byId.delete(id);
+    const forgetInTime = (): void => {
+      if (this.byId.get(id) !== pending) return;
+      const leftMs = pending.doubtedUntil - this.clock.now();
+      if (leftMs > 0) this.clock.schedule(forgetInTime, leftMs);
+      else this.byId.delete(id);
     };
-    this.clock.schedule(forget, Math.max(0, pending.doubtedUntil - this.clock.now()));
+    forgetInTime();
   }
 
   /** The channel is heard (again). */
