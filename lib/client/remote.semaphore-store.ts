@@ -17,22 +17,22 @@ import { RemoteSession, type SessionIdentity } from './remote.session.js';
  * const semaphores = new SemaphoreService({ store });
  */
 export class RemoteSemaphoreStore extends SemaphoreStore {
-  declare private readonly options: ResolvedRemoteOptions;
+  // Loggers print what is enumerable, and there may be an API key.
+  readonly #options: ResolvedRemoteOptions;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RemoteSemaphoreStoreOptions) {
     super();
-    // Not enumerable, as there is an API key: loggers print what is.
-    Object.defineProperty(this, 'options', { value: resolveRemoteOptions(options) });
+    this.#options = resolveRemoteOptions(options);
   }
 
   /** The name is chosen here: it belongs to a secret that only this process and the server know. */
   override connect(client: StoreClient): StoreSession {
-    return new RemoteSession(client, this.clock, this.identify(), this.options);
+    return new RemoteSession(client, this.clock, this.identify(), this.#options);
   }
 
   private identify(): SessionIdentity {
-    const { apiKey, graceMs } = this.options;
+    const { apiKey, graceMs } = this.#options;
     const name = processName();
     const secret = randomBytes(32).toString('base64url');
     return {

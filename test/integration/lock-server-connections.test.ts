@@ -284,7 +284,7 @@ test('an event is in memory once, however many do not read their streams, and no
   written.mockRestore();
   for (const stream of streams) stream.close();
   await pollUntil('nothing is left of them', async () =>
-    subscribed.mock.results.every(({ value }) => value.closed),
+    subscribed.mock.results.every(({ value }) => (value as { closed: boolean }).closed),
   );
   expect(told).toEqual(told.map(() => expect.objectContaining({ key: 'k' })));
   expect(texts).toHaveLength(1);

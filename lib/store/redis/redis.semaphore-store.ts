@@ -10,18 +10,18 @@ import { RedisSession } from './redis.session.js';
  * @example new SemaphoreService({ store: new RedisSemaphoreStore({ redis: 'redis://localhost' }) })
  */
 export class RedisSemaphoreStore extends SemaphoreStore {
-  declare private readonly options: Required<RedisSemaphoreStoreOptions>;
+  // Loggers print what is enumerable, and there may be a password.
+  readonly #options: Required<RedisSemaphoreStoreOptions>;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RedisSemaphoreStoreOptions) {
     super();
-    // Not enumerable, as there may be a password: loggers print what is.
-    Object.defineProperty(this, 'options', { value: resolveRedisOptions(options) });
+    this.#options = resolveRedisOptions(options);
   }
 
   override connect(client: StoreClient, clientId = newClientId()): StoreSession {
-    const { redis, storeTimeoutMs } = this.options;
+    const { redis, storeTimeoutMs } = this.#options;
     const connector = createConnector(redis, storeTimeoutMs);
-    return new RedisSession(client, clientId, this.clock, connector, this.options);
+    return new RedisSession(client, clientId, this.clock, connector, this.#options);
   }
 }
