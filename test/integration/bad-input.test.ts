@@ -149,13 +149,21 @@ test.each<[string, string, unknown]>([
   ['half a replica', 'minReplicas', 0.5],
   ['no time for replicas', 'replicaTimeoutMs', -1],
   ['an unknown log level', 'log', 'verbose'],
-  ['an unknown module option', 'prefix', 'app'],
 ])('%s is refused when the service is made', (_, option, value) => {
   const options = { [option]: value } as SemaphoreModuleOptions;
   expectToBeClear(
     thrown(() => new SemaphoreService(options)),
     option,
     value,
+  );
+});
+
+test('an unknown module option is refused, and not shown: it may be a password', () => {
+  const options = { prefix: 'app' } as SemaphoreModuleOptions;
+  expectToBeClear(
+    thrown(() => new SemaphoreService(options)),
+    'prefix',
+    '***',
   );
 });
 
