@@ -28,7 +28,7 @@ async function call(client: string, ...operation: string[]): Promise<unknown> {
 }
 
 const acquire = (client: string, id: string, leaseMs = 60_000, room = -1): Promise<unknown> =>
-  call(client, `A${MANY},1,${leaseMs},${room},1,0 ${id}`);
+  call(client, `A${MANY},1,${leaseMs},${room},0 1${id}`);
 
 /** Somebody ends what is over. */
 const look = (): Promise<unknown> => acquire('passer-by', 'look', 60_000, -2);

@@ -10,8 +10,8 @@ const WITH = 'short';
 const WITHOUT = 'long';
 const SIGN_MICROS = 1_500_000;
 const REMEMBERED_MICROS = 58_000_000;
-/** Where an acquisition says that its client is alive. */
-const TOLD = 4;
+/** What says that its client is alive. */
+const TELLS_LIFE = /^A\S+ 1/;
 const KEYS: [string, string] = ['k', 'l'];
 /** As Redis tells how long a key lives. */
 const [IS_NONE, ENDS_NEVER] = [-2, -1];
@@ -88,7 +88,7 @@ const operation = (limit: number): fc.Arbitrary<string> =>
           permits: often(limit, limit, limit, 2),
           weight: often(1, 1, 1, 2, 3),
           lease: often('30000', '30000', '500', '7.5', '-'),
-          room: often('-1', '-1', '-2', '0', '2'),
+          room: often('-1', '-1', '-2', '0', '2', '5'),
           told: often(0, 1),
           priority: often(0, 1, -3),
           id,
@@ -96,12 +96,23 @@ const operation = (limit: number): fc.Arbitrary<string> =>
         })
         .map(
           (a) =>
-            `A${a.permits},${a.weight},${a.lease},${a.room},${a.told},${a.priority} ${a.id}${a.label}`,
+            `A${a.permits},${a.weight},${a.lease},${a.room},${a.priority} ${a.told}${a.id}${a.label}`,
         ),
     },
     { weight: 10, arbitrary: id.map((one) => `R${one}`) },
     { weight: 1, arbitrary: id.map((one) => `R${one} 300 0`) },
-    { weight: 1, arbitrary: id.map((one) => `N${one} 30000`) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(id, often('30000', '500', '7.5', '-'))
+        .map(([one, lease]) => `N${one} ${lease}`),
+    },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(id, often('', 'one 1 30000 0 ', 'two 1 30000 0 '))
+        .map(([one, waiter]) => (waiter === '' ? `C${one} ` : `C${one} ${one} ${waiter}`)),
+    },
     { weight: 1, arbitrary: fc.constantFrom('P0', 'L3', 'L') },
   );
 
@@ -135,8 +146,8 @@ class Clients {
     this.passed += step;
     this.micros += step;
     const told = operations.map(([key, text]): [string, string] => {
-      if (!text.startsWith('A') || this.isKnownAlive(key, client)) return [key, text];
-      return [key, text.split(',').with(TOLD, '1').join(',')];
+      if (this.isKnownAlive(key, client)) return [key, text];
+      return [key, text.replace(/(?<=^A\S+ )0/, '1')];
     });
     return { client, after: step, operations: told };
   }
@@ -154,9 +165,8 @@ class Clients {
   ): void {
     for (const [i, [key, text]] of operations.entries()) {
       const answer = answers[i];
-      const isQueued = text.startsWith('A') && Array.isArray(answer) && answer[0] === 0;
-      if (isQueued && text.split(',')[TOLD] === '1')
-        this.signs.set(`${key} ${client}`, this.micros);
+      const isQueued = Array.isArray(answer) && answer[0] === 0;
+      if (isQueued && TELLS_LIFE.test(text)) this.signs.set(`${key} ${client}`, this.micros);
     }
     for (const name of this.signs.keys()) {
       const [key, other] = name.split(' ') as [string, string];

@@ -5,24 +5,21 @@ import { leaseText } from './script-format.js';
 export class AcquireTerms {
   private last: AcquireRequest | undefined;
   private lastRoom = 0;
-  private wasNews = false;
   private text = '';
 
-  of(request: AcquireRequest, room: number, isNews: boolean): string {
+  of(request: AcquireRequest, room: number): string {
     const { last } = this;
     if (
       last?.permits !== request.permits ||
       last.weight !== request.weight ||
       last.leaseMs !== request.leaseMs ||
       last.priority !== request.priority ||
-      this.lastRoom !== room ||
-      this.wasNews !== isNews
+      this.lastRoom !== room
     ) {
       const { permits, weight, leaseMs, priority } = request;
-      this.text = `A${permits},${weight},${leaseText(leaseMs)},${room},${isNews ? 1 : 0},${priority} `;
+      this.text = `A${permits},${weight},${leaseText(leaseMs)},${room},${priority} `;
       this.last = request;
       this.lastRoom = room;
-      this.wasNews = isNews;
     }
     return this.text;
   }

@@ -67,8 +67,8 @@ export class RedisAcquires implements Acquirer {
     pending.doubtedUntil = this.waiting.get(id)?.doubtedUntil ?? 0;
     const isNews = wait && !this.waiting.isKnownAlive(pending.state);
     if (wait) this.waiting.add(pending);
-    const text =
-      this.terms.of(request, wait ? room : NOT_TO_WAIT, isNews) + id + labelText(request.label);
+    const terms = this.terms.of(request, wait ? room : NOT_TO_WAIT);
+    const text = terms + (isNews ? '1' : '0') + id + labelText(request.label);
     return new Promise((resolve, reject) => {
       this.calls.issue(new AcquireCall(pending, text, this, resolve, reject));
     });

@@ -11,7 +11,8 @@
 
 -- Constants are put in where they are used, when the script is embedded: a local that functions use costs each call an object.
 include('format')
-local ACQUIRE, RELEASE, LIMIT, POLL, PUBLISH, LOOK = 65, 82, 76, 80, 87, 83
+local ACQUIRE, RELEASE, RENEW, CANCEL, LIMIT, POLL, PUBLISH, LOOK = 65, 82, 78, 67, 76, 80, 87, 83
+local TOLD = 49
 local IDLE_TTL_MS, IDLE_TTL = 5000, '5000'
 local ROOM_BYTES = 2000
 local CLAIM_MS, WAITING_TTL_MS = 2000, 60000
@@ -27,7 +28,9 @@ local prefix, me = ARGV[1], ARGV[2]
 local time = call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = floor(micros / 1000)
-if now > tonumber(ARGV[3]) then return { now } end
-local least = math.max(micros, ARGV[4] + 1)
+-- A sum reads a text as a number; tonumber would do it twice.
+if now > ARGV[3] + 0 then return { now } end
+local least = ARGV[4] + 1
+if least < micros then least = micros end
 -- Whether a token tells when it was given: one that is ahead of the clock does not.
-local isOnTime = floor(least / 1000) == now
+local isOnTime = least < (now + 1) * 1000

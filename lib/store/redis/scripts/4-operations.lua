@@ -24,15 +24,15 @@ local function answerToHolder(s, id, lease, label, previous)
   return { 1, previous, token, expiry, acquired, s.limit, 1 }
 end
 
--- A  "permits,weight,lease,room,told,priority id", then the label: acquire for this client. room is how many may wait, -1 for
---    any number, -2 not to wait; told is 1 when the client's last sign of life is not a recent one
+-- A  "permits,weight,lease,room,priority ", then told, the id and the label: acquire for this client. room is how many may wait,
+--    -1 for any number, -2 not to wait; told is 1 when the client's last sign of life is not a recent one, else 0
 -- returns token  granted, now, until the lease's end, at the limit that was asked for and was in force: what happens most
 --         { 1, previous, token, expiry, acquired, limit } granted, with 1 at the end when the id held already · { 0, previous, score, next } waiting
 --         { 2, previous, next } busy · { 3, previous, next } the queue is full
 --   previous  the limit before, when this changed it, otherwise -1
 operations.A = function(s, text)
-  local permits, weight, lease, room, told, priority, id, label =
-    match(text, '^(%d+),(%d+),([^,]+),([^,]+),(%d),(%S+) ([^=]+)(.*)$')
+  local permits, weight, lease, room, priority, told, id, label =
+    match(text, '^(%d+),(%d+),([^,]+),([^,]+),(%S+) (%d)([^=]+)(.*)$')
   local member = table.concat({ id, me, weight, lease, priority, label }, ' ')
   permits, room = tonumber(permits), tonumber(room)
   local standing = answerToHolder(s, id, lease, label, -1)

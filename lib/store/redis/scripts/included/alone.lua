@@ -4,13 +4,13 @@ if code == ACQUIRE then
     -- A token that is ahead of the clock does not tell when it was given.
     if not alone and isOnTime and lease ~= '-' and weight <= permits then
       expiry = ceil(now + lease)
-      ttl = string.format('%.0f', 2 * (expiry - now) + IDLE_TTL_MS)
+      ttl = ttl or string.format('%.0f', 2 * (expiry - now) + IDLE_TTL_MS)
       alone = pack(ALONE_FORM, ALONE, permits, least, expiry, weight, #me, me)
     end
     local before, last = 0, 0
     if text then _, before, last = parse(IDLE_FORM, text) end
     if alone and last < least then
-      call('SET', K, alone .. sub(arg, #terms + 1), 'PX', ttl)
+      call('SET', K, alone .. sub(arg, #terms + 2), 'PX', ttl)
       answer = (before == 0 or before == permits) and least or { 1, before, least, expiry, now, permits }
     end
   end
