@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
+import { MemorySemaphoreStore, SemaphoreService, StoreUnavailableError } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
 import type { EventStream } from '../../../lib/http/event-stream.js';
 import { Session } from '../../../lib/server/session.js';
@@ -212,4 +212,15 @@ test('what a session has given back is not noted any more', async () => {
   expect(await semaphores.inspect(noteKey('session'))).toMatchObject({ held: 1 });
   session.drop(PERMIT.id);
   expect(await semaphores.inspect(noteKey('session'))).toMatchObject({ held: 0 });
+});
+
+test('what a session cannot give back at its end is taken back later', async () => {
+  const deadline = await takePermit();
+  const { permitsById } = internalsOf(semaphores);
+  const session = newSession(0);
+  await session.add(PERMIT, deadline);
+  jest.spyOn(permitsById, 'release').mockRejectedValueOnce(new StoreUnavailableError('away', 'k'));
+  await session.end();
+  await clock.advance(1000);
+  expect(await semaphores.inspect('k')).toMatchObject({ held: 0 });
 });
