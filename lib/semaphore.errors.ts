@@ -302,7 +302,10 @@ export function isRetriable(error: unknown): error is RetriableError {
 function withoutSecrets(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const hidden = value.replace(/^(\W?\w+:\/\/)?.*@/s, '$1***@');
-  return hidden.replace(/(\/\/[^?]*\?).*$/s, '$1***');
+  // Not by a pattern that may begin at each of many slashes: keys come with requests, and may be long.
+  const authority = hidden.indexOf('//');
+  const query = authority === -1 ? -1 : hidden.indexOf('?', authority);
+  return query === -1 ? hidden : `${hidden.slice(0, query)}?***`;
 }
 
 function describe(value: unknown): string {
