@@ -17,22 +17,22 @@ import { RemoteSession, type SessionIdentity } from './remote.session.js';
  * const semaphores = new SemaphoreService({ store });
  */
 export class RemoteSemaphoreStore extends SemaphoreStore {
-  // Loggers print what is enumerable, and there may be an API key.
-  readonly #options: ResolvedRemoteOptions;
+  declare private readonly options: ResolvedRemoteOptions;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RemoteSemaphoreStoreOptions) {
     super();
-    this.#options = resolveRemoteOptions(options);
+    // Not enumerable: loggers print what is, and there may be an API key. Nor a `#options`, which proxies would not have.
+    Object.defineProperty(this, 'options', { value: resolveRemoteOptions(options) });
   }
 
   /** The name is chosen here: it belongs to a secret that only this process and the server know. */
   override connect(client: StoreClient): StoreSession {
-    return new RemoteSession(client, this.clock, this.identify(), this.#options);
+    return new RemoteSession(client, this.clock, this.identify(), this.options);
   }
 
   private identify(): SessionIdentity {
-    const { apiKey, graceMs } = this.#options;
+    const { apiKey, graceMs } = this.options;
     const name = processName();
     const secret = randomBytes(32).toString('base64url');
     return {

@@ -27,6 +27,14 @@ test.each([
   expect(JSON.stringify(store)).not.toContain(SECRET);
 });
 
+test.each([
+  ['RedisSemaphoreStore', () => new RedisSemaphoreStore({ redis: { port: 1 } })],
+  ['RemoteSemaphoreStore', client({})],
+])('a proxy of a %s can be used as the store', async (_, open) => {
+  const service = new SemaphoreService({ store: new Proxy(open(), {}), log: 'none' });
+  await service.close();
+});
+
 test.each<[string, () => unknown]>([
   ['keys of the server that are no array', server({ apiKeys: SECRET })],
   ['a misspelt option of the server', server({ apiKey: SECRET })],

@@ -10,18 +10,18 @@ import { RedisSession } from './redis.session.js';
  * @example new SemaphoreService({ store: new RedisSemaphoreStore({ redis: 'redis://localhost' }) })
  */
 export class RedisSemaphoreStore extends SemaphoreStore {
-  // Loggers print what is enumerable, and there may be a password.
-  readonly #options: Required<RedisSemaphoreStoreOptions>;
+  declare private readonly options: Required<RedisSemaphoreStoreOptions>;
 
   /** @throws {InvalidOptionsError} */
   constructor(options: RedisSemaphoreStoreOptions) {
     super();
-    this.#options = resolveRedisOptions(options);
+    // Not enumerable: loggers print what is, and there may be a password. Nor a `#options`, which proxies would not have.
+    Object.defineProperty(this, 'options', { value: resolveRedisOptions(options) });
   }
 
   override connect(client: StoreClient, clientId = newClientId()): StoreSession {
-    const { redis, storeTimeoutMs } = this.#options;
+    const { redis, storeTimeoutMs } = this.options;
     const connector = createConnector(redis, storeTimeoutMs);
-    return new RedisSession(client, clientId, this.clock, connector, this.#options);
+    return new RedisSession(client, clientId, this.clock, connector, this.options);
   }
 }
