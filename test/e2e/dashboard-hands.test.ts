@@ -285,12 +285,17 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await dashboard.show(key);
       await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
       const [wait = '', hold = '', counts] = await dashboard.texts('.summary');
-      expect(counts).toBe('4 acquired, 4 rejected (4 timeout), 0 lost');
+      expect(counts?.replaceAll('\u00a0', ' ')).toBe('4 acquired, 4 rejected (4 timeout), 0 lost');
       expect(wait).toMatch(/^p50\s[\d.]+\sms, p95\s/);
       const [, held] = /^p50\s([\d.]+)\sms/.exec(hold) ?? [];
       expect(Number(held)).toBeGreaterThan(85);
       const [, quantiles] = await dashboard.texts('.tiles dd.quantiles');
       expect(quantiles?.startsWith(`${held}\u00a0ms\u00a0· `)).toBe(true);
+      const tops = await dashboard.evaluate<number[]>(`(() => {
+        document.querySelector('.summary').textContent = 'two lines '.repeat(9);
+        return [...document.querySelectorAll('.chart')].map((e) => e.getBoundingClientRect().top);
+      })()`);
+      expect(tops).toEqual(tops.map(() => tops[0]));
     },
     TIMEOUT_MS,
   );

@@ -45,7 +45,11 @@ const PLOTS = [
       ratesOf(timeline, timeline.rejected),
     ],
     summary: ({ total }) =>
-      `${count(total.acquired)} acquired, ${rejectedText(total)}, ${count(total.lost)} lost`,
+      [
+        unbroken(`${count(total.acquired)} acquired`),
+        rejectedText(total),
+        unbroken(`${count(total.lost)} lost`),
+      ].join(', '),
   },
 ];
 
@@ -201,8 +205,9 @@ function quantileText(quantiles) {
 
 /** 5 rejected (4 timeout, 1 busy) */
 function rejectedText({ rejected, reasons }) {
-  const parts = Object.entries(reasons).map(([reason, times]) => `${count(times)} ${reason}`);
-  return `${count(rejected)} rejected${parts.length > 0 ? ` (${parts.join(', ')})` : ''}`;
+  const parts = Object.entries(reasons).map(([reason, n]) => unbroken(`${count(n)} ${reason}`));
+  const all = unbroken(`${count(rejected)} rejected`);
+  return parts.length > 0 ? `${all} (${parts.join(', ')})` : all;
 }
 
 function clockTime(seconds) {
