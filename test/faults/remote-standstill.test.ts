@@ -1,16 +1,18 @@
 import { expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { RemoteSemaphoreStore } from 'nestjs-semaphore/client';
 import { Cli } from '../support/cli.js';
 import { pollUntil } from '../support/redis-admin.js';
 
+const CURL = fileURLToPath(new URL('../support/curl.mjs', import.meta.url));
 const TIMEOUT_MS = 500;
 
 /** Until the server has done what it was told before, and longer than a call may take. */
 function standStill(url: string): void {
   const end = performance.now() + 2 * TIMEOUT_MS;
-  execFileSync('curl', ['--silent', '--fail', `${url}/health`]);
+  execFileSync(process.execPath, [CURL, `${new URL(url).host}/health`]);
   while (performance.now() < end);
 }
 

@@ -193,7 +193,7 @@ describe('a body', () => {
     await asked.promise;
     socket.destroy();
     expect(await code.promise).toBe('INVALID_BODY');
-  }, 10_000);
+  });
 
   test('of no length needs no type', async () => {
     await using served = new Served(async ({ request, response }) => {

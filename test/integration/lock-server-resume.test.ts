@@ -57,7 +57,7 @@ describe('a session with a grace time', () => {
     expect(await lost).toEqual({ key: 'k', id: body['id'] });
     resumed.stream.close();
     await semaphores.close();
-  }, 10_000);
+  });
 
   test('leaves nothing behind in the service when its server closes', async () => {
     const clock = new VirtualClock();
