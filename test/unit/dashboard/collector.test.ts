@@ -209,6 +209,28 @@ describe('the collector', () => {
     expect(looks.asked).toBeLessThanOrEqual(rounds * 250 + 13);
   });
 
+  test('who comes while the store is asked is next, and told nothing before', async () => {
+    const internals = internalsOf(service);
+    const look = internals.look.bind(internals);
+    let answer!: () => void;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const asked = new Promise<void>((resolve) => {
+      internals.look = async (key) => {
+        resolve();
+        await answered;
+        return look(key);
+      };
+    });
+    let frames = 0;
+    const stop = collector.watch({ type: 'semaphore', key: 'first' }, () => frames++);
+    await asked;
+    const newcomer = watchUntil(() => true, { type: 'semaphore', key: 'second' });
+    answer();
+    expect((await newcomer).semaphore).toMatchObject({ key: 'second' });
+    expect(frames).toBe(1);
+    stop();
+  });
+
   test('asks for all viewers, and so in the async context of none', async () => {
     await service.acquire('k');
     const contexts = new AsyncLocalStorage<string>();
