@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { EventStream } from '../../lib/http/event-stream.js';
+import { useFakeTimers } from '../support/fake-timers.js';
 import { pollUntil } from '../support/redis-admin.js';
 
 interface Opened extends AsyncDisposable {
@@ -74,7 +75,7 @@ test('a stream is closed from the first when its client is gone already', async 
 });
 
 test('a client that leaves much unread has some seconds to read it', async () => {
-  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+  useFakeTimers();
   await using opened = await open();
   const { stream, response, client } = opened;
   burst(stream, 20_000);

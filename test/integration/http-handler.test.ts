@@ -10,6 +10,7 @@ import {
 } from '../../lib/http/http-handler.js';
 import { HttpProblem, sendJson } from '../../lib/http/http-problem.js';
 import { readJsonBody } from '../../lib/http/read-json-body.js';
+import { useFakeTimers } from '../support/fake-timers.js';
 
 const LIMITS = { maxBytes: 1000, timeoutMs: 60_000 };
 const POST = 'POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ';
@@ -59,10 +60,6 @@ function later<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => undefined;
   const promise = new Promise<T>((settle) => (resolve = settle));
   return { promise, resolve };
-}
-
-function useFakeTimers(): void {
-  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
 }
 
 afterEach(() => {

@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { Transfers } from '../../lib/server/transfers.js';
 import { internalsOf } from '../../lib/service-internals.js';
+import { useFakeTimers } from '../support/fake-timers.js';
 import { LockServer } from '../support/lock-server.js';
 import { pollUntil } from '../support/redis-admin.js';
 import { Semaphores } from '../support/semaphores.js';
@@ -42,7 +43,7 @@ test('a caller that does not read its answers holds only some of them in memory'
 });
 
 test('who does not read an answer in time is disconnected', async () => {
-  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+  useFakeTimers();
   const transfers = new Transfers(1);
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

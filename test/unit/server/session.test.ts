@@ -5,6 +5,7 @@ import type { EventStream } from '../../../lib/http/event-stream.js';
 import { Session } from '../../../lib/server/session.js';
 import { noteKey } from '../../../lib/server/session-notes.js';
 import { internalsOf } from '../../../lib/service-internals.js';
+import { useFakeTimers } from '../../support/fake-timers.js';
 
 const LEASE_MS = 3000;
 const PERMIT = { key: 'k', id: 'p', leaseMs: LEASE_MS };
@@ -14,7 +15,7 @@ let clock: VirtualClock;
 let semaphores: SemaphoreService;
 
 beforeEach(() => {
-  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+  useFakeTimers();
   clock = new VirtualClock();
   semaphores = new SemaphoreService({ store: new MemorySemaphoreStore({ clock }), log: 'none' });
 });
