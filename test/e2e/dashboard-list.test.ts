@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
-import { DashboardPage } from '../support/dashboard-page.js';
-import { adapters, TestApp } from '../support/nest-app.js';
+import { DashboardPage, startOpenDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
 
 const LONG = 'payments:tenant-acme:account-10423:euros';
 const KEYS = [LONG, ...Array.from({ length: 60 }, (_, i) => `tenant-${10 + i}:exports`)];
@@ -15,10 +13,7 @@ describeWithBrowser('the list of semaphores', () => {
   let app: TestApp;
 
   beforeAll(async () => {
-    const [express] = adapters;
-    const imports = [SemaphoreDashboardModule.forRoot()];
-    const store = new MemorySemaphoreStore();
-    app = await TestApp.start(express!.createAdapter, { imports }, { store });
+    app = await startOpenDashboardApp();
     await Promise.all(KEYS.map((key) => app.semaphores.acquire(key, { leaseMs: Infinity })));
     browser = await launchBrowser();
   }, TIMEOUT_MS);

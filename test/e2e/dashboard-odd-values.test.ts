@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
-import { DashboardPage } from '../support/dashboard-page.js';
-import { adapters, TestApp } from '../support/nest-app.js';
+import { DashboardPage, startOpenDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
 
 const DAY_MS = 86_400_000;
 const TIMEOUT_MS = 2 * BROWSER_TIMEOUT_MS;
@@ -14,10 +12,7 @@ describeWithBrowser('what the page of the dashboard makes of odd values', () => 
   let browser: Browser;
 
   beforeAll(async () => {
-    const [express] = adapters;
-    const imports = [SemaphoreDashboardModule.forRoot()];
-    const store = new MemorySemaphoreStore();
-    app = await TestApp.start(express!.createAdapter, { imports }, { store });
+    app = await startOpenDashboardApp();
     browser = await launchBrowser();
   }, TIMEOUT_MS);
 

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
-import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
-import { adapters, TestApp } from '../support/nest-app.js';
+import {
+  DashboardPage,
+  startDashboardApp,
+  startOpenDashboardApp,
+} from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
 import { canFakeTime } from '../support/redis-clock.js';
 import { type RedisServer, startRedis } from '../support/redis-server.js';
 import { aborted, queued } from '../support/semaphores.js';
@@ -308,10 +310,7 @@ describeWithBrowser('the page of the dashboard', () => {
   test(
     'shows keys of whatever signs, and leads to each',
     async () => {
-      const [express] = adapters;
-      const imports = [SemaphoreDashboardModule.forRoot()];
-      const store = new MemorySemaphoreStore();
-      const local = await TestApp.start(express!.createAdapter, { imports }, { store });
+      const local = await startOpenDashboardApp();
       await using _closing = { [Symbol.asyncDispose]: () => local.close() };
       const keys = ['..', '%', '#/s/x?y=%2e', '\u202e"rtl', 'a\tb', '{x}', 'x'.repeat(512)];
       const shown = keys.map((odd) => odd.replace('\u202e', '\\u{202e}').replace('\t', '\\u{9}'));

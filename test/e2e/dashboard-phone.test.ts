@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Browser } from 'playwright-core';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
-import { DashboardPage } from '../support/dashboard-page.js';
-import { adapters, TestApp } from '../support/nest-app.js';
+import { DashboardPage, startOpenDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
 import { queued } from '../support/semaphores.js';
 
 const KEY = 'reports';
@@ -15,10 +13,7 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
   let app: TestApp;
 
   beforeAll(async () => {
-    const [express] = adapters;
-    const imports = [SemaphoreDashboardModule.forRoot()];
-    const store = new MemorySemaphoreStore();
-    app = await TestApp.start(express!.createAdapter, { imports }, { store });
+    app = await startOpenDashboardApp();
     await app.semaphores.acquire(KEY, { permits: 9, weight: 9, leaseMs: 600_000, renew: false });
     const label = 'an urgent order that was imported at night';
     for (const options of [{ label, priority: 12, weight: 3 }, { label: 'usual' }]) {

@@ -1,10 +1,8 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { Browser, Route } from 'playwright-core';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
-import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
-import { DashboardPage } from '../support/dashboard-page.js';
-import { adapters, TestApp } from '../support/nest-app.js';
+import { DashboardPage, startOpenDashboardApp } from '../support/dashboard-page.js';
+import type { TestApp } from '../support/nest-app.js';
 
 /** How long the page waits to be told why its stream has broken. */
 const PATIENCE_MS = 5_000;
@@ -16,13 +14,7 @@ describeWithBrowser('a page whose stream has broken', () => {
   let dashboard: DashboardPage;
 
   beforeEach(async () => {
-    const [express] = adapters;
-    const imports = [SemaphoreDashboardModule.forRoot()];
-    app = await TestApp.start(
-      express!.createAdapter,
-      { imports },
-      { store: new MemorySemaphoreStore() },
-    );
+    app = await startOpenDashboardApp();
     browser = await launchBrowser();
     dashboard = await DashboardPage.open(browser, app);
   }, BROWSER_TIMEOUT_MS);

@@ -1,4 +1,6 @@
+import type { DynamicModule } from '@nestjs/common';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { MemorySemaphoreStore, type SemaphoreModuleOptions } from 'nestjs-semaphore';
 import { SemaphoreDashboardModule } from 'nestjs-semaphore/dashboard';
 import { BROWSER_TIMEOUT_MS } from './browser.js';
 import { adapters, TestApp } from './nest-app.js';
@@ -14,9 +16,18 @@ export function startDashboardApp(redis: string, keyPrefix: string): Promise<Tes
       return headers['x-role'] === 'guest' ? { access: 'view', user: 'ben' } : 'none';
     },
   });
+  return start(dashboard, { redis, keyPrefix });
+}
+
+/** An application with a dashboard that lets everybody act, on a store in memory. */
+export function startOpenDashboardApp(): Promise<TestApp> {
+  return start(SemaphoreDashboardModule.forRoot(), { store: new MemorySemaphoreStore() });
+}
+
+function start(dashboard: DynamicModule, options: SemaphoreModuleOptions): Promise<TestApp> {
   const [express] = adapters;
   if (express === undefined) throw new Error('There is no adapter');
-  return TestApp.start(express.createAdapter, { imports: [dashboard] }, { redis, keyPrefix });
+  return TestApp.start(express.createAdapter, { imports: [dashboard] }, options);
 }
 
 /** The dashboard in a tab of a browser. Everything is asked from outside: its policy runs no text inside of it. */
