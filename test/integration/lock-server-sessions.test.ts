@@ -60,8 +60,9 @@ describe.each(stores)('sessions on $store', ({ options }) => {
       const path = `/v1/semaphores/k/permits/${String(body['id'])}`;
       const renewed = await server.call('PUT', path, { leaseMs });
       expect(renewed).toMatchObject({ status: 200, body: { leaseMs: 2000 } });
-      const { holders } = (await server.inspect('k')).body;
-      expect(holders).toMatchObject([{ expiresAt: renewed.body['expiresAt'] }]);
+      const [holder] = (await server.inspect('k')).body['holders'] as { expiresAt: number }[];
+      // The session may have renewed it meanwhile.
+      expect(holder?.expiresAt).toBeGreaterThanOrEqual(Number(renewed.body['expiresAt']));
     }
     stream.close();
   });
