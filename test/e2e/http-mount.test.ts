@@ -219,23 +219,26 @@ describe.each(adapters)(
       expect(await send('{"a":1}', 'identity')).toMatchObject({ status: 200 });
     });
 
-    (platform === 'Express' ? test : test.skip).each([
-      ['bytes', raw({ type: 'application/json' })],
-      ['text', text({ type: 'application/json' })],
-    ])('reads what a parser of the application left as %s', async (_what, parser) => {
-      const url = await start('/things', undefined, (nest) => nest.use(parser));
-      const answers = [];
-      for (const body of ['{"key":"\u00fc"}', '{bad', '', `"${'x'.repeat(2000)}"`]) {
-        const response = await post(`${url}/things/items`, body);
-        answers.push([response.status, await response.json()]);
-      }
-      expect(answers).toEqual([
-        [200, { body: { key: '\u00fc' } }],
-        [400, expect.objectContaining({ code: 'INVALID_BODY' })],
-        [200, {}],
-        [413, expect.objectContaining({ code: 'BODY_TOO_LARGE' })],
-      ]);
-    });
+    // Fastify has parsers of its own.
+    if (platform === 'Express') {
+      test.each([
+        ['bytes', raw({ type: 'application/json' })],
+        ['text', text({ type: 'application/json' })],
+      ])('reads what a parser of the application left as %s', async (_what, parser) => {
+        const url = await start('/things', undefined, (nest) => nest.use(parser));
+        const answers = [];
+        for (const body of ['{"key":"\u00fc"}', '{bad', '', `"${'x'.repeat(2000)}"`]) {
+          const response = await post(`${url}/things/items`, body);
+          answers.push([response.status, await response.json()]);
+        }
+        expect(answers).toEqual([
+          [200, { body: { key: '\u00fc' } }],
+          [400, expect.objectContaining({ code: 'INVALID_BODY' })],
+          [200, {}],
+          [413, expect.objectContaining({ code: 'BODY_TOO_LARGE' })],
+        ]);
+      });
+    }
 
     test('answers every mistake with a problem', async () => {
       const url = `${await start('/things')}/things`;
