@@ -152,12 +152,14 @@ test('a thousand permits are kept alive with one script call a third of their le
       service.acquire(`many-${i % 100}`, { permits: 10, leaseMs }),
     ),
   );
+  const startedAt = performance.now();
   const before = await countCommands(server.port);
   await delay(2 * leaseMs);
   const after = await countCommands(server.port);
+  const rounds = Math.ceil((performance.now() - startedAt) / (leaseMs / 3)) + 1;
   expect(permits.every(({ isHeld }) => isHeld)).toBe(true);
-  // 1.2 script calls a second for leases of 30 s are 12 a lease; a call carries 256 operations.
-  expect(after.scripts - before.scripts).toBeLessThanOrEqual(2 * 12 + 4);
+  // A call carries 256 operations; a machine that stands still meanwhile may split a round.
+  expect(after.scripts - before.scripts).toBeLessThanOrEqual(rounds * 5);
   await Promise.all(permits.map((permit) => permit.release()));
 });
 
