@@ -87,6 +87,20 @@ export function merge<T extends object>(
 }
 
 /**
+ * As {@link merge}, of one level, whose values may be secrets, also under a misspelt name.
+ * @throws {InvalidOptionsError} naming the option and the rule
+ */
+export function mergeSecretly<T extends object>(
+  defaults: T,
+  rules: Record<string, Rule>,
+  options: object,
+): T {
+  requireObject(options);
+  refuseUnknown(options, Object.keys(rules));
+  return merge(defaults, rules, [options]);
+}
+
+/**
  * Checks the names of options whose values may be secrets, also under a misspelt name: no message shows them.
  * @throws {InvalidOptionsError}
  */

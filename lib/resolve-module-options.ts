@@ -3,8 +3,7 @@ import {
   flag,
   isObject,
   merge,
-  refuseUnknown,
-  requireObject,
+  mergeSecretly,
   type Rule,
   wholeNumber,
 } from './option-rules.js';
@@ -64,11 +63,8 @@ export function resolveModuleOptions(
   options: SemaphoreModuleOptions = {},
   beside: Readonly<Record<string, Rule>> = {},
 ): ResolvedModuleOptions {
-  const rules = { ...MODULE_RULES, ...beside };
-  requireObject(options);
-  refuseUnknown(options, Object.keys(rules));
-  checkNumbers(options.redis);
-  const resolved = merge(MODULE_DEFAULTS, rules, [options]);
+  const resolved = mergeSecretly(MODULE_DEFAULTS, { ...MODULE_RULES, ...beside }, options);
+  checkNumbers(resolved.redis);
   if (resolved.redis !== undefined && resolved.store !== undefined) {
     throw new InvalidOptionsError('store', resolved.store, 'left out when `redis` is given');
   }

@@ -11,7 +11,7 @@ import {
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { type OptionsFactory, requireSource, withCheckedFactory } from '../async-options.js';
 import { mountHandler, mountPath } from '../http/nest-mount.js';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { checkedAt } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { Dashboard } from './dashboard.js';
 import {
@@ -59,11 +59,8 @@ export class SemaphoreDashboardModule
         'SemaphoreDashboardModule shows the semaphores of SemaphoreModule: import SemaphoreModule.forRoot() too',
       );
     }
-    this.options = checkedAt('SemaphoreDashboardModule', () => {
-      // What a factory forgot to return must not become a page for everybody.
-      requireObject(options);
-      return resolveDashboardOptions(options);
-    });
+    // Without a default: what a factory forgot to return must not become a page for everybody.
+    this.options = checkedAt('SemaphoreDashboardModule', () => resolveDashboardOptions(options));
     const { path } = this.options;
     const logger = new Logger('SemaphoreDashboard');
     this.dashboard = new Dashboard(service, this.options, logger, () => mountPath(config, path));

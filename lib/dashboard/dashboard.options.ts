@@ -1,12 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import {
-  aFunction,
-  flag,
-  merge,
-  refuseUnknown,
-  requireObject,
-  type Rule,
-} from '../option-rules.js';
+import { aFunction, flag, mergeSecretly, type Rule } from '../option-rules.js';
 
 /** What somebody may do: nothing, look, or look and act (force release, drop a waiter, change a limit). */
 export type DashboardAccess = 'none' | 'view' | 'act';
@@ -60,9 +53,7 @@ const RULES: Record<keyof SemaphoreDashboardOptions, Rule> = {
 
 /** @throws {InvalidOptionsError} */
 export function resolveDashboardOptions(
-  options: SemaphoreDashboardOptions = {},
+  options: SemaphoreDashboardOptions,
 ): ResolvedDashboardOptions {
-  requireObject(options);
-  refuseUnknown(options, Object.keys(RULES));
-  return merge(DEFAULTS, RULES, [options]);
+  return mergeSecretly(DEFAULTS, RULES, options);
 }

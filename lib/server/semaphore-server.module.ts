@@ -11,7 +11,7 @@ import {
 import { ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { type OptionsFactory, requireSource, withCheckedFactory } from '../async-options.js';
 import { mountHandler, mountPath, normalisePath } from '../http/nest-mount.js';
-import { checkedAt, requireObject } from '../option-rules.js';
+import { checkedAt } from '../option-rules.js';
 import { SemaphoreService } from '../semaphore.service.js';
 import { type MountableServer, openServer } from './semaphore-server.js';
 import {
@@ -82,11 +82,8 @@ export class SemaphoreServerModule
 
   /** Called by Nest: mounts the server. */
   configure(consumer: MiddlewareConsumer): void {
-    const options = checkedAt(WHERE, () => {
-      // What a factory forgot to return must not become a server without keys.
-      requireObject(this.options);
-      return resolveServerOptions(this.options);
-    });
+    // Without a default: what a factory forgot to return must not become a server without keys.
+    const options = checkedAt(WHERE, () => resolveServerOptions(this.options));
     const { path } = options;
     const { semaphores, config } = this;
     const basePath = (): string => mountPath(config, path);

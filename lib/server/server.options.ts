@@ -1,5 +1,5 @@
 import { MAX_TIMER_MS } from '../limits.js';
-import { merge, refuseUnknown, requireObject, type Rule, wholeNumber } from '../option-rules.js';
+import { mergeSecretly, type Rule, wholeNumber } from '../option-rules.js';
 
 /** What a key may do: `use` acquires and looks; `admin` also sets limits and releases by force. */
 export type ApiKeyRole = 'use' | 'admin';
@@ -93,8 +93,6 @@ const RULES: Record<keyof SemaphoreServerOptions, Rule> = {
 };
 
 /** @throws {InvalidOptionsError} naming the option, the value and the rule */
-export function resolveServerOptions(options: SemaphoreServerOptions = {}): ResolvedServerOptions {
-  requireObject(options);
-  refuseUnknown(options, Object.keys(RULES));
-  return merge(DEFAULTS, RULES, [options]);
+export function resolveServerOptions(options: SemaphoreServerOptions): ResolvedServerOptions {
+  return mergeSecretly(DEFAULTS, RULES, options);
 }

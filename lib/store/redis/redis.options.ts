@@ -1,8 +1,7 @@
 import {
   duration,
   isObject,
-  merge,
-  refuseUnknown,
+  mergeSecretly,
   requireObject,
   type Rule,
   wholeNumber,
@@ -57,9 +56,8 @@ export function resolveRedisOptions(
 ): Required<RedisSemaphoreStoreOptions> {
   requireObject(options, 'an object with `redis`');
   if (options.redis === undefined) throw new InvalidOptionsError('redis', undefined, 'given');
-  refuseUnknown(options, Object.keys(REDIS_RULES));
   checkNumbers(options.redis);
-  return merge({ ...REDIS_DEFAULTS, redis: options.redis }, REDIS_RULES, [options]);
+  return mergeSecretly({ ...REDIS_DEFAULTS, redis: options.redis }, REDIS_RULES, options);
 }
 
 /** For ioredis a port or a database that is no number is one left out. @throws {InvalidOptionsError} */

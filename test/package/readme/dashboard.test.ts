@@ -20,7 +20,7 @@ test('the options of the dashboard in README.md are all that there are, with the
   });
   expect(Object.fromEntries(defaults)).toEqual(
     Object.fromEntries(
-      Object.entries(resolveDashboardOptions()).map(([name, value]) => [name, `${value}`]),
+      Object.entries(resolveDashboardOptions({})).map(([name, value]) => [name, `${value}`]),
     ),
   );
 });

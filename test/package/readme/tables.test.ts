@@ -164,13 +164,13 @@ describe('the lock server in README.md', () => {
   const options = table('## Options of the server');
 
   it('has all options', () => {
-    expect(names(options)).toEqual(Object.keys(resolveServerOptions()).sort());
+    expect(names(options)).toEqual(Object.keys(resolveServerOptions({})).sort());
   });
 
   it.each(options.filter((row) => row['default'] !== '').map((row) => [nameOf(row), row] as const))(
     'default and rule of %s',
     (name, row) => {
-      expect(resolveServerOptions()).toHaveProperty([name], defaultOf(row));
+      expect(resolveServerOptions({})).toHaveProperty([name], defaultOf(row));
       expectRule(row, (value) => resolveServerOptions({ [name]: value }));
     },
   );
