@@ -55,8 +55,11 @@ export class PermitsById {
     }
     const earlier = this.find(key, id);
     const known = earlier?.fencingToken;
-    // The same permit, if it is still held: what is measured of it begins again.
-    earlier?.waiter.probe?.ended('released');
+    // The same permit, if it is still held: what is measured of it begins again, and its end is another one.
+    if (earlier !== undefined) {
+      earlier.waiter.probe?.ended('released');
+      earlier.wakeAt = Infinity;
+    }
     return new Promise((resolve, reject) =>
       this.parts.begin(new UnkeptWaiter(id, key, options, since, known, resolve, reject)),
     );
