@@ -80,7 +80,6 @@ export class Collector {
     return () => {
       this.viewers.delete(send);
       this.newcomers.delete(send);
-      if (this.viewers.size === 0) clearTimeout(this.timer);
     };
   }
 
@@ -130,7 +129,6 @@ export class Collector {
   private tell(told: ReadonlyMap<Send, View>): void {
     const frames = new Map<View, Frame>();
     for (const [send, view] of told) {
-      if (!this.viewers.has(send)) continue;
       const frame = frames.get(view) ?? this.frameOf(view);
       frames.set(view, frame);
       send(frame);
@@ -181,11 +179,8 @@ export class Collector {
     if (begun < (this.snapshots.get(key)?.freshUntil ?? 0)) return;
     const snapshot = await internalsOf(this.service).look(key);
     this.storeClock.hear(snapshot.now);
-    const state = stateOf(snapshot);
-    const freshUntil = begun + state.size * MIN_AGE_FOR_EACH_IF_WATCHED_MS;
+    const freshUntil = begun + stateOf(snapshot).size * MIN_AGE_FOR_EACH_IF_WATCHED_MS;
     this.snapshots.set(key, { snapshot, freshUntil });
-    const known = this.keys.get(key);
-    if (known) known.state = state;
   }
 
   private frameOf(view: View): Frame {

@@ -51,10 +51,6 @@ export class KnownKeys {
     return this.listed;
   }
 
-  get(key: string): KnownKey | undefined {
-    return this.byKey.get(key);
-  }
-
   /** Reads the list anew. Until it is read, keys that come are added and none go. */
   async list(): Promise<void> {
     const found = new Map<string, KnownKey>();
