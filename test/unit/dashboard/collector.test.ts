@@ -120,6 +120,7 @@ describe('the collector', () => {
     ['limit=-1&offset=-5', { limit: 50, offset: 0 }],
     ['limit=x&offset=1e99&sort=constructor', { limit: 50, offset: 0, sort: 'name' }],
     ['limit=0', { limit: 0 }],
+    ['limit=&offset=', { limit: 50, offset: 0 }],
   ])('a query of %s can be answered', (query, expected) => {
     expect(overview(query)).toMatchObject(expected);
   });
