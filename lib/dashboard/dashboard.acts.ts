@@ -27,7 +27,9 @@ export class DashboardActs {
 
   async run(act: Act, request: IncomingMessage, { user }: Visitor): Promise<void> {
     const body = (await readJsonBody(request, LIMITS)) as Partial<ActBody> | undefined;
-    if (typeof body?.key !== 'string') throw invalid('key', 'a string');
+    if (typeof body?.key !== 'string') {
+      throw new HttpProblem(400, 'INVALID_BODY', 'Expected `key` to be a string');
+    }
     const from = request.socket.remoteAddress ?? 'an unknown address';
     await act(
       { ...body, key: body.key },
@@ -56,19 +58,13 @@ export class DashboardActs {
   };
 
   readonly limit: Act = async ({ key, permits }, who) => {
-    if (permits !== null && typeof permits !== 'number') {
-      throw invalid('permits', 'a whole number, or null to clear the limit');
-    }
-    await this.service.setPermits(key, permits);
-    const what = permits === null ? 'cleared the limit' : `set the limit to ${permits}`;
+    const limit = permits as number | null;
+    await this.service.setPermits(key, limit);
+    const what = limit === null ? 'cleared the limit' : `set the limit to ${limit}`;
     this.logger.log(`${who} ${what} for ${quoted(key)}`);
   };
 }
 
 function gone(message: string): HttpProblem {
   return new HttpProblem(409, 'GONE', message);
-}
-
-function invalid(field: string, rule: string): HttpProblem {
-  return new HttpProblem(400, 'INVALID_BODY', `Expected \`${field}\` to be ${rule}`);
 }
