@@ -18,6 +18,15 @@ const OWN_HEADERS = {
   'sec-fetch-site': 'same-origin',
 };
 
+/** What no other directive stands in for. */
+const POLICY = [
+  "default-src 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+];
+
 @Controller('semaphores-of-mine')
 class NeighbourController {
   @Get()
@@ -96,11 +105,15 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
       ['/api/limit', broken],
     ] satisfies [string, RequestInit][]) {
       const { headers } = await app.fetch(`/semaphores${path}`, init);
-      const policy = headers.get('content-security-policy') ?? '';
-      expect(policy).toContain("default-src 'none'");
-      expect(policy).toContain("frame-ancestors 'none'");
-      expect(policy).not.toMatch(/unsafe|\*|http/);
-      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      const policy = headers.get('content-security-policy')?.split('; ');
+      expect(policy).toEqual(expect.arrayContaining(POLICY));
+      expect(policy?.join()).not.toMatch(/unsafe|\*|http/);
+      expect(Object.fromEntries(headers)).toMatchObject({
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-resource-policy': 'same-origin',
+        'referrer-policy': 'no-referrer',
+        'x-content-type-options': 'nosniff',
+      });
     }
   });
 
@@ -108,6 +121,8 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     await start();
     const first = await app.fetch('/semaphores/app.js');
     expect(first.headers.get('content-encoding')).toBe('gzip');
+    expect(first.headers.get('vary')).toBe('accept-encoding');
+    expect(first.headers.get('cache-control')).toBe('private, no-cache');
     expect(await first.text()).toContain('import');
     const etag = first.headers.get('etag') ?? '';
     for (const known of [etag, `"other", W/${etag}`]) {
@@ -190,6 +205,12 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     ]);
   });
 
+  test('an act of somebody without a name is logged with their address', async () => {
+    await start();
+    expect((await act('limit', { key: 'k', permits: 2 })).status).toBe(200);
+    expect(logged.at(-1)).toMatch(/^Somebody at \S*127\.0\.0\.1 set the limit to 2 for "k"$/);
+  });
+
   test.each([
     ['release', {}],
     ['release', { key: 5, id: 'x' }],
@@ -205,6 +226,12 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     const answer = await act(name, body);
     expect(answer.status).toBe(400);
     expect(await answer.json()).toMatchObject({ message: expect.stringMatching(/Expected|JSON/) });
+  });
+
+  test('a body of more than 16 KiB is not read', async () => {
+    await start();
+    const long = { key: 'k', permits: 2, rest: 'x'.repeat(16_384) };
+    expect((await act('limit', long)).status).toBe(413);
   });
 
   test('nobody may do anything by GET, by a form or from another site', async () => {

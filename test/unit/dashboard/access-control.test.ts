@@ -40,6 +40,7 @@ describe('access to the dashboard', () => {
       { access: 'view', user: 'ben' },
       { access: 'view', user: 'ben' },
     ],
+    [{ access: 'act', user: 5 } as unknown as DashboardDecision, { access: 'act' }],
   ])('%j lets in', async (decision, visitor) => {
     expect(await control({ authorize: () => decision }).admit(request())).toEqual(visitor);
     const later = control({ authorize: () => Promise.resolve(decision) });
@@ -71,9 +72,11 @@ describe('access to the dashboard', () => {
     const authorize = (): never => {
       throw thrown;
     };
-    const access = control({ authorize }, errors);
-    expect(await rejection(access.admit(request()))).toMatchObject({ statusCode: 403 });
-    expect(errors).toHaveLength(1);
+    for (const each of [authorize, async () => authorize()]) {
+      const access = control({ authorize: each }, errors);
+      expect(await rejection(access.admit(request()))).toMatchObject({ statusCode: 403 });
+    }
+    expect(errors).toHaveLength(2);
   });
 
   test('without `authorize` it is open elsewhere than in production', async () => {
@@ -84,18 +87,25 @@ describe('access to the dashboard', () => {
       statusCode: 403,
       message: expect.stringContaining('`authorize`'),
     });
+    const refusing = control({ authorize: () => false });
+    expect(await rejection(refusing.admit(request()))).toMatchObject({
+      message: 'You may not see the dashboard.',
+    });
   });
 
   test('read-only is for everybody', async () => {
     const access = control({ readOnly: true, authorize: () => ({ access: 'act', user: 'anna' }) });
     expect(await access.admit(request())).toEqual({ access: 'view', user: 'anna' });
     expect(await rejection(access.admitToAct(request(OWN)))).toMatchObject({ statusCode: 403 });
+    const closed = control({ readOnly: true, authorize: () => 'none' });
+    expect(await rejection(closed.admit(request()))).toMatchObject({ statusCode: 403 });
   });
 
   test.each<[string, IncomingHttpHeaders, boolean]>([
     ['its own page', { ...OWN, 'sec-fetch-site': 'same-origin' }, true],
     ['its own page over plain HTTP', { ...OWN, origin: 'http://app.example:3000' }, true],
     ['a script without a browser', OWN, true],
+    ['a script that shouts', { ...OWN, 'content-type': 'APPLICATION/JSON' }, true],
     [
       'its own page over HTTP/2',
       { ...OWN, host: undefined, ':authority': OWN.host, origin: `https://${OWN.host}` },

@@ -9,7 +9,7 @@ describe('durations', () => {
   test('quantiles are right to 10 % over six orders of magnitude', () => {
     for (const scale of [1, 10, 1_000, 1_000_000]) {
       const durations = new Durations();
-      for (let i = 1; i <= 1_000; i++) durations.add(i * scale);
+      for (let i = 1_000; i >= 1; i--) durations.add(i * scale);
       const [p50, p95, p99] = durations.quantiles([0.5, 0.95, 0.99]) as number[];
       expect(Math.abs((p50 as number) / (500 * scale) - 1)).toBeLessThan(0.1);
       expect(Math.abs((p95 as number) / (950 * scale) - 1)).toBeLessThan(0.1);
@@ -52,6 +52,19 @@ describe('statistics', () => {
     expect(statistics.recent('unknown', NOON)).toEqual({ rejected: 0, lost: 0 });
   });
 
+  test('recent are twenty intervals of 15 seconds, of which the last one still grows', () => {
+    const statistics = new Statistics();
+    const at = (interval: number): number => NOON + interval * 15_000;
+    for (let i = 0; i < 20; i++) statistics.rejected('a', 'busy', at(i));
+    for (const [now, rejected] of [
+      [at(20) - 1, 20],
+      [at(20), 19],
+    ] as const) {
+      expect(statistics.recent('a', now)).toEqual({ rejected, lost: 0 });
+      expect(statistics.recentOfAll(now)).toEqual({ rejected, lost: 0 });
+    }
+  });
+
   test('callers that gave up by themselves were not rejected', () => {
     const statistics = new Statistics();
     statistics.rejected('a', 'aborted', NOON);
@@ -73,6 +86,8 @@ describe('statistics', () => {
     expect(timeline.wait[first]?.[0]).toBeCloseTo(100, -1.2);
     expect(timeline.hold[last]).toEqual([null, null, null]);
     expect(timeline.total).toMatchObject({ acquired: 2, rejected: 0, lost: 0 });
+    expect(timeline.total.wait[0]).toBeCloseTo(100, -1.2);
+    expect(timeline.total.wait[2]).toBeCloseTo(200, -1.5);
   });
 
   test('a wall clock that is set back loses nothing', () => {
