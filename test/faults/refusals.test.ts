@@ -117,6 +117,23 @@ test.each([
   },
 );
 
+test('who only waits finds out, too, that the server has become a replica', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url, storeTimeoutMs: 400 });
+  const held = await semaphores.open().acquire('key', { leaseMs: Infinity });
+  const service = semaphores.open();
+  const told: string[] = [];
+  service.events.subscribe(({ type }) => told.push(type));
+  const { outcome } = await queued(service, () =>
+    service.acquire('key', { waitMs: Infinity, onStoreFailure: 'allow' }),
+  );
+  await withRedis(redis.port, async (admin) => admin.replicaof('127.0.0.1', await freePort()));
+  await pollUntil('it was told', async () => told.includes('store-down'), 5000);
+  expect(await outcome).toMatchObject({ degraded: true });
+  await withRedis(redis.port, (admin) => admin.replicaof('NO', 'ONE'));
+  await held.release();
+});
+
 test.each([0, 60])(
   'a server that may not write is told as such, and its connection is left alone, when answers take up to %i ms',
   async (delayMs) => {

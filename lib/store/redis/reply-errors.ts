@@ -45,8 +45,11 @@ export function silence(withinMs: number): StoreUnavailableError {
   return new StoreUnavailableError(`Redis did not answer within ${Math.round(withinMs)} ms`);
 }
 
-/** How Redis 6 tells what a script was refused: `ERR Error running script (call to f_…): @user_script:9: @user_script: 9: -READONLY …` */
-const OF_A_SCRIPT = /^ERR Error running script \(.*?\): (@user_script: ?\d+: )*-?(?=[A-Z]+ )/;
+/**
+ * How Redis tells what a script was refused that it has caught and thrown again: `ERR READONLY …`; Redis 6 always:
+ * `ERR Error running script (call to f_…): @user_script:9: @user_script: 9: -READONLY …`
+ */
+const OF_A_SCRIPT = /^ERR (Error running script \(.*?\): )?(@user_script: ?\d+: )*-?(?=[A-Z]+ )/;
 
 /** An error of a server, from its code on. */
 function textOf({ message }: Error): string {

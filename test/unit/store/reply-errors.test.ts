@@ -10,6 +10,7 @@ const RULE = "You can't write against a read only replica.";
 
 describe.each([
   ['Redis 7', (text: string) => `${text} script: 5f1c, on @user_script:31.`],
+  ['Redis 7, when the script has caught it', (text: string) => `ERR ${text} script: 5f1c.`],
   [
     'Redis 6',
     (text: string) =>
