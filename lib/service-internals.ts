@@ -22,6 +22,8 @@ import type { StoreSession, StoreSnapshot } from './store/semaphore-store.js';
 
 /** What is behind a SemaphoreService: for itself, and for what is built on it in this package. */
 export class ServiceInternals implements ScopeHost {
+  /** Mocks that answer to every property have something else here. */
+  readonly areReal = true;
   readonly context = new HeldContext();
 
   constructor(
@@ -147,7 +149,8 @@ export function internalsOf(service: SemaphoreService): ServiceInternals {
 /** Undefined for what is not one of ours, but a mock for example. */
 export function findInternals(service: SemaphoreService | undefined): ServiceInternals | undefined {
   // Private to users; read as a property, so that a proxy of the service has it too and no call pays for a look-up.
-  return service?.['internals'];
+  const internals = service?.['internals'];
+  return internals?.areReal === true ? internals : undefined;
 }
 
 /** The keys, each once. @throws {InvalidOptionsError} */

@@ -427,9 +427,12 @@ describe('SemaphoreService, overridden in a test', () => {
     await expect(semaphores.acquire('k')).rejects.toThrow(SemaphoreClosedError);
   });
 
-  it('says what it should be when it is none', async () => {
+  it.each([
+    ['a double with one method', { acquire: () => undefined }],
+    ['a mock that answers to every property', autoMock()],
+  ])('says what it should be when it is %s', async (_what, double) => {
     const error = jest.spyOn(Logger, 'error').mockImplementation(() => undefined);
-    const app = await compileWith({ acquire: () => undefined });
+    const app = await compileWith(double);
     await expect(app.get(Jobs, { strict: false }).run()).rejects.toThrow(
       /a SemaphoreService: in tests, override the provider with a real one, such as `new SemaphoreService\(\)`/u,
     );
@@ -437,6 +440,13 @@ describe('SemaphoreService, overridden in a test', () => {
     expect(error).not.toHaveBeenCalled();
   });
 });
+
+/** As libraries for tests make them: whatever is read is a function, which returns such a mock. */
+function autoMock(): object {
+  const get = (_target: object, property: string | symbol): unknown =>
+    property === 'then' ? undefined : autoMock;
+  return new Proxy({}, { get });
+}
 
 describe('in production', () => {
   const { NODE_ENV } = process.env;
