@@ -27,6 +27,12 @@ export function statusCodeOf(error: RetriableError, statusCodes: Required<Status
   return statusCodes[statusOf(error)];
 }
 
+/** Of gRPC: RESOURCE_EXHAUSTED where HTTP has 429, UNAVAILABLE where it has 503. */
+export function grpcStatusOf(error: RetriableError): number {
+  const status = statusOf(error);
+  return status === 'busy' || status === 'timeout' ? 8 : 14;
+}
+
 /** The header `Retry-After`: whole seconds. */
 export function retryAfterOf(error: RetriableError): string {
   return retryAfterHeader(retryAfterMsOf(error));

@@ -1,5 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import { WaitEnded } from '../semaphore.errors.js';
+import { type GrpcCall, grpcCallOf } from './grpc-call.js';
 
 /** Why a wait ends whose client is gone. Made once: an error of its own for each call would cost more than the rest of the call. */
 export const DISCONNECTED = new WaitEnded('The client disconnected while its request waited.');
@@ -42,8 +43,10 @@ export function responseOf(context: ExecutionContext): ResponseStream | undefine
   }
 }
 
-/** What closes when the client disconnects: the response, or for GraphQL, which may know of none, the connection. */
+/** What closes when the client disconnects: the response, or for GraphQL, which may know of none, the connection; of gRPC the call. */
 export function connectionOf(context: ExecutionContext): ResponseStream | undefined {
+  const call = grpcCallOf(context);
+  if (call !== undefined) return closedWhenCancelled(call);
   const response = responseOf(context);
   if (response !== undefined || context.getType<string>() !== 'graphql') return response;
   const request = graphqlRequestOf(context.getArgByIndex(2));
@@ -55,6 +58,15 @@ function graphqlRequestOf(carrier: unknown): unknown {
   const request = property(carrier, 'req') ?? property(carrier, 'request');
   const extra = property(request, 'extra') ?? property(carrier, 'extra');
   return property(extra, 'request') ?? request;
+}
+
+function closedWhenCancelled(call: GrpcCall): ResponseStream {
+  return {
+    get destroyed() {
+      return call.cancelled;
+    },
+    once: (event, listener) => event === 'close' && call.once('cancelled', listener),
+  };
 }
 
 /**

@@ -6,7 +6,7 @@ import { resolveModuleOptions } from '../resolve-module-options.js';
 import { RETRIABLE_ERRORS, type RetriableError } from '../semaphore.errors.js';
 import type { SemaphoreModuleOptions, StatusCodes } from '../semaphore.options.js';
 import { payloadOf, retryAfterOf, statusCodeOf } from './error-payload.js';
-import { toTransportError, transportPayload } from './transport-error.js';
+import { rpcPayload, toTransportError } from './transport-error.js';
 
 /**
  * Tells clients that no permit could be had, in the way of their transport: HTTP 429 or 503 with `Retry-After`, a
@@ -39,7 +39,7 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
         void emit(error, host);
         return undefined;
       case 'rpc':
-        return throwError(() => transportPayload(error));
+        return throwError(() => rpcPayload(error, host));
       default:
         throw error;
     }
