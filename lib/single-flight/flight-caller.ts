@@ -1,10 +1,12 @@
 import { AsyncResource } from 'node:async_hooks';
 import { onAbort } from '../cancel/on-abort.js';
+import { begun } from '../completion/when-over.js';
 import { SingleFlightAbortedError, SingleFlightTimeoutError } from '../semaphore.errors.js';
 import type { Clock } from '../store/clock.js';
 import type { Outcome } from './envelope.js';
-import { asTransportException } from './transport-exception.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
+import type { Surrounding } from './surrounding-flights.js';
+import { asTransportException } from './transport-exception.js';
 
 export type Work = (signal: AbortSignal) => unknown;
 
@@ -14,11 +16,14 @@ export class FlightCaller {
   private resolve!: (value: unknown) => void;
   private reject!: (error: unknown) => void;
   private readonly stops: (() => void)[] = [];
+  /** Begins the work, in the context in which it is to be done. */
+  private begin: Work = (signal) => this.surrounding.run(() => begun(this.work(signal)));
 
   constructor(
     readonly key: string,
-    private work: Work,
+    private readonly work: Work,
     readonly options: ResolvedFlightOptions,
+    private readonly surrounding: Surrounding,
   ) {
     this.result = new Promise((resolve, reject) => {
       this.resolve = resolve;
@@ -28,7 +33,7 @@ export class FlightCaller {
 
   /** Another caller's flight may do the work: still in the context of the one who brought it. */
   keepContext(): void {
-    this.work = AsyncResource.bind(this.work);
+    this.begin = AsyncResource.bind(this.begin);
   }
 
   /** @param onGone called when it gives up */
@@ -52,9 +57,11 @@ export class FlightCaller {
   /** Never throws. */
   async do(signal: AbortSignal): Promise<Outcome> {
     try {
-      return { isError: false, value: await this.work(signal) };
+      return { isError: false, value: await this.begin(signal) };
     } catch (error) {
       return { isError: true, error };
+    } finally {
+      this.surrounding.end();
     }
   }
 

@@ -2,12 +2,9 @@ import { setImmediate } from 'node:timers';
 import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
 import type { SemaphoreCore } from '../core/semaphore-core.js';
-import {
-  type ResultNotSharedError,
-  SemaphoreClosedError,
-  StoreUnavailableError,
-} from '../semaphore.errors.js';
+import { SemaphoreClosedError, StoreUnavailableError } from '../semaphore.errors.js';
 import type { FlightLook, SingleFlightStore } from '../store/single-flight-store.js';
+import type { TimeLimits } from '../store/time-limits.js';
 import { type Outcome, unpack } from './envelope.js';
 import type { FlightCaller } from './flight-caller.js';
 import { acquireLead, release } from './leading-permit.js';
@@ -19,8 +16,12 @@ import type { ResolvedFlightOptions } from './single-flight.options.js';
 export interface FlightControl {
   readonly core: SemaphoreCore;
   readonly store: SingleFlightStore;
+  /** Of publications. */
+  readonly limits: TimeLimits;
   /** Nobody joins the flight any more. */
   leave(flight: Flight): void;
+  /** It has a result, and needs no other. */
+  landed(flight: Flight): void;
 }
 
 /** Stores count whole milliseconds. */
@@ -39,12 +40,11 @@ export class Flight {
   /** By the local clock. */
   private readonly askedAt: number;
   private readonly queueing = new CancelSource();
+  /** Until it leads. */
   private acquiring: Promise<Permit> | undefined;
   private isGranted = false;
 
   private work: LeadingWork | undefined;
-  /** Why nobody but the caller who did the work gets its result. */
-  private refusal: ResultNotSharedError | undefined;
 
   /** Token of the last publication before the flight stood in the queue. */
   private seen: number | undefined;
@@ -80,14 +80,14 @@ export class Flight {
     this.queueing.abort(LEFT);
   }
 
-  /** Gives its callers a result. Never rejects. */
-  async fly(): Promise<void> {
-    try {
-      const outcome = await this.getOutcome();
-      if (outcome !== undefined) this.land(outcome);
-    } catch (error) {
-      if (!this.hasLanded) this.land(await this.without(error));
-    }
+  /** Gives its callers a result. */
+  fly(): void {
+    this.getOutcome().then(
+      (outcome) => {
+        if (outcome !== undefined) this.land(outcome);
+      },
+      (error: unknown) => this.failed(error),
+    );
   }
 
   /** Another process published while this one stood in the queue. */
@@ -111,18 +111,20 @@ export class Flight {
   private land(outcome: Outcome): void {
     if (this.hasLanded) return;
     this.hasLanded = true;
-    this.control.leave(this);
+    this.control.landed(this);
+    const refusal = this.work?.refusal;
     for (const caller of this.callers) {
-      const isRefused = this.refusal !== undefined && caller !== this.work?.caller;
-      caller.settle(isRefused ? { isError: true, error: this.refusal } : outcome);
+      const isRefused = refusal !== undefined && caller !== this.work?.caller;
+      caller.settle(isRefused ? { isError: true, error: refusal } : outcome);
     }
+    const { acquiring } = this;
     // Callers go on with their result first: leaving the queue is in no hurry.
-    setImmediate(() => this.leaveQueue());
+    if (acquiring !== undefined) setImmediate(() => this.leaveQueue(acquiring));
   }
 
-  private leaveQueue(): void {
+  private leaveQueue(acquiring: Promise<Permit>): void {
     if (!this.isGranted) this.queueing.abort(LEFT);
-    if (this.acquiring !== undefined) release(this.acquiring);
+    release(acquiring);
   }
 
   /** @returns undefined when it has landed meanwhile */
@@ -131,20 +133,17 @@ export class Flight {
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, leaseMs } = this.options;
     if (ttlMs + staleWhileRevalidateMs + cacheErrorsMs > 0) {
       const look = await store.look(this.permitKey);
-      const stored = this.usable(look) ?? (await this.late(look));
-      if (stored !== undefined) return stored;
+      const stored =
+        this.usable(look) ?? (this.isLate(look) && (await this.missed(look.token - 1)));
+      if (stored) return stored;
     }
     // One step: whoever publishes later than the look finds this process in the queue.
     const looking = store.look(this.permitKey);
-    this.acquiring = acquireLead(
-      core,
-      this.permitKey,
-      { leaseMs, waitMs: Infinity },
-      this.queueing,
-    );
+    const options = { leaseMs, waitMs: Infinity, signal: this.queueing };
+    this.acquiring = acquireLead(core, this.permitKey, options);
     const look = await looking;
-    const stored = this.usable(look) ?? (await this.late(look));
-    if (stored !== undefined) return stored;
+    const stored = this.usable(look) ?? (this.isLate(look) && (await this.missed(look.token - 1)));
+    if (stored) return stored;
     this.seen = look.token;
     if (this.early !== undefined) this.published(...this.early);
     const permit = await this.acquiring;
@@ -161,8 +160,8 @@ export class Flight {
   }
 
   /** Whoever asked before the work was over gets its result, also when the store hears of that later. */
-  private late({ freshUntil, token }: FlightLook): Promise<Outcome | undefined> | undefined {
-    return freshUntil > this.askedAt + ROUNDING_MS ? this.missed(token - 1) : undefined;
+  private isLate({ freshUntil }: FlightLook): boolean {
+    return freshUntil > this.askedAt + ROUNDING_MS;
   }
 
   private usable(look: FlightLook): Outcome | undefined {
@@ -182,36 +181,36 @@ export class Flight {
     return outcome.isError && outcome.isUnreadable ? undefined : outcome;
   }
 
-  private async lead(permit: Permit): Promise<Outcome> {
+  private lead(permit: Permit): Outcome | Promise<Outcome> {
     const leader = this.nextCaller();
     if (leader === undefined) return { isError: true, error: desertedError(this.first.key) };
+    this.acquiring = undefined;
     this.work = this.workOf(leader);
-    const { outcome, refusal } = await this.work.lead(permit);
-    this.refusal = refusal;
-    return outcome;
+    return this.work.lead(permit);
   }
 
-  /** The store is away. */
-  private async without(error: unknown): Promise<Outcome> {
-    if (this.control.core.isClosed && error instanceof StoreUnavailableError) {
-      return { isError: true, error: new SemaphoreClosedError(this.first.key) };
+  private failed(error: unknown): void {
+    if (this.hasLanded) return;
+    const isAway = error instanceof StoreUnavailableError;
+    if (isAway && this.control.core.isClosed) {
+      this.land({ isError: true, error: new SemaphoreClosedError(this.first.key) });
+      return;
     }
     const leader = this.nextCaller();
     const isAllowed = this.options.onStoreFailure === 'allow';
-    if (!isAllowed || leader === undefined || !(error instanceof StoreUnavailableError)) {
-      return { isError: true, error };
+    if (!isAway || !isAllowed || leader === undefined) {
+      this.land({ isError: true, error });
+      return;
     }
     this.work = this.workOf(leader);
-    return this.work.doAlone();
+    void this.work.doAlone().then((outcome) => this.land(outcome));
   }
 
   private workOf(leader: FlightCaller): LeadingWork {
-    const { permitKey, options } = this;
-    const { core, store } = this.control;
+    const { control, permitKey, options } = this;
     return new LeadingWork(
       {
-        core,
-        store,
+        control,
         permitKey,
         options,
         isWanted: () => this.callers.size > 0,

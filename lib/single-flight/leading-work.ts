@@ -1,10 +1,8 @@
 import { whenLost } from '../core/held-permit.js';
 import type { Permit } from '../core/permit.js';
-import type { SemaphoreCore } from '../core/semaphore-core.js';
 import { type ResultNotSharedError, SingleFlightAbortedError } from '../semaphore.errors.js';
-import type { SingleFlightStore } from '../store/single-flight-store.js';
-import { within } from '../store/within.js';
 import { type Outcome, pack, TOO_LONG_FOR_THE_WAY } from './envelope.js';
+import type { FlightControl } from './flight.js';
 import type { FlightCaller } from './flight-caller.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
 
@@ -14,12 +12,8 @@ const ASK_FOR_FOLLOWERS_MS = 1000;
 /** The result of a leader's callers is not kept from them for longer than this, because the store is slow, or away. */
 const PUBLISHED_WITHIN_MS = 100;
 
-// Made once: nobody gets to see it.
-const LATE = new Error('The store has not answered yet.');
-
 export interface LeadingWorkParts {
-  readonly core: SemaphoreCore;
-  readonly store: SingleFlightStore;
+  readonly control: FlightControl;
   /** Of the semaphore whose holder leads. */
   readonly permitKey: string;
   readonly options: ResolvedFlightOptions;
@@ -29,15 +23,11 @@ export interface LeadingWorkParts {
   onStop(): void;
 }
 
-/** What came of the work, and why nobody but the caller that did it gets its result. */
-export interface Led {
-  outcome: Outcome;
-  refusal?: ResultNotSharedError;
-}
-
 /** The work of a flight, done in this process, and what becomes of it: published, or given up when nobody wants it any more. */
 export class LeadingWork {
   private readonly stopper = new AbortController();
+  /** Why nobody but the caller that did the work gets its result. */
+  refusal: ResultNotSharedError | undefined;
   /** Held, as far as is known, while the work goes on. */
   private permit: Permit | undefined;
   private isAsking = false;
@@ -52,14 +42,26 @@ export class LeadingWork {
     return this.caller.do(this.stopper.signal);
   }
 
-  /** @param permit that makes this process the leader. Never rejects. */
-  async lead(permit: Permit): Promise<Led> {
+  /**
+   * Resolves when the flight is over for the store too: who calls after a caller here has its result, in whatever process, shall
+   * not get the same one. Never rejects.
+   * @param permit that makes this process the leader; given back here
+   */
+  async lead(permit: Permit): Promise<Outcome> {
+    const { key } = this.caller;
+    const { options, control } = this.parts;
     this.permit = permit;
     const stopWatching = whenLost(permit, (error) => this.stop(error));
     const outcome = await this.caller.do(this.stopper.signal);
     stopWatching();
     this.permit = undefined;
-    return { outcome, refusal: await this.publish(permit, outcome) };
+    const { payload, refusal } = pack(key, outcome, options, control.store.maxResultBytes);
+    this.refusal = refusal;
+    // Whoever stands in the queue by now wants work that is not given up half-way.
+    const isGivenUp = outcome.isError && this.stopper.signal.aborted;
+    if (permit.isHeld && !isGivenUp) await this.publish(permit, payload, outcome);
+    else void permit.release();
+    return outcome;
   }
 
   /** Nobody in this process waits for it any more: it stops unless other processes do. */
@@ -69,7 +71,8 @@ export class LeadingWork {
   }
 
   private async stopUnlessFollowed(): Promise<void> {
-    const { core, store, permitKey } = this.parts;
+    const { control, permitKey } = this.parts;
+    const { core, store } = control;
     this.isAsking = this.isDeserted;
     if (!this.isAsking) return;
     const look = await store.look(permitKey).catch(() => undefined);
@@ -96,36 +99,32 @@ export class LeadingWork {
     this.stopper.abort(reason);
   }
 
-  /**
-   * Resolves when the flight is over for the store too: who calls after a caller here has its result, in whatever process, shall
-   * not get the same one. A permit that was lost is checked by the store: here the news may not have come yet.
-   * @returns why the result goes to nobody else
-   */
-  private async publish(
-    permit: Permit,
-    outcome: Outcome,
-  ): Promise<ResultNotSharedError | undefined> {
-    const { core, store, permitKey, options } = this.parts;
-    const { payload, refusal } = pack(this.caller.key, outcome, options, store.maxResultBytes);
-    // Whoever stands in the queue by now wants work that is not given up half-way.
-    const isGivenUp = outcome.isError && this.stopper.signal.aborted;
-    if (!permit.isHeld || isGivenUp) return refusal;
-    const times = refusal === undefined ? this.times(outcome) : { freshMs: 0, staleMs: 0 };
+  /** The store checks the permit: here the news that it was lost may not have come yet. Resolves in time. */
+  private publish(permit: Permit, payload: string, outcome: Outcome): Promise<void> {
+    const { control, permitKey } = this.parts;
+    const { core, store, limits } = control;
     const published = store.publish(permitKey, {
       permitId: permit.id,
       payload,
       substitute: TOO_LONG_FOR_THE_WAY,
-      ...times,
+      ...this.times(outcome),
     });
     void permit.release();
-    // When that fails, somebody in the queue gets the permit and does the work again.
-    await within(core.clock, PUBLISHED_WITHIN_MS, published, () => LATE).catch(() => undefined);
-    return refusal;
+    return new Promise((resolve) => {
+      const limit = limits.start(core.clock.now() + PUBLISHED_WITHIN_MS, resolve);
+      const settled = (): void => {
+        limits.stop(limit);
+        resolve();
+      };
+      // When that fails, somebody in the queue gets the permit and does the work again.
+      published.then(settled, settled);
+    });
   }
 
   /** For how long it is kept for those who come later. */
   private times({ isError }: Outcome): { freshMs: number; staleMs: number } {
     const { ttlMs, staleWhileRevalidateMs, cacheErrorsMs, jitter } = this.parts.options;
+    if (this.refusal !== undefined) return { freshMs: 0, staleMs: 0 };
     if (isError) return { freshMs: cacheErrorsMs, staleMs: 0 };
     const freshMs = Math.round(ttlMs * (1 - jitter * Math.random()));
     return { freshMs, staleMs: ttlMs > 0 ? staleWhileRevalidateMs : 0 };

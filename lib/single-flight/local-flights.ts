@@ -6,11 +6,12 @@ import {
   SingleFlightAbortedError,
 } from '../semaphore.errors.js';
 import type { SingleFlightStore } from '../store/single-flight-store.js';
+import { TimeLimits } from '../store/time-limits.js';
 import { Flight, type FlightControl } from './flight.js';
 import { FlightCaller, type Work } from './flight-caller.js';
 import { permitKeyOf } from './flight-keys.js';
 import type { ResolvedFlightOptions } from './single-flight.options.js';
-import { doWithin, isWithin } from './surrounding-flights.js';
+import { isWithin, Surrounding } from './surrounding-flights.js';
 
 const NOT_ITS_OWN =
   'another one than that of the flight whose work asks for it: it would wait for itself for ever';
@@ -20,6 +21,7 @@ const all = new WeakMap<SemaphoreCore, LocalFlights>();
 /** The flights of this process: whoever asks for what is being worked on joins, and the store hears nothing of it. */
 export class LocalFlights implements FlightControl {
   readonly store: SingleFlightStore;
+  readonly limits: TimeLimits;
   /** To be joined, by the key of the permit. */
   private readonly joinable = new ChurningMap<string, Flight>();
   /** Those without a result, by the key of the permit: after `forget` there may be several. */
@@ -35,6 +37,7 @@ export class LocalFlights implements FlightControl {
       );
     }
     this.store = flights;
+    this.limits = new TimeLimits(core.clock);
     flights.listen(
       (permitKey, token, payload) => {
         for (const flight of this.underWay.get(permitKey) ?? []) flight.published(token, payload);
@@ -58,8 +61,7 @@ export class LocalFlights implements FlightControl {
     if (this.core.isClosed) throw new SemaphoreClosedError(key);
     if (signal?.aborted === true) throw new SingleFlightAbortedError(key, signal.reason);
     if (isWithin(this, permitKey)) throw new InvalidOptionsError('key', key, NOT_ITS_OWN, key);
-    const doWork: Work = (lost) => doWithin(this, permitKey, () => work(lost));
-    const caller = new FlightCaller(key, doWork, options);
+    const caller = new FlightCaller(key, work, options, new Surrounding(this, permitKey));
     const joined = this.joinable.get(permitKey);
     const flight = joined ?? new Flight(permitKey, caller, this);
     if (joined !== undefined) caller.keepContext();
@@ -81,19 +83,19 @@ export class LocalFlights implements FlightControl {
     if (this.joinable.get(permitKey) === flight) this.joinable.delete(permitKey);
   }
 
+  landed(flight: Flight): void {
+    const { permitKey } = flight;
+    this.leave(flight);
+    const flights = this.underWay.get(permitKey);
+    if (flights?.delete(flight) === true && flights.size === 0) this.underWay.delete(permitKey);
+  }
+
   private start(flight: Flight): void {
     const { permitKey } = flight;
     this.joinable.set(permitKey, flight);
     const flights = this.underWay.get(permitKey);
     if (flights === undefined) this.underWay.set(permitKey, new Set([flight]));
     else flights.add(flight);
-    void flight.fly().then(() => this.end(flight));
-  }
-
-  private end(flight: Flight): void {
-    const flights = this.underWay.get(flight.permitKey);
-    if (flights?.delete(flight) === true && flights.size === 0) {
-      this.underWay.delete(flight.permitKey);
-    }
+    flight.fly();
   }
 }

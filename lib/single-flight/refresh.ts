@@ -11,8 +11,9 @@ import { LeadingWork } from './leading-work.js';
 export async function refresh(
   permitKey: string,
   caller: FlightCaller,
-  { core, store }: FlightControl,
+  control: FlightControl,
 ): Promise<void> {
+  const { core, store } = control;
   const { leaseMs } = caller.options;
   const looking = store.look(permitKey);
   const acquiring = acquireLead(core, permitKey, { leaseMs, waitMs: 0 });
@@ -21,8 +22,7 @@ export async function refresh(
     if (look.state === 'fresh') return;
     const work = new LeadingWork(
       {
-        core,
-        store,
+        control,
         permitKey,
         // An error does not take the place of a result.
         options: { ...caller.options, cacheErrorsMs: 0 },
@@ -31,9 +31,9 @@ export async function refresh(
       },
       caller,
     );
-    const { outcome, refusal } = await work.lead(permit);
+    const outcome = await work.lead(permit);
     if (outcome.isError) throw outcome.error;
-    if (refusal !== undefined) throw refusal;
+    if (work.refusal !== undefined) throw work.refusal;
   } catch (error) {
     const isOthers = error instanceof PermitUnavailableError;
     const isOver = error instanceof SemaphoreClosedError;

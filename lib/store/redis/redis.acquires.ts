@@ -16,6 +16,7 @@ import {
   GRANT_FIELDS,
   GRANTED,
   type Granted,
+  ignore,
   labelText,
   toGrant,
   toGranted,
@@ -132,7 +133,7 @@ export class RedisAcquires implements Acquirer {
       if (!pending.isAsking) this.waiting.remove(id);
     }
     try {
-      await this.calls.send({ state, text: `C${id} ${pending?.member ?? ''}` });
+      await this.calls.send({ state, text: `C${id} ${pending?.member ?? ''}` }, ignore);
       if (pending !== undefined) this.uncertain.addDoubted(pending);
     } catch (error) {
       // The next attempt has to know what to take out of the queue.
@@ -157,7 +158,7 @@ export class RedisAcquires implements Acquirer {
    */
   private free(id: string, operations: readonly Operation[]): void {
     for (const state of new Set(operations.map((operation) => operation.state))) {
-      this.calls.send({ state, text: `C${id} ` }).catch(() => undefined);
+      this.calls.send({ state, text: `C${id} ` }, ignore).catch(ignore);
     }
   }
 

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers';
 import { groupBy } from './group-by.js';
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
+import { TimeLimits } from '../time-limits.js';
 import {
   inParts,
   isAcquire,
@@ -28,12 +29,6 @@ import {
 } from './reply-errors.js';
 import { semaphoreScript } from './scripts/embedded.js';
 import { ServerClocks } from './server-clocks.js';
-import { TimeLimits } from './time-limits.js';
-
-export interface Answer<T> {
-  value: T;
-  sample: Sample;
-}
 
 /** id, token, expiry, acquired, limit of each waiter of this process that the call made a holder. */
 export type OwnGrants = readonly (string | number)[];
@@ -85,10 +80,13 @@ export class RedisCalls {
     this.servers = new ServerClocks(clock);
   }
 
-  /** @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown */
-  send<T>(request: Request): Promise<Answer<T>> {
+  /**
+   * @param read makes of the answer what is wanted of it; must not throw
+   * @throws {StoreUnavailableError} when it did not succeed in time: whether it was done is then unknown
+   */
+  send<T, R>(request: Request, read: (answer: T, sample: Sample) => R): Promise<R> {
     return new Promise((resolve, reject) => {
-      const answered = (value: T, sample: Sample): void => resolve({ value, sample });
+      const answered = (answer: T, sample: Sample): void => resolve(read(answer, sample));
       const { state, text, list, first, doubted } = request;
       // A copy that is added to has a hidden class of its own in V8, and slows down all that reads operations.
       this.issue({ state, text, list, first, doubted, answered, failed: reject });

@@ -1,6 +1,7 @@
 import { StoreUnavailableError } from '../../semaphore.errors.js';
 import type { Clock } from '../clock.js';
 import { pause } from '../pause.js';
+import { TimeLimits } from '../time-limits.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { Connection } from './redis.connection.js';
 import type { RedisKeys } from './redis.keys.js';
@@ -12,7 +13,6 @@ import {
   NEXT_ATTEMPT_AFTER_MS,
   unavailable,
 } from './reply-errors.js';
-import { TimeLimits } from './time-limits.js';
 
 /** What is asked of Redis otherwise than by operations of the script, each within the time limit. */
 export class RedisCommands {

@@ -5,14 +5,19 @@ import type {
   PublicationListener,
   SingleFlightStore,
 } from '../single-flight-store.js';
+import type { Sample } from './operations.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { RedisKeys } from './redis.keys.js';
+import { ignore, isOne } from './script-format.js';
 
 /** More than any token. */
 const ONLY_USABLE = Number.MAX_SAFE_INTEGER;
 
 /** What a payload begins with that is none. */
 const VOID = '!';
+
+/** What the script answers to a look. */
+type LookAnswer = [led: number, waiting: number, result: string];
 
 interface Stored {
   token: number;
@@ -36,40 +41,20 @@ export class RedisFlights implements SingleFlightStore {
     this.forgotten = forgotten;
   }
 
-  async look(key: string, seen = ONLY_USABLE): Promise<FlightLook> {
-    const state = this.keys.state(key);
-    const text = `S${seen}`;
-    const { value, sample } = await this.calls.send<[number, number, string]>({ state, text });
-    const [led, waiting, result] = value;
-    const at = sample.serverNow;
-    const { token, freshUntil, usableUntil, payload } = parse(result);
-    const isUsable = payload !== '' && !payload.startsWith(VOID);
-    let lookState: FlightLookState = 'none';
-    if (isUsable && freshUntil > at) lookState = 'fresh';
-    else if (isUsable && token > seen) lookState = 'missed';
-    else if (isUsable && usableUntil > at) lookState = 'stale';
-    const used = lookState === 'none' ? '' : payload;
-    const freshHere = token === 0 ? 0 : sample.sentAt + (freshUntil - at);
-    return {
-      state: lookState,
-      payload: used,
-      freshUntil: freshHere,
-      token,
-      isLed: led === 1,
-      waiting,
-      at,
-    };
+  look(key: string, seen = ONLY_USABLE): Promise<FlightLook> {
+    const request = { state: this.keys.state(key), text: `S${seen}` };
+    return this.calls.send(request, (answer: LookAnswer, sample) => toLook(answer, sample, seen));
   }
 
-  async publish(key: string, publication: Publication): Promise<boolean> {
+  publish(key: string, publication: Publication): Promise<boolean> {
     const { permitId, freshMs, staleMs, payload } = publication;
     const state = this.keys.state(key);
     const text = `W${permitId} ${freshMs} ${staleMs}`;
-    return (await this.calls.send<number>({ state, text, list: [payload] })).value === 1;
+    return this.calls.send({ state, text, list: [payload] }, isOne);
   }
 
   async forget(key: string): Promise<void> {
-    await this.calls.send({ state: this.keys.state(key), text: 'X' });
+    await this.calls.send({ state: this.keys.state(key), text: 'X' }, ignore);
   }
 
   /**
@@ -89,6 +74,25 @@ export class RedisFlights implements SingleFlightStore {
     const token = Number(text.slice(end, text.indexOf(' ', end)));
     this.published(key, token, carried);
   }
+}
+
+function toLook([led, waiting, result]: LookAnswer, sample: Sample, seen: number): FlightLook {
+  const at = sample.serverNow;
+  const { token, freshUntil, usableUntil, payload } = parse(result);
+  const isUsable = payload !== '' && !payload.startsWith(VOID);
+  let state: FlightLookState = 'none';
+  if (isUsable && freshUntil > at) state = 'fresh';
+  else if (isUsable && token > seen) state = 'missed';
+  else if (isUsable && usableUntil > at) state = 'stale';
+  return {
+    state,
+    payload: state === 'none' ? '' : payload,
+    freshUntil: token === 0 ? 0 : sample.sentAt + (freshUntil - at),
+    token,
+    isLed: led === 1,
+    waiting,
+    at,
+  };
 }
 
 /** `token fresh usable payload` */

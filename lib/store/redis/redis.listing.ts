@@ -3,6 +3,7 @@ import type { RedisCalls } from './redis.calls.js';
 import type { RedisCommands } from './redis.commands.js';
 import type { RedisKeys } from './redis.keys.js';
 import type { RedisLink } from './redis.link.js';
+import { isOne } from './script-format.js';
 
 /** As struct, with which the script reads, complains. */
 const UNREADABLE = /data string too short/;
@@ -40,7 +41,7 @@ export async function* listKeys(
 /** What the script cannot read is none of ours. */
 async function isInUse(calls: RedisCalls, state: string): Promise<boolean> {
   try {
-    return (await calls.send<number>({ state, text: 'I' })).value === 1;
+    return await calls.send({ state, text: 'I' }, isOne);
   } catch (error) {
     if (UNREADABLE.test(detailOf(error))) return false;
     throw error;

@@ -34,7 +34,7 @@ export class RedisReplicas {
   async confirm({ request, state }: PendingAcquire): Promise<void> {
     const { key, id, leaseMs } = request;
     const renewal = { state, text: `N${id} ${leaseText(leaseMs)}` };
-    if ((await this.calls.send<number>(renewal)).value === 0) {
+    if (!(await this.calls.send(renewal, (expiry: number) => expiry !== 0))) {
       throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', key);
     }
     const slot = this.calls.slotOf(state);

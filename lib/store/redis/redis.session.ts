@@ -23,7 +23,7 @@ import type { RedisSessionOptions } from './redis.options.js';
 import { RedisReplicas } from './redis.replicas.js';
 import { readSnapshot } from './redis.snapshot.js';
 import type { RedisWaiting } from './redis.waiting.js';
-import { leaseText, toGranted, toLease } from './script-format.js';
+import { isOne, leaseText, toGranted, toLease } from './script-format.js';
 import { inspectScript } from './scripts/embedded.js';
 
 /** One process on one Redis: translates the port's calls into operations of the script. */
@@ -95,10 +95,11 @@ export class RedisSession implements StoreSession {
     });
   }
 
-  async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
-    const text = `N${id} ${leaseText(leaseMs)}`;
-    const { value, sample } = await this.calls.send<number>({ state: this.keys.state(key), text });
-    return value === 0 ? null : toLease(value, sample);
+  renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
+    const request = { state: this.keys.state(key), text: `N${id} ${leaseText(leaseMs)}` };
+    return this.calls.send(request, (expiry: number, sample) =>
+      expiry === 0 ? null : toLease(expiry, sample),
+    );
   }
 
   async inspect(key: string): Promise<StoreSnapshot> {
@@ -118,24 +119,21 @@ export class RedisSession implements StoreSession {
 
   async setPermits(key: string, permits: number | null): Promise<void> {
     const state = this.keys.state(key);
-    const { value } = await this.calls.send<[previous: number, limit: number]>({
-      state,
-      text: `L${permits ?? ''}`,
-    });
-    const [before, limit] = value;
+    const request = { state, text: `L${permits ?? ''}` };
+    const limits = (answer: [before: number, now: number]): typeof answer => answer;
+    const [before, limit] = await this.calls.send(request, limits);
     if (limit === before) return;
     const previous = before === 0 ? undefined : before;
     this.client.permitsChanged({ key, permits: limit, previous, pinned: permits !== null });
   }
 
-  async forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
+  forceRelease(key: string, id: string, onlyWaiting = false): Promise<boolean> {
     const state = this.keys.state(key);
     const first = (answer: number): void => {
       if (answer === 1) this.revoked(state, id);
     };
     const text = `${onlyWaiting ? 'D' : 'F'}${id}`;
-    const { value } = await this.calls.send<number>({ state, text, first });
-    return value === 1;
+    return this.calls.send({ state, text, first }, isOne);
   }
 
   health(timeoutMs: number): Promise<StoreHealth> {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js';
 import type { RedisCalls } from './redis.calls.js';
 import type { PendingAcquire } from './pending-acquire.js';
+import { ignore } from './script-format.js';
 
 /**
  * Acquisitions whose call got no answer. A copy of it may still lie in a buffer and run after its cancel; the server
@@ -35,7 +36,7 @@ export class RedisUncertain {
   cancel(pending: PendingAcquire): void {
     const { state, member, request } = pending;
     this.byId.set(request.id, pending);
-    this.calls.send({ state, text: `C${request.id} ${member}` }).then(
+    this.calls.send({ state, text: `C${request.id} ${member}` }, ignore).then(
       () => this.byId.delete(request.id),
       () => this.cancelLater(pending),
     );

@@ -5,7 +5,7 @@ import type { Clock, StopTimer } from '../clock.js';
 import type { Grant } from '../semaphore-store.js';
 import type { Sample } from './operations.js';
 import type { PendingAcquire } from './pending-acquire.js';
-import type { Answer, RedisCalls } from './redis.calls.js';
+import type { RedisCalls } from './redis.calls.js';
 import { GRANT_FIELDS, type Granted, toGrant, toGranted } from './script-format.js';
 import { WatchedKey } from './watched-key.js';
 
@@ -195,8 +195,11 @@ export class RedisWaiting {
     };
     for (const entry of entries) entry.polls++;
     this.calls
-      .send<number[]>({ state, text: `P${entries.length}`, list, doubted })
-      .then((answer) => this.answered(state, entries, answer))
+      .send({ state, text: `P${entries.length}`, list, doubted }, (answer: number[], sample) => ({
+        answer,
+        sample,
+      }))
+      .then(({ answer, sample }) => this.answered(state, entries, answer, sample))
       // The next round asks again.
       .catch(() => undefined)
       .finally(() => {
@@ -211,15 +214,16 @@ export class RedisWaiting {
   private answered(
     state: string,
     entries: readonly PendingAcquire[],
-    { value, sample }: Answer<number[]>,
+    answer: readonly number[],
+    sample: Sample,
   ): void {
     for (const entry of entries) {
       entry.sample = sample;
       if (entry.isCancelled) this.on.undead(entry);
     }
-    for (let i = 1; i < value.length; i += GRANT_FIELDS) {
-      const entry = entries[value[i] as number] as PendingAcquire;
-      const granted = toGranted(value, i + 1);
+    for (let i = 1; i < answer.length; i += GRANT_FIELDS) {
+      const entry = entries[answer[i] as number] as PendingAcquire;
+      const granted = toGranted(answer, i + 1);
       if (entry.isCancelled) continue;
       const { id } = entry.request;
       if (granted.token !== 0) this.granted(id, granted, true, sample);
@@ -228,7 +232,7 @@ export class RedisWaiting {
     const watched = this.byKey.get(state);
     if (watched === undefined) return;
     if (entries.length > 0) watched.toldAt = sample.sentAt;
-    watched.expect(value[0] as number, sample);
+    watched.expect(answer[0] as number, sample);
   }
 
   private doubt(entry: PendingAcquire, until: number): void {

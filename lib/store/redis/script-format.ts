@@ -11,6 +11,11 @@ export const GRANTED = 1;
 export const BUSY = 2;
 export const QUEUE_FULL = 3;
 
+/** Of an answer that says yes or no. */
+export const isOne = (answer: number): boolean => answer === 1;
+/** Of an answer that says nothing but that it was done. */
+export const ignore = (): void => undefined;
+
 /** What the script answers to an acquire: a token alone for what happens most. */
 export type AcquireAnswer =
   | number

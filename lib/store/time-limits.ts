@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers';
-import { ChurningSet } from '../../churning-map.js';
-import type { Clock } from '../clock.js';
-import { EarliestTimer } from '../earliest-timer.js';
+import { ChurningSet } from '../churning-map.js';
+import type { Clock } from './clock.js';
+import { EarliestTimer } from './earliest-timer.js';
 
 /** One thing that must be over in time. */
 export interface TimeLimit {
