@@ -78,6 +78,7 @@ export class LocalPasses {
 
   /** The waiter waits no more. */
   remove(waiter: Waiter): void {
+    if (waiter.rankLink === undefined) return;
     const line = this.lines.get(waiter.key);
     line?.waiters.delete(waiter);
     this.tidy(waiter.key, line);
@@ -85,8 +86,8 @@ export class LocalPasses {
 
   /** Who came first of those whom the store treats as it does this one: its place may be one that was left before. */
   firstLike(waiter: Waiter): Waiter {
-    const line = this.lines.get(waiter.key);
-    if (line?.waiters.has(waiter) !== true) return waiter;
+    const line = waiter.rankLink === undefined ? undefined : this.lines.get(waiter.key);
+    if (line === undefined) return waiter;
     for (const other of line.waiters.of(waiter.options.priority)) {
       if (isAlike(other.options, waiter.options)) return other;
     }
@@ -152,7 +153,7 @@ export class LocalPasses {
   }
 
   private tidy(key: string, line: Line | undefined): void {
-    const isOver = line?.waiters.size === 0 && line.places.length === 0;
+    const isOver = line?.waiters.isEmpty === true && line.places.length === 0;
     // In the turn in which it was to be left it may have gone already, and another one come.
     if (isOver && this.lines.get(key) === line) this.lines.delete(key);
   }

@@ -3,6 +3,7 @@ import type { ResolvedOptions } from '../resolve-options.js';
 import type { AcquireRequest } from '../store/semaphore-store.js';
 import type { AcquisitionProbe } from './acquisition-probe.js';
 import type { Timed } from './alarm.js';
+import type { Link } from './linked-list.js';
 import type { Permit } from './permit.js';
 
 /** When to try again, when nothing better is known. */
@@ -19,6 +20,8 @@ export class Waiter implements Timed {
   placedAt: number;
   /** How often the store was asked. */
   asked = 0;
+  /** Its place in {@link WaitingRanks}, while it waits there. */
+  rankLink: Link<Waiter> | undefined;
   /** Measures the acquisition. */
   probe: AcquisitionProbe | undefined;
   /** Listens to the caller's signal. */

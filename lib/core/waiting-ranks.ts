@@ -1,6 +1,5 @@
-import { ChurningMap } from '../churning-map.js';
 import { lastIndexThatFits } from './last-index.js';
-import { type Link, LinkedList } from './linked-list.js';
+import { LinkedList } from './linked-list.js';
 import type { Waiter } from './waiter.js';
 
 /** Who waits with one priority, in order of arrival. */
@@ -13,10 +12,9 @@ interface Rank {
 export class WaitingRanks {
   /** The lowest priority first; none is empty. */
   private readonly ranks: Rank[] = [];
-  private readonly links = new ChurningMap<Waiter, Link<Waiter>>();
 
-  get size(): number {
-    return this.links.size;
+  get isEmpty(): boolean {
+    return this.ranks.length === 0;
   }
 
   /** Who would be served first, if all stood in the store's queue. */
@@ -24,13 +22,9 @@ export class WaitingRanks {
     return this.ranks.at(-1)?.waiters.first;
   }
 
-  has(waiter: Waiter): boolean {
-    return this.links.has(waiter);
-  }
-
   /** No effect when it waits here. */
   add(waiter: Waiter): void {
-    if (this.links.has(waiter)) return;
+    if (waiter.rankLink !== undefined) return;
     const { priority } = waiter.options;
     const below = this.upTo(priority);
     let rank = this.ranks[below];
@@ -38,17 +32,17 @@ export class WaitingRanks {
       rank = { priority, waiters: new LinkedList() };
       this.ranks.splice(below + 1, 0, rank);
     }
-    this.links.set(waiter, rank.waiters.add(waiter));
+    waiter.rankLink = rank.waiters.add(waiter);
   }
 
   /** No effect when it does not wait here. */
   delete(waiter: Waiter): void {
-    const link = this.links.get(waiter);
-    if (link === undefined) return;
-    this.links.delete(waiter);
+    const { rankLink } = waiter;
+    if (rankLink === undefined) return;
+    waiter.rankLink = undefined;
     const at = this.upTo(waiter.options.priority);
     const waiters = this.ranks[at]?.waiters;
-    waiters?.remove(link);
+    waiters?.remove(rankLink);
     if (waiters?.first === undefined) this.ranks.splice(at, 1);
   }
 
