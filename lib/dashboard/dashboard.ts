@@ -64,7 +64,12 @@ export class Dashboard {
       routes: [
         { method: 'GET', path: '/', handle: this.page((call) => this.sendIndex(call)) },
         { method: 'GET', path: '/{file}', handle: this.page((call) => this.sendFile(call)) },
-        { method: 'GET', path: '/api/stream', handle: this.look((...all) => this.stream(...all)) },
+        {
+          method: 'GET',
+          path: '/api/stream',
+          noHead: true,
+          handle: this.look((...all) => this.stream(...all)),
+        },
         { method: 'GET', path: '/api/overview', handle: this.look((call) => this.read(call)) },
         { method: 'GET', path: '/api/semaphore', handle: this.look((call) => this.read(call)) },
         { method: 'POST', path: '/api/release', handle: this.act(this.acts.release) },
@@ -130,10 +135,6 @@ export class Dashboard {
   }
 
   private stream({ request, response, search }: HttpCall, visitor: Visitor): void {
-    if (request.method === 'HEAD') {
-      response.end();
-      return;
-    }
     const view = viewOf(search);
     // A page that has lost its stream comes back at once: the server would wait for it to go.
     if (this.isClosed) throw new HttpProblem(503, 'CLOSED', 'This process shuts down');
@@ -148,7 +149,7 @@ export class Dashboard {
     const renewal = setTimeout(() => {
       stream.send('renew', {});
       stream.close();
-    }, MAX_STREAM_MS).unref();
+    }, MAX_STREAM_MS);
     // Maybe at once: who authorizes may take its time, and the page be gone.
     stream.onClosed(() => {
       clearTimeout(renewal);
