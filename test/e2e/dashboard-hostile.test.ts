@@ -1,12 +1,18 @@
-import type { Server } from 'node:http';
-import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import { once } from 'node:events';
+import { request, type Server } from 'node:http';
+import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
-import { describe, expect, test } from '@jest/globals';
-import { MemorySemaphoreStore } from 'nestjs-semaphore';
+import { describe, expect, jest, test } from '@jest/globals';
+import {
+  MemorySemaphoreStore,
+  SemaphoreClosedError,
+  StoreUnavailableError,
+} from 'nestjs-semaphore';
 import {
   SemaphoreDashboardModule,
   type SemaphoreDashboardOptions,
 } from 'nestjs-semaphore/dashboard';
+import { Collector } from '../../lib/dashboard/collector/collector.js';
 import { adapters, TestApp } from '../support/nest-app.js';
 import { pollUntil } from '../support/redis-admin.js';
 
@@ -85,6 +91,68 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     const answer = await app.fetch('/semaphores/api/stream');
     expect(answer.status).toBe(200);
     await answer.body?.cancel();
+    await app.close();
+  });
+
+  test('of too many pages at once the last is refused', async () => {
+    const app = await start();
+    const gone = new AbortController();
+    const { signal } = gone;
+    const pages = await Promise.all(
+      Array.from({ length: MAX_PAGES }, () => app.fetch('/semaphores/api/stream', { signal })),
+    );
+    expect(new Set(pages.map(({ status }) => status))).toEqual(new Set([200]));
+    const last = await app.fetch('/semaphores/api/stream');
+    expect(last.status).toBe(503);
+    expect(await last.json()).toMatchObject({ message: expect.stringContaining('200 pages') });
+    gone.abort();
+    await app.close();
+  });
+
+  test('nothing is watched for a page that is gone', async () => {
+    const { watch } = Collector.prototype;
+    const left = new Promise<void>((resolve) => {
+      jest.spyOn(Collector.prototype, 'watch').mockImplementation(function (
+        this: Collector,
+        ...all
+      ) {
+        const stop = watch.apply(this, all);
+        return () => {
+          stop();
+          resolve();
+        };
+      });
+    });
+    const app = await start();
+    const page = request(`${app.url}/semaphores/api/stream`).end();
+    await once(page, 'response');
+    page.on('error', () => undefined).destroy();
+    await left;
+    jest.restoreAllMocks();
+    await app.close();
+  });
+
+  test('HEAD opens no stream', async () => {
+    const app = await start();
+    expect((await app.fetch('/semaphores/api/stream', { method: 'HEAD' })).status).toBe(405);
+    await app.close();
+  });
+
+  test.each([
+    [new StoreUnavailableError('away'), 503, 0],
+    [new SemaphoreClosedError(), 503, 0],
+    [new Error('a mistake'), 500, 1],
+  ])('%s is told to who acts by %d', async (error, status, logged) => {
+    const app = await start();
+    jest.spyOn(app.semaphores, 'setPermits').mockRejectedValue(error);
+    const log = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
+    const answer = await app.fetch('/semaphores/api/limit', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-semaphore-dashboard': 'act' },
+      body: JSON.stringify({ key: 'k', permits: 2 }),
+    });
+    expect([answer.status, log.mock.calls.length]).toEqual([status, logged]);
+    jest.restoreAllMocks();
     await app.close();
   });
 

@@ -71,6 +71,7 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     await start(path === undefined ? {} : { path }, prefix);
     const redirected = await app.fetch(`${expected}?a=b`, { redirect: 'manual' });
     expect(redirected.status).toBe(302);
+    expect(redirected.headers.get('cache-control')).toBe('no-store');
     const location = new URL(redirected.headers.get('location') ?? '', app.url + expected);
     expect(location.pathname + location.search).toBe(`${expected}/?a=b`);
 
@@ -277,14 +278,23 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
     ]) {
       const refused = await app.fetch(`/semaphores/${path}`);
       expect(refused.status).toBe(403);
+      expect(refused.headers.get('content-type')).toMatch(/json/);
       expect(await refused.text()).not.toContain('secret-key');
     }
     expect((await act('limit', { key: 'secret-key', permits: 9 })).status).toBe(403);
     const page = await app.fetch('/semaphores/', { headers: PAGE_HEADERS });
     expect(page.status).toBe(403);
+    expect(page.headers.get('cache-control')).toBe('no-store');
     expect(await page.text()).toContain('<p>You may not see the dashboard.</p>');
     const headers = { authorization: 'Bearer right' };
     expect((await app.fetch('/semaphores/', { headers })).status).toBe(200);
+  });
+
+  test('a browser is asked for a password where `authorize` wants one', async () => {
+    const challenge = 'Basic realm="semaphores"';
+    await start({ authorize: () => ({ access: 'none', challenge }) });
+    const page = await app.fetch('/semaphores/', { headers: PAGE_HEADERS });
+    expect([page.status, page.headers.get('www-authenticate')]).toEqual([401, challenge]);
   });
 
   test('in production it is closed until it knows who may look', async () => {

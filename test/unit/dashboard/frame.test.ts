@@ -22,7 +22,7 @@ test('tells since when somebody waits for longest, of each key and of all', asyn
   const first = clock.wallTime();
   await waits(service, 'b');
   await clock.advance(1_000);
-  await waits(service, 'b', { priority: 1 });
+  for (const priority of [1, -1]) await waits(service, 'b', { priority });
   await waits(service, 'c');
   const { overview } = await collector.read(overviewOf(new URLSearchParams()));
   const since = overview?.rows.map(({ state }) => state?.oldestWaitSince);

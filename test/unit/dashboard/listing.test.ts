@@ -130,9 +130,13 @@ describe('the listing of keys', () => {
     await expect(listing.keepFresh()).rejects.toThrow('away');
     expect(listed).toBe(1);
     now += 2_000;
-    list = () => all('a');
+    const { list: better, end } = endless('a');
+    list = better;
     await expect(listing.keepFresh()).rejects.toThrow('away');
+    now += 1_000;
+    end();
     await settled();
+    now += 8_999;
     await listing.keepFresh();
     expect([listed, names()]).toEqual([2, ['a']]);
   });

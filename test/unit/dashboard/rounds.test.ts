@@ -120,6 +120,16 @@ describe('the rounds of the collector', () => {
     expect(new Set(asked).size).toBe(300);
   });
 
+  test('do not look at a key again while they look at it', async () => {
+    await service.acquire('k');
+    const go = holdAnswers();
+    const reads = [collector.read(overview()), collector.read(overview())];
+    await setImmediate();
+    go();
+    await Promise.all(reads);
+    expect(asked).toEqual(['k']);
+  });
+
   test('look at a key the seldomer, the more hold it and wait for it', async () => {
     for (let i = 0; i < 2_000; i++) await service.acquire('k', { permits: 2_000 });
     const read = async (): Promise<number> => {
