@@ -139,10 +139,10 @@ describe.each(adapters)('the dashboard on $platform', ({ createAdapter }) => {
   });
 
   test.each([
-    [new StoreUnavailableError('away'), 503, 0],
-    [new SemaphoreClosedError(), 503, 0],
-    [new Error('a mistake'), 500, 1],
-  ])('%s is told to who acts by %d', async (error, status, logged) => {
+    ['a store that is away', new StoreUnavailableError('away'), 503, 0],
+    ['a process that shuts down', new SemaphoreClosedError(), 503, 0],
+    ['a mistake of its own', new Error('a mistake'), 500, 1],
+  ])('%s is told to who acts, and only the last is logged', async (_, error, status, logged) => {
     const app = await start();
     jest.spyOn(app.semaphores, 'setPermits').mockRejectedValue(error);
     const log = jest.spyOn(Logger.prototype, 'error').mockImplementation(() => undefined);
