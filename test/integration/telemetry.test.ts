@@ -43,12 +43,13 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
   test('counts what is held, which is less than was asked for where the limit is', async () => {
     await using semaphores = new Semaphores(options());
     const service = semaphores.open();
-    const { name, value } = measured();
+    const { name, value, spans } = measured();
     await service.setPermits('k', 2);
     const events: SemaphoreEvent[] = [];
     service.events.subscribe((event) => events.push(event));
     const permit = await service.acquire('k', { name, permits: 3, weight: 3 });
     expect(await value('semaphore_permits_held')).toBe(2);
+    expect(spans().map(({ attributes }) => attributes['semaphore.weight'])).toEqual([2]);
     expect(await service.inspect('k')).toMatchObject({ held: 2 });
     await permit.release();
     expect(await value('semaphore_permits_held')).toBe(0);
@@ -94,6 +95,11 @@ describe.each(stores)('telemetry of semaphores in %s', (_store, options) => {
     const held = await value('semaphore_hold_duration_sum');
     expect(held).toBeGreaterThan(0.045);
     expect(held).toBeLessThan((performance.now() - startedAt) / 1000 + 1);
+    const text = await telemetry.text();
+    for (const metric of ['semaphore_wait_duration', 'semaphore_hold_duration']) {
+      expect(text).toContain(`# UNIT ${metric} s\n`);
+      expect(text).toMatch(new RegExp(`^${metric}_bucket{.*le="3600"`, 'm'));
+    }
   });
 
   test('tells why none was acquired', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { MemorySemaphoreStore, SemaphoreService } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
+import { aborted } from '../../support/semaphores.js';
 import { Telemetry } from '../../support/telemetry.js';
 
 let telemetry: Telemetry;
@@ -74,5 +75,9 @@ test('the first loss under a name is an increase, from 0', async () => {
   expect(await lost()).toEqual([0]);
   await clock.advance(1_000);
   expect(await lost()).toEqual([1]);
+  const other = await service.acquire('other', { name: 'other' });
+  await service.forceRelease('other', other.id);
+  await aborted(other.signal);
+  expect((await lost()).toSorted()).toEqual([0, 1, 1]);
   await service.close();
 });
