@@ -67,7 +67,7 @@ export class VirtualClock implements Clock {
     await setImmediate();
     for (let next = this.timers[0]; next && next.at <= end; next = this.timers[0]) {
       this.timers.shift();
-      this.time = Math.max(this.time, next.at);
+      this.time = next.at;
       next.task();
       await setImmediate();
     }
