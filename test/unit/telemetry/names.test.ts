@@ -78,6 +78,6 @@ test('the first loss under a name is an increase, from 0', async () => {
   const other = await service.acquire('other', { name: 'other' });
   await service.forceRelease('other', other.id);
   await aborted(other.signal);
-  expect((await lost()).toSorted()).toEqual([0, 1, 1]);
+  expect((await lost()).toSorted((a, b) => a - b)).toEqual([0, 1, 1]);
   await service.close();
 });

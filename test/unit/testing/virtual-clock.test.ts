@@ -30,12 +30,14 @@ describe('VirtualClock', () => {
       ['a', 10],
       ['b', 10],
       ['now', 0],
+      ['overdue', -10],
     ] as const) {
       clock.schedule(() => fired.push([name, clock.now()]), delay);
     }
     await clock.advance(29);
     assert.deepEqual(fired, [
       ['now', 0],
+      ['overdue', 0],
       ['a', 10],
       ['b', 10],
     ]);
