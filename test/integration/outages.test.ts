@@ -301,6 +301,25 @@ test('while the memory of Redis is full, held permits are renewed and released',
   expect(await holdersOf(one, keys)).toEqual([[], []]);
 });
 
+test('while the memory of Redis is full, nobody gets a permit, of whatever kind', async () => {
+  await using redis = await startRedis();
+  await using semaphores = new Semaphores({ redis: redis.url });
+  const [one, other] = [semaphores.open(), semaphores.open()];
+  await one.setPermits('pinned', 2);
+  const held = await one.acquire('pinned');
+  await withRedis(redis.port, (admin) =>
+    admin.config('SET', 'maxmemory', '1', 'maxmemory-policy', 'noeviction'),
+  );
+  const endless = { leaseMs: Infinity };
+  for (const acquire of [other.acquire('new', endless), other.acquire('pinned')]) {
+    expect(await rejection(acquire)).toMatchObject(UNAVAILABLE);
+  }
+  // In one call, with what the memory must not keep anybody from.
+  const [released, acquired] = await Promise.all([held.release(), one.acquire('new', endless)]);
+  expect(released).toBe('released');
+  expect(await acquired.release()).toBe('released');
+});
+
 function holdersOf(service: SemaphoreService, keys: readonly string[]): Promise<unknown[]> {
   return Promise.all(keys.map(async (key) => (await service.inspect(key)).holders));
 }

@@ -19,6 +19,7 @@ local function perform(code, text, k, a, get)
       include('flights')
     end
   end
+  s.essential = s.essential or essential
   s.failing = true
   local operation = operations[name] or seldom().operations[name]
   local answer = operation(s, text, a)
@@ -43,19 +44,21 @@ local function performFrom(answers, first, a, get)
 end
 
 -- An operation that failed had its first write refused: what is known of its semaphore is as it was.
-local function finish()
-  essential = true
+local function finish(isEssential)
+  essential = isEssential
   for _, s in pairs(states) do
-    if not s.failing then
+    if not s.failing and s.essential == isEssential then
       if s.due then admit(s) end
       if s.changed then save(s) end
     end
   end
-  tellTheirs()
 end
 
 local ok, err = pcall(performFrom, answers, k, a, text)
-finish()
+-- What was given back goes first: then Redis lets the rest go on.
+finish(true)
+finish(false)
+tellTheirs()
 if not ok then error(err, 0) end
 answers[#answers + 1] = own
 return answers
