@@ -141,6 +141,21 @@ describe('single flight in Redis', () => {
     expect(job.runs).toBe(1);
   });
 
+  it('gives its own callers the result though the store does not answer any more', async () => {
+    await using proxy = await TcpProxy.start(server.port);
+    await using pilots = new Pilots({ redis: proxy.url });
+    const { flights, semaphores } = pilots.join({ storeTimeoutMs: 2000 });
+    const job = new Job<string>();
+    const led = flights.run(pilots.key, job.work);
+    await job.started;
+    proxy.fault = { isHalfOpen: true };
+    const storeGivenUp = semaphores.inspect('other').catch(() => 'given up');
+    job.finish('done');
+    expect(await Promise.race([led, storeGivenUp])).toBe('done');
+    proxy.heal();
+    proxy.cut();
+  });
+
   it('goes on over broken connections', async () => {
     await using proxy = await TcpProxy.start(server.port);
     await using pilots = new Pilots({ redis: server.url });
