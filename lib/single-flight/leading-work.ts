@@ -59,8 +59,11 @@ export class LeadingWork {
     this.refusal = refusal;
     // Whoever stands in the queue by now wants work that is not given up half-way.
     const isGivenUp = outcome.isError && this.stopper.signal.aborted;
-    if (permit.isHeld && !isGivenUp) await this.publish(permit, payload, outcome);
-    else void permit.release();
+    const isShared = permit.isHeld && !isGivenUp;
+    const published = isShared ? this.publish(permit.id, payload, outcome) : undefined;
+    // In the same turn: that is one step.
+    void permit.release();
+    await published;
     return outcome;
   }
 
@@ -100,16 +103,15 @@ export class LeadingWork {
   }
 
   /** The store checks the permit: here the news that it was lost may not have come yet. Resolves in time. */
-  private publish(permit: Permit, payload: string, outcome: Outcome): Promise<void> {
+  private publish(permitId: string, payload: string, outcome: Outcome): Promise<void> {
     const { control, permitKey } = this.parts;
     const { core, store, limits } = control;
     const published = store.publish(permitKey, {
-      permitId: permit.id,
+      permitId,
       payload,
       substitute: TOO_LONG_FOR_THE_WAY,
       ...this.times(outcome),
     });
-    void permit.release();
     return new Promise((resolve) => {
       const limit = limits.start(core.clock.now() + PUBLISHED_WITHIN_MS, resolve);
       const settled = (): void => {
