@@ -149,7 +149,7 @@ export class Dashboard {
     const renewal = setTimeout(() => {
       stream.send('renew', {});
       stream.close();
-    }, MAX_STREAM_MS);
+    }, MAX_STREAM_MS).unref();
     // Maybe at once: who authorizes may take its time, and the page be gone.
     stream.onClosed(() => {
       clearTimeout(renewal);
