@@ -22,11 +22,12 @@ const FLAGS: RunFlags = {
 describe('run', () => {
   let service: SemaphoreService;
   let output: Output;
+  let stderr: PassThrough;
 
   beforeEach(() => {
     service = new SemaphoreService({ log: 'none' });
-    const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
-    output = new Output(streams, {}, false);
+    stderr = new PassThrough();
+    output = new Output({ stdout: new PassThrough(), stderr }, {}, false);
   });
 
   afterEach(() => service.close());
@@ -67,8 +68,9 @@ describe('run', () => {
       await aborted(permit.signal);
       return permit;
     };
-    const argv = ['sleep', '60'];
+    const argv = ['sleep', '20'];
     expect(await rejection(run(losing, output, 'k', argv, FLAGS))).toMatchObject({ exitCode: 76 });
+    expect(String(stderr.read())).toContain('the permit was lost: ending the command');
   });
 });
 
@@ -91,14 +93,14 @@ describe('a command that is ended', () => {
   }
 
   test('has all the time it takes when that is endless', async () => {
-    const line = 'trap "sleep 0.2; exit 3" TERM; echo 1 > $READY; while true; do sleep 0.1; done';
+    const line = 'trap "sleep 0.2; exit 3" TERM; echo 1 > $READY; sleep 20 & wait';
     const { child } = await start(line);
     child.end(Infinity);
     expect(await child.ended).toBe(3);
   });
 
   test('has none when it is given none', async () => {
-    const { child } = await start('trap "" TERM; echo 1 > $READY; while true; do sleep 0.1; done');
+    const { child } = await start('trap "" TERM; echo 1 > $READY; sleep 20');
     child.end(0);
     expect(await child.ended).toBe(128 + 9);
   });
@@ -106,10 +108,10 @@ describe('a command that is ended', () => {
   (process.stdin.isTTY ? test.skip : test)(
     'leaves nothing behind that it has started',
     async () => {
-      const { child, said } = await start('(trap "" TERM; exec sleep 60) & echo $! > $READY; wait');
+      const { child, said } = await start('(trap "" TERM; exec sleep 20) & echo $! > $READY; wait');
       child.end(5_000);
       await child.ended;
-      await pollUntil('it is gone', async () => isGone(said));
+      await pollUntil('it is gone', async () => isGone(said), 10_000);
     },
   );
 });
