@@ -150,7 +150,7 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
     async () => {
       await app.semaphores.acquire(key);
       const waits: Promise<unknown>[] = [];
-      for (const label of ['first', 'second', 'third']) {
+      for (const label of ['first', 'second', 'third', 'fourth']) {
         const { outcome } = await queued(app.semaphores, () =>
           app.semaphores.acquire(key, { label, waitMs: Infinity }),
         );
@@ -158,9 +158,10 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       }
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show(key);
-      await dashboard.untilTexts('.queue .label', ['first', 'second', 'third']);
+      await dashboard.untilTexts('.queue .label', ['first', 'second', 'third', 'fourth']);
       for (const [label, next] of [
         ['second', 'Drop the waiter third…'],
+        ['fourth', 'Drop the waiter third…'],
         ['third', 'Drop the waiter first…'],
         ['first', 'Queue (0)'],
       ] as const) {
@@ -175,6 +176,25 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       }
       await Promise.all(waits);
       expect(dashboard.problems).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    'leaves the focus where it is when somebody before it goes',
+    async () => {
+      const before = await app.semaphores.acquire(key, { permits: 3, label: 'before' });
+      for (const label of ['it', 'after']) {
+        await app.semaphores.acquire(key, { permits: 3, label });
+      }
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(key);
+      await dashboard.untilTexts('.holder .label', ['before', 'it', 'after']);
+      await dashboard.page.getByRole('button', { name: 'Release the permit of it…' }).focus();
+      await before.release();
+      await dashboard.untilTexts('.holder .label', ['it', 'after']);
+      const focused = 'document.activeElement.ariaLabel';
+      expect(await dashboard.evaluate(focused)).toBe('Release the permit of it…');
     },
     TIMEOUT_MS,
   );

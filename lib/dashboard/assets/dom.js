@@ -44,6 +44,9 @@ export function keyedList(container, heading, idOf, create) {
   heading.setAttribute('tabindex', '-1');
   let shown = new Map();
   return (items) => {
+    const ids = new Set(items.map(idOf));
+    // First, so that what stays is not moved: an element that is moved loses the focus.
+    for (const [id, { element }] of shown) if (!ids.has(id)) remove(element, heading);
     const next = new Map();
     let before = container.firstElementChild;
     for (const item of items) {
@@ -54,7 +57,6 @@ export function keyedList(container, heading, idOf, create) {
       if (part.element === before) before = before.nextElementSibling;
       else container.insertBefore(part.element, before);
     }
-    for (const [id, { element }] of shown) if (!next.has(id)) remove(element, heading);
     shown = next;
     return [...next.values()];
   };
