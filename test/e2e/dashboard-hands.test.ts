@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import type { Browser } from 'playwright-core';
+import type { Browser, Route } from 'playwright-core';
 import { BROWSER_TIMEOUT_MS, describeWithBrowser, launchBrowser } from '../support/browser.js';
 import { DashboardPage, startDashboardApp } from '../support/dashboard-page.js';
 import type { TestApp } from '../support/nest-app.js';
@@ -49,13 +49,21 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
         await focused(pattern);
       };
       await dashboard.show();
+      expect(await dashboard.evaluate('document.activeElement === document.body')).toBe(true);
       await keyboard.press('/');
       await focused(/^Search keys$/);
-      await keyboard.type(key);
+      await keyboard.type(`/${key}`);
+      const search = dashboard.page.getByLabel('Search keys');
+      expect(await search.inputValue()).toBe(`/${key}`);
+      await search.press('Home');
+      await keyboard.press('Delete');
       await dashboard.untilTexts('.rows .key', [key]);
       await tabTo(new RegExp(`^${key}$`));
       await keyboard.press('Enter');
       await dashboard.untilTexts('.holder .label', ['stuck']);
+      await dashboard.page.locator('#skip').press('Enter');
+      expect(await dashboard.evaluate('document.activeElement.id')).toBe('main');
+      expect(await dashboard.texts('h1')).toEqual([key]);
 
       await tabTo(/^Release the permit of stuck/);
       await keyboard.press('Enter');
@@ -119,6 +127,7 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await page.getByRole('button', { name: 'Release the permit of stuck…' }).click();
       await page.getByRole('button', { name: 'Release by force' }).click();
       await isAsked;
+      expect(await page.locator('dialog button:enabled').count()).toBe(0);
       await page.keyboard.press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'detached' });
       await refuse();
@@ -129,7 +138,7 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
   );
 
   test(
-    'leaves the focus on the button of an act that was refused',
+    'leaves the focus on the button of an act that was refused, until somebody leaves the page',
     async () => {
       await using dashboard = await DashboardPage.open(browser, app);
       const { page } = dashboard;
@@ -141,6 +150,8 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await page.getByRole('button', { name: 'Set the limit' }).press('Enter');
       await page.getByRole('alert').getByText('Not now').waitFor();
       expect(await dashboard.evaluate('document.activeElement.textContent')).toBe('Set the limit');
+      await dashboard.evaluate(`location.hash = '#/'`);
+      await page.getByRole('dialog').waitFor({ state: 'detached' });
     },
     TIMEOUT_MS,
   );
@@ -159,6 +170,12 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await using dashboard = await DashboardPage.open(browser, app);
       await dashboard.show(key);
       await dashboard.untilTexts('.queue .label', ['first', 'second', 'third', 'fourth']);
+      const answerLate = async (route: Route): Promise<void> => {
+        const response = await route.fetch();
+        await dashboard.untilTexts('.queue .label', ['first', 'third', 'fourth']);
+        await route.fulfill({ response });
+      };
+      await dashboard.page.route('**/api/drop', answerLate, { times: 1 });
       for (const [label, next] of [
         ['second', 'Drop the waiter third…'],
         ['fourth', 'Drop the waiter third…'],
@@ -224,6 +241,10 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
       await page.getByRole('button', { name: 'Rejected' }).click();
       await sorted('rejected');
       await dashboard.untilTexts('.rows .key', [busy, calm]);
+      await page.getByRole('button', { name: 'Rejected' }).click();
+      await dashboard.untilTexts('.rows .key', [calm, busy]);
+      await page.getByRole('button', { name: 'Rejected' }).click();
+      await dashboard.untilTexts('.rows .key', [busy, calm]);
       await page.getByRole('button', { name: 'Semaphore' }).click();
       await dashboard.untilTexts('.rows .key', [calm, busy]);
 
@@ -256,23 +277,27 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
   );
 
   test(
-    'what was not read yet is no nought',
+    'what was not read yet is no nought, and a full semaphore is marked when somebody waits',
     async () => {
       const counts = { rejected: 0, lost: 0 };
       const known = { permits: 2, held: 1, waiting: 0, oldestWaitSince: null };
       const rows = [
         { key: 'known', state: known, ...counts },
         { key: 'unknown', state: null, ...counts },
+        { key: 'full', state: { ...known, held: 2 }, ...counts },
+        { key: 'crowded', state: { ...known, held: 2, waiting: 1 }, ...counts },
+        { key: 'over', state: { ...known, held: 3 }, ...counts },
+        { key: 'none', state: { ...known, permits: 0, held: 0 }, ...counts },
       ];
       const totals = {
-        keys: 2,
-        lookedAt: 1,
+        keys: 6,
+        lookedAt: 5,
         held: 1,
         waiting: 0,
         oldestWaitSince: null,
         ...counts,
       };
-      const overview = { offset: 0, matching: 2, rows, totals, complete: true, cut: false };
+      const overview = { offset: 0, matching: 6, rows, totals, complete: true, cut: false };
       const now = Date.now();
       const frame = JSON.stringify({ now, storeNow: now, storeDown: null, overview });
       await using dashboard = await DashboardPage.open(browser, app);
@@ -283,12 +308,40 @@ describeWithBrowser('the page of the dashboard, in the hands of an operator', ()
         }),
       );
       await dashboard.page.goto(`${app.url}/semaphores/`);
-      await dashboard.untilTexts('.rows .key', ['known', 'unknown']);
-      expect(await dashboard.texts('.rows .meter-text')).toEqual(['1 / 2', '–']);
-      expect(await dashboard.texts('.rows .cell:nth-child(3)')).toEqual(['0', '–']);
-      expect(await dashboard.texts('.rows .is-oldest')).toEqual(['', '–']);
-      const partial = 'Figures of 1 of 2 keys so far';
+      await dashboard.untilTexts(
+        '.rows .key',
+        rows.map((row) => row.key),
+      );
+      const meters = ['1 / 2', '–', '2 / 2', '2 / 2', '3 / 2', '0 / –'];
+      expect(await dashboard.texts('.rows .meter-text')).toEqual(meters);
+      expect(await dashboard.texts('.rows .cell:nth-child(3)')).toEqual([
+        '0',
+        '–',
+        '0',
+        '1',
+        '0',
+        '0',
+      ]);
+      expect(await dashboard.texts('.rows .is-oldest')).toEqual(['', '–', '', '', '', '']);
+      const partial = 'Figures of 5 of 6 keys so far';
       expect(await dashboard.texts('.partial')).toEqual([partial]);
+
+      const shown = `[...document.querySelectorAll('.rows .meter')].map(
+        (e) => e.className + ' ' + e.querySelector('.fill').style.getPropertyValue('--share'))`;
+      expect(await dashboard.evaluate(shown)).toEqual([
+        'meter 50%',
+        'meter 0%',
+        'meter 100%',
+        'meter is-full 100%',
+        'meter is-over 100%',
+        'meter 0%',
+      ]);
+      const untouched = `import('./dom.js').then(({ setText }) => {
+        const [{ firstChild }, key] = Array(2).fill(document.querySelector('.rows .key'));
+        setText(key, key.textContent);
+        return key.firstChild === firstChild;
+      })`;
+      expect(await dashboard.evaluate(untouched)).toBe(true);
     },
     TIMEOUT_MS,
   );

@@ -136,6 +136,22 @@ describeWithBrowser('the list of semaphores', () => {
   );
 
   test(
+    'leaves the focus to who has moved it since they came back from a semaphore',
+    async () => {
+      const [dashboard, tell] = await openTold(['b', 'd'], ['a', 'b', 'c', 'd']);
+      await using _closing = dashboard;
+      await dashboard.page.locator('.rows .key[title="d"]').press('Enter');
+      await dashboard.untilTexts('h1', ['d']);
+      await dashboard.page.getByRole('link', { name: 'All semaphores' }).press('Enter');
+      await dashboard.until(`document.activeElement.textContent === 'd'`);
+      await dashboard.page.getByLabel('Search keys').focus();
+      await tell();
+      expect(await dashboard.evaluate('document.activeElement.id')).toBe('search');
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'is read out when somebody searches, and not whenever a key comes or goes',
     async () => {
       const [dashboard, tell] = await openTold(['b'], ['a', 'b', 'c']);

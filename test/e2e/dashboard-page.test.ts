@@ -86,6 +86,7 @@ describeWithBrowser('the page of the dashboard', () => {
         snapshot.holders.map(({ fencingToken }) => `token ${fencingToken}`),
       );
       expect(await dashboard.texts('.queue tbody .label')).toEqual(['first', 'second']);
+      expect(await dashboard.texts('.queue tbody td:nth-child(1)')).toEqual(['1', '2']);
       expect(await dashboard.texts('.queue tbody td:nth-child(4)')).toEqual(['2', '0']);
       expect(await dashboard.texts('h2')).toEqual(
         expect.arrayContaining(['Holders (2)', 'Queue (2)']),

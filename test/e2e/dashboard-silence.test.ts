@@ -37,8 +37,12 @@ describeWithBrowser('a page whose stream has broken', () => {
       await asked;
       await page.clock.runFor(PATIENCE_MS);
       await dashboard.untilTexts('#live', ['Reconnecting']);
+      const [since] = await dashboard.texts('#problem');
+      await page.clock.runFor(FIRST_RETRY_MS + PATIENCE_MS);
+      await dashboard.untilTexts('#lasted', ['(6 s)']);
+      expect(await dashboard.texts('#problem')).toEqual([since]);
       await page.unroute('**/api/stream?*');
-      await page.clock.runFor(FIRST_RETRY_MS);
+      await page.clock.runFor(2 * FIRST_RETRY_MS);
       await dashboard.untilTexts('#live', ['Live']);
     },
     2 * BROWSER_TIMEOUT_MS,

@@ -87,7 +87,7 @@ export class Detail {
   }
 
   show({ semaphore }) {
-    if (semaphore === undefined || semaphore.key !== this.#key) return;
+    if (semaphore === undefined) return;
     this.#semaphore = semaphore;
     const { held, permits, pinned, waiting, timeline } = semaphore;
     this.#pinned.hidden = !pinned;

@@ -99,7 +99,6 @@ export class Overview {
   close() {
     Object.assign(lastList, { address: addressOf(this.#list), scrollTop: scrollY });
     document.removeEventListener('keydown', this.#onKey);
-    clearTimeout(this.#searchTimer);
     this.#rows.close();
   }
 

@@ -18,6 +18,9 @@ interface Address {
 
 const assets = '../../../lib/dashboard/assets';
 const format = (await import(`${assets}/format.js`)) as Format;
+const { moreText } = (await import(`${assets}/holders.js`)) as {
+  moreText: (all: number, shown: number) => string;
+};
 const { addressOf, readList } = (await import(`${assets}/list-address.js`)) as Address;
 
 const SECOND = 1_000;
@@ -46,6 +49,7 @@ test('the page says numbers in full where there is room, and one of a thing as o
   expect([99_999, 123_456].map(format.shortCount)).toEqual(['99,999', '123.5K']);
   expect([0, 1, 2].map((n) => format.plural(n, 'key'))).toEqual(['0 keys', '1 key', '2 keys']);
   expect(format.maybeDuration(null)).toBe('–');
+  expect([moreText(100, 100), moreText(1_101, 100)]).toEqual(['', 'And 1,001 more.']);
 });
 
 test('the address of the list says what is not as at first, and is read back', () => {
