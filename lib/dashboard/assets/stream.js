@@ -23,7 +23,6 @@ export class Stream {
 
   /** Asks for something else from now on. */
   show(query) {
-    if (query === this.#query && this.#source) return;
     this.#query = query;
     this.#reopen();
   }
