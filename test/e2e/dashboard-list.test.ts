@@ -131,6 +131,8 @@ describeWithBrowser('the list of semaphores', () => {
       await dashboard.page.locator('.rows .key[title="d"]').focus();
       await tell();
       expect(await dashboard.evaluate('document.activeElement.textContent')).toBe('d');
+      const indices = `[...document.querySelectorAll('#view [role="row"]')].map((e) => e.ariaRowIndex)`;
+      expect(await dashboard.evaluate(indices)).toEqual(['1', '2', '3', '4', '5']);
     },
     TIMEOUT_MS,
   );

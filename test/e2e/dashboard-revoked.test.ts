@@ -86,10 +86,12 @@ describeWithBrowser('a page that is open', () => {
     'loses its buttons when its visitor may only look any more, and gets them back',
     async () => {
       await using dashboard = await openPage();
+      const states = await dashboard.watchStates();
       access = 'view';
       expire();
       const { page } = dashboard;
       await page.getByText('view only').waitFor();
+      expect(await states()).not.toContain('lost');
       expect(await page.getByRole('dialog').count()).toBe(0);
       expect(await page.getByRole('button').count()).toBe(0);
       await dashboard.untilTexts('.holder .label', ['it']);

@@ -68,6 +68,16 @@ export class DashboardPage implements AsyncDisposable {
     return this.page.evaluate<T>(expression);
   }
 
+  /** @returns what tells the states that the page has shown since then */
+  async watchStates(): Promise<() => Promise<string[]>> {
+    await this.evaluate(`(() => {
+      const live = document.getElementById('live');
+      globalThis.states = [];
+      new MutationObserver(() => states.push(live.dataset.state)).observe(live, { attributes: true });
+    })()`);
+    return () => this.evaluate('states');
+  }
+
   until(expression: string): Promise<void> {
     return pollUntil(expression, () => this.evaluate<boolean>(expression), BROWSER_TIMEOUT_MS);
   }
