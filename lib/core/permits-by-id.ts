@@ -180,10 +180,8 @@ export class PermitsById {
 
   /** Nobody has told what became of it: by the clock here its lease is over, or it is known for too long. */
   expire(permit: UnkeptPermit, now: number): void {
-    const { deadline, wakeAt, isLeft } = permit;
-    if (now < wakeAt) return;
-    const isOver = now >= deadline;
-    if (isOver && !isLeft) return this.lose(permit, 'expired');
+    const isOver = now >= permit.deadline;
+    if (isOver && !permit.isLeft) return this.lose(permit, 'expired');
     this.ended(permit, 'released');
     // Otherwise it may still be held: nothing has happened that could be told.
     if (isOver) this.parts.reporter.released(permit, 'expired');
