@@ -21,7 +21,7 @@ export const CurrentPermit: () => ParameterDecorator = createParamDecorator(
       '@CurrentPermit()',
       `${context.getClass().name}.${handler.name}`,
       definitionOf(handler) === undefined
-        ? 'on a parameter of a handler with @Semaphore()'
+        ? 'on a parameter of a handler with @Semaphore(), whose metadata no decorator above it drops'
         : 'on a parameter of a handler whose `key` is not made by byArgs(): that is known only after the parameters are',
     );
   },

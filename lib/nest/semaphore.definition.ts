@@ -91,7 +91,7 @@ export function keyOf(
   throw new InvalidOptionsError(
     'key',
     key,
-    `a string or byArgs(…) on ${definition.name}: it was called outside of a request, where there is no ExecutionContext`,
+    `a string or byArgs(…) on ${definition.name}: it was called outside of a request, or by a decorator above it that drops its metadata, where there is no ExecutionContext`,
   );
 }
 

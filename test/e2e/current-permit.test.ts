@@ -11,6 +11,17 @@ import {
 } from 'nestjs-semaphore';
 import { adapters, TestApp } from '../support/nest-app.js';
 
+const NO_PERMIT =
+  'Expected `@CurrentPermit()` to be on a parameter of a handler with @Semaphore(), whose metadata no decorator above it drops,';
+
+/** Calls the method, and leaves behind what is known of it. */
+function Replaced(_target: object, _property: string, descriptor: PropertyDescriptor): void {
+  const method = descriptor.value as (...args: unknown[]) => unknown;
+  descriptor.value = function replacement(this: unknown, ...args: unknown[]): unknown {
+    return Reflect.apply(method, this, args);
+  };
+}
+
 @Controller()
 class Handlers {
   @Get('undecorated')
@@ -23,6 +34,20 @@ class Handlers {
   @Get('only-bound')
   onlyBound(@CurrentPermit() permit: Permit): string {
     return permit.id;
+  }
+
+  @Get('replaced')
+  @Replaced
+  @Semaphore()
+  replaced(@CurrentPermit() permit: Permit): string {
+    return permit.id;
+  }
+
+  @Get('replaced-key')
+  @Replaced
+  @Semaphore({ key: () => 'k' })
+  replacedKey(): string {
+    return 'done';
   }
 
   @Semaphore({ key: byArgs(() => 'k') })
@@ -51,14 +76,14 @@ describe.each(adapters)('@CurrentPermit() where there is none, on $platform', (a
   afterEach(() => app.close());
 
   it.each([
-    ['undecorated', 'a handler with @Semaphore(), got "Handlers.undecorated"'],
-    ['only-bound', 'a handler with @Semaphore(), got "Handlers.onlyBound"'],
-    ['by-args', 'a handler whose `key` is not made by byArgs(): '],
+    ['undecorated', `${NO_PERMIT} got "Handlers.undecorated"`],
+    ['only-bound', `${NO_PERMIT} got "Handlers.onlyBound"`],
+    ['replaced', `${NO_PERMIT} got "Handlers.replacement"`],
+    ['replaced-key', 'or by a decorator above it that drops its metadata'],
+    ['by-args', 'on a parameter of a handler whose `key` is not made by byArgs(): '],
   ])('fails the call, and says why: %s', async (path, message) => {
     expect(await (await app.fetch(`/${path}`)).text()).toBe('failed');
     expect(errors).toEqual([expect.any(InvalidOptionsError)]);
-    expect((errors[0] as Error).message).toContain(
-      `Expected \`@CurrentPermit()\` to be on a parameter of ${message}`,
-    );
+    expect((errors[0] as Error).message).toContain(message);
   });
 });
