@@ -44,7 +44,7 @@ export class LeadingWork {
 
   /**
    * Resolves when the flight is over for the store too: who calls after a caller here has its result, in whatever process, shall
-   * not get the same one. Never rejects.
+   * not get the same one. Rejects only when the store throws instead of publishing.
    * @param permit that makes this process the leader; given back here
    */
   async lead(permit: Permit): Promise<Outcome> {
@@ -59,10 +59,13 @@ export class LeadingWork {
     this.refusal = refusal;
     // Whoever stands in the queue by now wants work that is not given up half-way.
     const isGivenUp = outcome.isError && this.stopper.signal.aborted;
-    const isShared = permit.isHeld && !isGivenUp;
-    const published = isShared ? this.publish(permit.id, payload, outcome) : undefined;
-    // In the same turn: that is one step.
-    void permit.release();
+    let published: Promise<void> | undefined;
+    try {
+      if (permit.isHeld && !isGivenUp) published = this.publish(permit.id, payload, outcome);
+    } finally {
+      // In the same turn as the publication: that is one step.
+      void permit.release();
+    }
     await published;
     return outcome;
   }

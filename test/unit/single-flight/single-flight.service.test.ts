@@ -1,7 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { InvalidOptionsError, SemaphoreService, SingleFlightService } from 'nestjs-semaphore';
+import {
+  InvalidOptionsError,
+  MemorySemaphoreStore,
+  SemaphoreService,
+  SingleFlightService,
+  type StoreClient,
+} from 'nestjs-semaphore';
 import { permitKeyOf } from '../../../lib/single-flight/flight-keys.js';
 import { lazily } from '../../support/semaphores.js';
 
@@ -124,6 +130,22 @@ describe('run', () => {
       throw new RangeError('at once');
     };
     await expect(flights.run('k', work)).rejects.toThrow(RangeError);
+  });
+
+  it('gives the permit back when the store throws instead of publishing', async () => {
+    class Unable extends MemorySemaphoreStore {
+      override connect(client: StoreClient) {
+        const session = super.connect(client);
+        session.flights!.publish = () => {
+          throw new Error('at once');
+        };
+        return session;
+      }
+    }
+    const others = new SemaphoreService({ log: 'none', store: new Unable() });
+    await expect(new SingleFlightService(others).run('k', () => 1)).rejects.toThrow('at once');
+    expect(await others.inspect(permitKeyOf('k'))).toMatchObject({ holders: [] });
+    await others.close();
   });
 
   it('refuses to wait for the flight whose work it is a part of, however deep', async () => {
