@@ -99,6 +99,8 @@ export class Overview {
   close() {
     Object.assign(lastList, { address: addressOf(this.#list), scrollTop: scrollY });
     document.removeEventListener('keydown', this.#onKey);
+    // Who comes back at once has a list of the same address, which the search that was left must not change.
+    clearTimeout(this.#searchTimer);
     this.#rows.close();
   }
 
