@@ -91,6 +91,36 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
   );
 
   test(
+    'keeps the names of fields whole, and their text so large that iPhones do not zoom in',
+    async () => {
+      const narrow = { width: 320, height: 568 };
+      await using dashboard = await DashboardPage.open(browser, app, {
+        viewport: narrow,
+        isMobile: true,
+        hasTouch: true,
+      });
+      const sizes = (selector: string): Promise<number[]> =>
+        dashboard.evaluate(
+          `[...document.querySelectorAll('${selector}')].map((e) => parseFloat(getComputedStyle(e).fontSize))`,
+        );
+      await dashboard.show();
+      expect(Math.min(...(await sizes('input, select')))).toBe(16);
+      await dashboard.show(KEY);
+      await dashboard.page.getByRole('button', { name: 'Change the limit…' }).click();
+      expect(await sizes('#permits')).toEqual([16]);
+      const lines = `(() => {
+        const range = document.createRange();
+        range.selectNodeContents(document.querySelector('.field label'));
+        return range.getClientRects().length;
+      })()`;
+      expect(await dashboard.evaluate(lines)).toBe(1);
+      const cut = `(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('dialog'))`;
+      expect(await dashboard.evaluate(cut)).toBe(0);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
+
+  test(
     'draws how long a permit is held and what is left of its lease on one scale',
     async () => {
       await using dashboard = await DashboardPage.open(browser, app, { viewport });
