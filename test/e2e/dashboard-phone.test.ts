@@ -121,6 +121,24 @@ describeWithBrowser('the page of a semaphore on a phone', () => {
   );
 
   test(
+    'plots fit the paper, although they are not drawn again for it',
+    async () => {
+      await using dashboard = await DashboardPage.open(browser, app);
+      await dashboard.show(KEY);
+      await dashboard.until(`document.querySelectorAll('.chart canvas').length === 3`);
+      await dashboard.page.emulateMedia({ media: 'print' });
+      const beyond = await dashboard.evaluate<number[]>(`(() => {
+        document.querySelector('.plots').style.width = '330px';
+        return [...document.querySelectorAll('.chart')].map(
+          (chart) => chart.querySelector('canvas').getBoundingClientRect().right - chart.getBoundingClientRect().right,
+        );
+      })()`);
+      expect(Math.max(...beyond)).toBeLessThan(1);
+    },
+    BROWSER_TIMEOUT_MS,
+  );
+
+  test(
     'draws how long a permit is held and what is left of its lease on one scale',
     async () => {
       await using dashboard = await DashboardPage.open(browser, app, { viewport });
