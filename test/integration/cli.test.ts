@@ -30,7 +30,8 @@ describe('the command line', () => {
 
   afterAll(async () => {
     await semaphores.close();
-    await server.kill();
+    server.signal('SIGTERM');
+    expect((await server.exited).code).toBe(0);
     await redis.stop();
   });
 
