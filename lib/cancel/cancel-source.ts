@@ -21,8 +21,8 @@ export class CancelSource implements CancelSignal {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;
-    const { listeners = [] } = this;
+    // One of them may stop another one from listening.
+    for (const listener of this.listeners ?? []) listener();
     this.listeners = undefined;
-    for (const listener of listeners) listener();
   }
 }

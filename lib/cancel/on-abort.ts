@@ -1,5 +1,6 @@
 import { ChurningMap } from '../churning-map.js';
 import type { CancelSignal } from './cancel-signal.js';
+import { CancelSource } from './cancel-source.js';
 
 type Listener = () => void;
 
@@ -10,15 +11,19 @@ interface Watched {
 
 const signals = new ChurningMap<CancelSignal, Watched>();
 
-/** Signals that somebody listens to: none, when nobody waits. */
+/** Signals of the platform that somebody listens to: none, when nobody waits. */
 export const watchedSignals: object = signals;
 
 /**
- * Calls the listener when the signal is aborted. There is one listener of this process on each signal, however many wait
- * under it: Node warns of the eleventh.
+ * Calls the listener when the signal is aborted. There is one listener of this process on each signal of the platform, however
+ * many wait under it: Node warns of the eleventh.
  * @returns what stops it
  */
 export function onAbort(signal: CancelSignal, listener: Listener): () => void {
+  if (signal instanceof CancelSource) {
+    signal.addEventListener('abort', listener);
+    return () => signal.removeEventListener('abort', listener);
+  }
   const { listeners } = signals.get(signal) ?? watch(signal);
   listeners.add(listener);
   return () => {

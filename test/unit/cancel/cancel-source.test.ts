@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { CancelSource } from '../../../lib/cancel/cancel-source.js';
+import { onAbort } from '../../../lib/cancel/on-abort.js';
 
 test('listeners hear of it once, with the first reason', () => {
   const abandonment = new CancelSource();
@@ -22,4 +23,16 @@ test('who stopped listening, or comes too late, hears nothing', () => {
   abandonment.abort('over');
   abandonment.addEventListener('abort', listener);
   expect(heard).toBe(0);
+});
+
+test('whom a listener before stops hears nothing', () => {
+  const source = new CancelSource();
+  const heard: string[] = [];
+  onAbort(source, () => {
+    heard.push('first');
+    stopSecond();
+  });
+  const stopSecond = onAbort(source, () => heard.push('second'));
+  source.abort('over');
+  expect(heard).toEqual(['first']);
 });
