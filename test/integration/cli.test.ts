@@ -71,8 +71,8 @@ describe('the command line', () => {
       const released = await on(place, 'release', key, holder?.id ?? '').exited;
 
       expect(released.code).toBe(0);
-      const { code, stderr } = await running.exited;
-      expect(code).toBe(76);
+      const { code, stdout, stderr } = await running.exited;
+      expect([code, stdout]).toEqual([76, 'started\n']);
       expect(stderr).toContain('was released by force');
     });
 
