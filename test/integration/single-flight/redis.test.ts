@@ -27,6 +27,10 @@ const IN_TIME = /^[NP]/;
 
 /** The codes of the operations of each call of ours. */
 function opsOf(commands: { name: string; args: string[] }[]): string[] {
+  return allOpsOf(commands).filter((ops) => !IN_TIME.test(ops));
+}
+
+function allOpsOf(commands: { name: string; args: string[] }[]): string[] {
   return commands
     .filter(({ name }) => name.startsWith('eval'))
     .map(({ args: [, keys = '0', ...rest] }) =>
@@ -34,8 +38,7 @@ function opsOf(commands: { name: string; args: string[] }[]): string[] {
         .slice(Number(keys) + 4)
         .map((arg) => arg.charAt(0))
         .join(''),
-    )
-    .filter((ops) => !IN_TIME.test(ops));
+    );
 }
 
 describe('single flight in Redis', () => {
@@ -76,12 +79,15 @@ describe('single flight in Redis', () => {
       // A follower has its result before it leaves the queue.
       await untilWaiting(0);
       await sleep(100);
-      const landing = opsOf(await watch.takeAll());
+      const told = await watch.takeAll();
+      const landing = opsOf(told);
+      // Who asks between the publication and its message is put back into the queue, and leaves it once more.
+      const polls = allOpsOf(told).filter((ops) => ops.startsWith('P')).length;
       const { held, waiters } = await leader!.semaphores.inspect(`single-flight:${pilots.key}`);
       expect({ held, waiters }).toEqual({ held: 0, waiters: [] });
       const commands = [...joining, ...landing];
       expect(commands.filter((ops) => ops.includes('W'))).toHaveLength(1);
-      const isFew = commands.length - 1 <= 3 * FOLLOWERS;
+      const isFew = commands.length - 1 <= 3 * FOLLOWERS + polls;
       expect({ commands, isFew }).toEqual({ commands, isFew: true });
       expect(job.runs).toBe(1);
 
