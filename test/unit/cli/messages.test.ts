@@ -7,7 +7,7 @@ import {
 } from 'nestjs-semaphore';
 import { CliError, toCliError } from '../../../lib/cli/cli-error.js';
 import { Output } from '../../../lib/cli/output.js';
-import { milliseconds, wholeNumber } from '../../../lib/cli/values.js';
+import { milliseconds, permitsOrNone, port, wholeNumber } from '../../../lib/cli/values.js';
 import { RequestError } from '../../../lib/client/http-request.js';
 import { ALLOWED_KEY } from '../../../lib/client/remote.calls.js';
 
@@ -69,4 +69,7 @@ test('a number on the command line has its bounds, and a time may be without end
   for (const text of ['-2', '2', '0.5', '0x1', ' ']) {
     expect(() => wholeNumber(-1, 1)(text)).toThrow('from -1 to 1');
   }
+  expect([permitsOrNone('none'), permitsOrNone('1'), port('65535')]).toEqual([null, 1, 65_535]);
+  expect(() => permitsOrNone('0')).toThrow('of at least 1');
+  expect(() => port('65536')).toThrow('from 0 to 65535');
 });
