@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { Child } from '../../../lib/cli/child.js';
+import { toCliError } from '../../../lib/cli/cli-error.js';
 import { run, type RunFlags } from '../../../lib/cli/commands/run.js';
 import { Output } from '../../../lib/cli/output.js';
 import { pollUntil } from '../../support/redis-admin.js';
@@ -47,6 +48,15 @@ describe('run', () => {
     });
     await permit.release();
     expect(await outcome).toBe(0);
+  });
+
+  test('ends as one that lost its permit when it is sent out of the queue', async () => {
+    const permit = await service.acquire('k');
+    const { outcome } = await queued(service, () => runTrue({}));
+    const [waiter] = (await service.inspect('k')).waiters;
+    await service.forceRelease('k', waiter?.id ?? '');
+    expect(toCliError(await rejection(outcome))).toMatchObject({ exitCode: 76 });
+    await permit.release();
   });
 
   test('wants a line for the shell or a command, not both', async () => {
