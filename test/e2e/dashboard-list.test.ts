@@ -124,6 +124,29 @@ describeWithBrowser('the list of semaphores', () => {
   );
 
   test(
+    'is not changed by a search that was left at once',
+    async () => {
+      await using dashboard = await open();
+      const found = await dashboard.evaluate(`(async () => {
+        const follow = (link) => new Promise((followed) => {
+          addEventListener('hashchange', () => setTimeout(followed), { once: true });
+          link.click();
+        });
+        const search = document.querySelector('input[type="search"]');
+        search.value = 'nothing of this name';
+        search.dispatchEvent(new Event('input'));
+        await follow(document.querySelector('.rows .key'));
+        await follow([...document.querySelectorAll('a')].find((e) => e.textContent.includes('All semaphores')));
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        return location.hash + document.querySelector('input[type="search"]').value;
+      })()`);
+      expect(found).not.toContain('nothing');
+      await dashboard.page.locator(`.rows .key[title="${KEYS[5]}"]`).waitFor();
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     'leaves the focus with a semaphore when others come before it',
     async () => {
       const [dashboard, tell] = await openTold(['b', 'd'], ['a', 'b', 'c', 'd']);
