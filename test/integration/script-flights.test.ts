@@ -1,47 +1,27 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
 import { inspectScript } from '../../lib/store/redis/scripts/embedded.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { ScriptWays, WITH, WITHOUT } from '../support/script-ways.js';
 import { CLOCK, replaced, timedScript } from '../support/timed-script.js';
 
 // The script does what single flights do most by short ways of their own: here all is done with them, and without.
-const WITH = 'short';
-const WITHOUT = 'long';
 const CLIENTS = ['one', 'two', 'three'];
 const NO_LIMIT = String(Number.MAX_SAFE_INTEGER);
 /** A mark that makes void has the last place of the queue, which need not be known while nobody waits. */
 const PLACE = /!\d+/;
 
-let redis: RedisServer;
-let admin: Redis;
-let listener: Redis;
-let told: string[] = [];
-const shas = new Map<string, string>();
+let ways: ScriptWays;
 
 beforeAll(async () => {
-  redis = await startRedis();
-  admin = new Redis(redis.port);
-  listener = new Redis(redis.port);
-  listener.on('pmessage', (_pattern, channel: string, text: string) => {
-    told.push(`${channel} ${text}`);
-  });
-  await listener.psubscribe('*:@*');
   const long = replaced(
     replaced(timedScript, 'elseif code == 83 or code == 87 then', 'elseif false then'),
     'elseif code == 67 then',
     'elseif false then',
   );
-  // Both read the same time.
-  shas.set(WITH, String(await admin.script('LOAD', timedScript)));
-  shas.set(WITHOUT, String(await admin.script('LOAD', long)));
+  ways = await ScriptWays.start(long);
 });
 
-afterAll(async () => {
-  admin.disconnect();
-  listener.disconnect();
-  await redis.stop();
-});
+afterAll(() => ways[Symbol.asyncDispose]());
 
 /** An operation's text, and its payload. */
 type Operation = [text: string] | [text: string, payload: string];
@@ -99,18 +79,18 @@ const series = fc.array(
 
 /** What a call answered, what is known then of the flight, and what other processes were told. */
 async function made(prefix: string, { client, operations }: Call): Promise<unknown> {
-  told = [];
   const K = `${prefix}:{k}`;
   const [H, Q, R] = [`${K}:h`, `${K}:q`, `${K}:r`];
   const keys = operations.flatMap(([text]) => [K, /^[SWX]/.test(text) ? R : H, Q]);
   const args = [prefix, client, NO_LIMIT, '0', ...operations.flat()];
-  const reply = await admin.evalsha(shas.get(prefix) as string, keys.length, ...keys, ...args);
+  const reply = await ways.call(prefix, keys, args);
   const [[, limit, holders, waiters], result] = await Promise.all([
-    admin.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500) as Promise<unknown[]>,
-    admin.get(R),
+    ways.redis.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500) as Promise<unknown[]>,
+    ways.redis.get(R),
   ]);
-  await listener.ping();
-  const messages = told
+  const heard = await ways.heard();
+  const messages = heard
+    .map(({ channel, text }) => `${channel} ${text}`)
     .filter((text) => !text.includes(' ?'))
     .map((text) => text.replaceAll(prefix, ''));
   const answers = Array.isArray(reply) ? reply.map(certainOf) : reply;
@@ -127,12 +107,12 @@ function certainOf(answer: unknown): unknown {
 test('what is done by a short way of single flights is what would be done without it', async () => {
   await fc.assert(
     fc.asyncProperty(series, async (calls) => {
-      await admin.flushdb();
+      await ways.redis.flushdb();
       // Ahead of the server's own clock, by which nothing may expire meanwhile.
       let micros = (Date.now() + 7_200_000) * 1000;
       for (const call of calls) {
         micros += call.after;
-        await admin.set(CLOCK, micros);
+        await ways.redis.set(CLOCK, micros);
         expect(await made(WITH, call)).toEqual(await made(WITHOUT, call));
       }
     }),

@@ -1,13 +1,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
 import { ENDLESS, FULL, inspectScript } from '../../lib/store/redis/scripts/embedded.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { ScriptWays, WITH, WITHOUT } from '../support/script-ways.js';
 import { CLOCK, replaced, timedScript } from '../support/timed-script.js';
 
 // The script does what happens most by short ways of their own. Here all calls are made twice: with them, and without.
-const WITH = 'short';
-const WITHOUT = 'long';
 const SIGN_MICROS = 1_500_000;
 const REMEMBERED_MICROS = 58_000_000;
 /** What says that its client is alive. */
@@ -17,20 +14,9 @@ const KEYS: [string, string] = ['k', 'l'];
 const [IS_NONE, ENDS_NEVER] = [-2, -1];
 const NO_LIMIT = String(Number.MAX_SAFE_INTEGER);
 
-let redis: RedisServer;
-let admin: Redis;
-let listener: Redis;
-let told: string[] = [];
-const shas = new Map<string, string>();
+let ways: ScriptWays;
 
 beforeAll(async () => {
-  redis = await startRedis();
-  admin = new Redis(redis.port);
-  listener = new Redis(redis.port);
-  listener.on('pmessage', (_pattern, channel: string, text: string) => {
-    told.push(...text.split(',').map((one) => `${channel} ${one}`));
-  });
-  await listener.psubscribe('*:@*');
   const long = replaced(
     replaced(
       timedScript,
@@ -40,16 +26,10 @@ beforeAll(async () => {
     'if not answer and (open or',
     'if false and (open or',
   );
-  // Both read the same time.
-  shas.set(WITH, String(await admin.script('LOAD', timedScript)));
-  shas.set(WITHOUT, String(await admin.script('LOAD', long)));
+  ways = await ScriptWays.start(long);
 });
 
-afterAll(async () => {
-  admin.disconnect();
-  listener.disconnect();
-  await redis.stop();
-});
+afterAll(() => ways[Symbol.asyncDispose]());
 
 interface Call {
   client: string;
@@ -182,12 +162,12 @@ class Clients {
  */
 async function state(names: readonly string[], byTime: boolean): Promise<Kept> {
   const [K, H, Q] = names as [string, string, string];
-  const page = await admin.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500);
+  const page = await ways.redis.eval(inspectScript, 3, K, H, Q, '-inf', '0', 500);
   const [, limit, fields, waiters] = page as [number, number, unknown[], string[]];
   const holders = inRows(fields, 7);
   const [text, ...lives] = await Promise.all([
-    admin.getBuffer(K),
-    ...[K, H, Q].map((name) => admin.pttl(name)),
+    ways.redis.getBuffer(K),
+    ...[K, H, Q].map((name) => ways.redis.pttl(name)),
   ]);
   const [lifeK, lifeH, lifeQ] = lives.map((life) => (life === ENDS_NEVER ? Infinity : life));
   const ends = holders.map((holder) => Number(holder[1]));
@@ -214,18 +194,17 @@ function wholeAt(text: Buffer, at: number): number {
 }
 
 async function made(prefix: string, { client, operations }: Call, byTime: boolean): Promise<Made> {
-  told = [];
   const names = (key: string): string[] =>
     ['', ':h', ':q'].map((end) => `${prefix}:{${key}}${end}`);
   const keys = operations.flatMap(([key]) => names(key));
   const texts = operations.map(([, text]) => text);
-  const sha = shas.get(prefix) as string;
-  const args = [...keys, prefix, client, NO_LIMIT, '0', ...texts];
-  const reply = (await admin.evalsha(sha, keys.length, ...args)) as number | unknown[];
+  const args = [prefix, client, NO_LIMIT, '0', ...texts];
+  const reply = (await ways.call(prefix, keys, args)) as number | unknown[];
   const known = await Promise.all(KEYS.map((key) => state(names(key), byTime)));
-  await listener.ping();
+  const messages = await ways.heard();
   // A lease that ends earlier may be told, and heard of, before that is necessary.
-  const grants = told
+  const grants = messages
+    .flatMap(({ channel, text }) => text.split(',').map((one) => `${channel} ${one}`))
     .filter((text) => !text.includes(' ?'))
     .map((text) => text.replace(prefix, ''));
   return { answers: answersOf(reply, texts, byTime), known, grants: grants.toSorted() };
@@ -255,7 +234,7 @@ function inRows(fields: unknown[], length: number): unknown[][] {
 test('what is done by a short way is what would be done without it', async () => {
   await fc.assert(
     fc.asyncProperty(series, async (calls) => {
-      await admin.flushdb();
+      await ways.redis.flushdb();
       // Ahead of the server's own clock, by which nothing may expire meanwhile.
       let micros = (Date.now() + 7_200_000) * 1000;
       let byTime = true;
@@ -265,7 +244,7 @@ test('what is done by a short way is what would be done without it', async () =>
         micros += one.after;
         // The last place of a queue that is empty need not be known: only a clock that was set back tells.
         byTime &&= one.after >= 0;
-        await admin.set(CLOCK, micros);
+        await ways.redis.set(CLOCK, micros);
         const short = await made(WITH, one, byTime);
         expect(short).toEqual(await made(WITHOUT, one, byTime));
         clients.note(one, short.answers, (key, client) =>
