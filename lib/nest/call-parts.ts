@@ -2,8 +2,6 @@
 export class CallParts {
   isOver = false;
   private open = 0;
-  private ending: Promise<void> | undefined;
-  private settle: (() => void) | undefined;
 
   constructor(private readonly onOver: () => void) {}
 
@@ -16,16 +14,7 @@ export class CallParts {
       isOpen = false;
       if (--this.open > 0) return;
       this.isOver = true;
-      this.settle?.();
       this.onOver();
     };
-  }
-
-  /** Resolves when the call is over. */
-  over(): Promise<void> {
-    if (this.isOver) return Promise.resolve();
-    return (this.ending ??= new Promise((resolve) => {
-      this.settle = resolve;
-    }));
   }
 }

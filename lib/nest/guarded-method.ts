@@ -4,7 +4,7 @@ import type { Permit } from '../core/permit.js';
 import { AcquireAbortedError, WaitEnded } from '../semaphore.errors.js';
 import type { CancelSignal } from '../cancel/cancel-signal.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { admit } from './admit.js';
+import { acquireFor, admit } from './admit.js';
 import { KeyByArgs } from './by-args.js';
 import { injectedInto } from './decorated-method.js';
 import { currentCall, type HandlerCall } from './handler-call.js';
@@ -41,16 +41,16 @@ export function invoke(invocation: Invocation, kind: ReturnKind): unknown {
   return admitFor(invocation, () => original(invocation));
 }
 
-/** A handler whose key comes from its arguments: they are known only now. Its result may come before the call is over. */
-function runInCall(invocation: Invocation, call: HandlerCall): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const task = async (permit: Permit): Promise<void> => {
-      call.admitted(permit);
-      resolve(call.run(() => original(invocation), invocation.args));
-      await call.over();
-    };
-    admitFor(invocation, task, call.signal).then(resolve, reject);
-  });
+/** A handler whose key comes from its arguments: they are known only now. */
+async function runInCall(invocation: Invocation, call: HandlerCall): Promise<unknown> {
+  const { definition, args } = invocation;
+  const key = currentKey(invocation);
+  const permit = await acquireFor(serviceOf(invocation), definition, key, call.signal);
+  if (permit === undefined) return undefined;
+  // Whoever asked was gone when the permit came.
+  if (call.isOver) return void permit.release();
+  call.admitted(permit);
+  return call.run(() => original(invocation), args);
 }
 
 async function admitFor<T>(

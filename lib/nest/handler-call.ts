@@ -66,10 +66,9 @@ export class HandlerCall {
     return this.abandoned;
   }
 
-  /** Resolves when the call is over, and its scope has ended. */
-  async over(): Promise<void> {
-    await this.parts.over();
-    await this.scope.end();
+  /** Nothing begins any more: nobody waits for the result, and none of the parts is left. */
+  get isOver(): boolean {
+    return this.parts.isOver;
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */
@@ -111,7 +110,7 @@ export class HandlerCall {
    * after it was over (something that the handler left behind calls it).
    */
   isFor(definition: SemaphoreDefinition): boolean {
-    return !this.parts.isOver && !this.isRunning && this.definition === definition;
+    return !this.isOver && !this.isRunning && this.definition === definition;
   }
 
   /** Runs the method as a part of this call. */

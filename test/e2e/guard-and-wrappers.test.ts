@@ -11,11 +11,13 @@ import {
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Observable, race } from 'rxjs';
 import {
   type AcquireOptions,
+  byArgs,
   CurrentPermit,
   InvalidOptionsError,
   type Permit,
@@ -27,6 +29,7 @@ import {
 } from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
 import { aborted } from '../support/semaphores.js';
+import { settled } from '../support/turns.js';
 
 let gate: Gate;
 let timeOut: () => void;
@@ -97,6 +100,13 @@ class TimesOut implements NestInterceptor {
   }
 }
 
+class Begins implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    works.push(true);
+    return next.handle();
+  }
+}
+
 /** Another library's decorator, which replaces the method by a function with the same metadata. */
 function Wrapped(target: object, _property: string, descriptor: PropertyDescriptor): void {
   const method = descriptor.value as (...args: unknown[]) => unknown;
@@ -150,10 +160,19 @@ class Handlers {
     return 'done';
   }
 
+  @UseInterceptors(Begins)
   @Semaphore({ key: 'Handlers.held' })
   @UseInterceptors(TimesOut)
   @Get('late')
   late(): string {
+    return 'never';
+  }
+
+  @Semaphore({ key: byArgs(() => 'Handlers.held') })
+  @UseInterceptors(TimesOut)
+  @Get('late-by-args')
+  lateByArgs(): string {
+    works.push(true);
     return 'never';
   }
 
@@ -322,6 +341,28 @@ describe.each(adapters)('a guard of the application on $platform', ({ createAdap
     gate.pass();
     expect(await (await first).text()).toBe('done');
     await app.expectFreed('Handlers.held');
+  });
+});
+
+describe('a permit that comes as the request times out', () => {
+  it.each(['late', 'late-by-args'])('is given back, with its work: %s', async (path) => {
+    works = [];
+    const app = await TestApp.start(() => new ExpressAdapter(), { controllers: [Handlers] });
+    for (let turns = 0; turns < 12; turns++) {
+      const held = await app.semaphores.acquire('Handlers.held');
+      const late = app.fetch(`/${path}`);
+      await app.happened('waiting', 'Handlers.held', turns + 1);
+      void held.release();
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      const before = works.length;
+      timeOut();
+      await late;
+      await settled();
+      expect(works).toHaveLength(before);
+      expect(await app.semaphores.inspect('Handlers.held')).toMatchObject({ held: 0 });
+    }
+    expect(app.count('rejected', 'Handlers.held')).toBeLessThan(12);
+    await app.close();
   });
 });
 
