@@ -48,26 +48,27 @@ export class SemaphoreCore implements StoreClient {
 
   constructor(private readonly setup: CoreSetup) {
     const { store, storeTimeoutMs, reporter, probes } = setup;
-    const { entries } = this;
     const { clock } = store;
     this.clock = clock;
-    const session = (this.session = store.connect(this));
-    const giveBacks = (this.giveBacks = new GiveBackList(session, clock));
-    const alarm = (this.alarm = new Alarm(clock, entries, (entry, now) => this.wake(entry, now)));
-    const passes = (this.passes = new LocalPasses(clock, (key, id) => giveBacks.cancel(key, id)));
+    this.session = store.connect(this);
+    this.giveBacks = new GiveBackList(this.session, clock);
+    this.alarm = new Alarm(clock, this.entries, (entry, now) => this.wake(entry, now));
+    this.passes = new LocalPasses(clock, (key, id) => this.giveBacks.cancel(key, id));
+    const { session, entries, alarm, giveBacks, passes } = this;
     const parts = { clock, session, entries, alarm, giveBacks, reporter };
-    const keeper = (this.keeper = new LeaseKeeper({
+    this.keeper = new LeaseKeeper({
       ...parts,
       passes,
       onPassed: (waiter, permit) => this.acquisitions.admit(waiter, permit),
       onFreed: (key) => this.acquisitions.freed(key),
-    }));
-    const permitsById = (this.permitsById = new PermitsById({
+    });
+    this.permitsById = new PermitsById({
       ...parts,
       begin: (waiter) => this.acquisitions.begin(waiter),
       giveUp: (waiter, reason, error) => this.acquisitions.giveUp(waiter, reason, error),
       isClosed: () => this.isClosed,
-    }));
+    });
+    const { keeper, permitsById } = this;
     this.acquisitions = new Acquisitions({ ...parts, passes, keeper, permitsById, probes });
     this.outage = new Outage(clock, storeTimeoutMs, (error) =>
       this.acquisitions.stopWaitingForStore(error),
