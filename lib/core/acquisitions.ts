@@ -108,10 +108,6 @@ export class Acquisitions {
     this.local.serve(key);
   }
 
-  private abort(waiter: Waiter, cause: unknown): void {
-    this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, cause));
-  }
-
   /** Ends the wait of somebody for whom the store may still do, or have done, something. */
   giveUp(waiter: Waiter, reason: RejectedReason, error: Error): void {
     const isLocal = waiter.state === 'local';
@@ -166,7 +162,9 @@ export class Acquisitions {
   }
 
   private listen(waiter: Waiter, signal: CancelSignal): void {
-    waiter.stopListening = onAbort(signal, () => this.abort(waiter, signal.reason));
+    waiter.stopListening = onAbort(signal, () =>
+      this.giveUp(waiter, 'aborted', new AcquireAbortedError(waiter.key, signal.reason)),
+    );
   }
 
   private ask(waiter: Waiter, request = waiter.request()): void {
