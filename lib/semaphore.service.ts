@@ -90,7 +90,7 @@ export class SemaphoreService {
    * @example await using permit = await semaphores.acquire('reports');
    */
   acquire(key: string | readonly string[], options?: SemaphoreOptions): Promise<Permit> {
-    return this.internals.acquireUntil(key, options);
+    return this.internals.acquire(key, options);
   }
 
   /**
@@ -105,7 +105,7 @@ export class SemaphoreService {
   ): Promise<Permit | null> {
     const now = { ...this.internals.resolve(options, key), waitMs: 0 };
     try {
-      return await this.internals.acquire(key, now);
+      return await this.internals.acquireResolved(key, now);
     } catch (error) {
       if (error instanceof PermitUnavailableError && error.reason === 'busy') return null;
       throw error;

@@ -46,23 +46,26 @@ export class ServiceInternals implements ScopeHost {
     return this.memo.resolve(options, key);
   }
 
-  /** @throws {InvalidOptionsError} at once, for the key; else rejects as `SemaphoreService.acquire` */
-  acquire(key: string | readonly string[], options: ResolvedOptions): Promise<Permit> {
-    return acquireAll(this.core, this.context, keysOf(key), options);
-  }
-
-  /** As `SemaphoreService.acquire`, for callers with a signal that is none of the platform's. */
-  acquireUntil(
+  /**
+   * See `SemaphoreService.acquire`.
+   * @param signal one that may be none of the platform's, in place of that of the options
+   */
+  acquire(
     key: string | readonly string[],
     options: SemaphoreOptions | undefined,
     signal?: CancelSignal,
   ): Promise<Permit> {
     try {
       const resolved = this.memo.resolve(options, key);
-      return this.acquire(key, signal === undefined ? resolved : { ...resolved, signal });
+      return this.acquireResolved(key, signal === undefined ? resolved : { ...resolved, signal });
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** As {@link acquire}, with options of {@link resolve}. @throws {InvalidOptionsError} at once, for the key */
+  acquireResolved(key: string | readonly string[], options: ResolvedOptions): Promise<Permit> {
+    return acquireAll(this.core, this.context, keysOf(key), options);
   }
 
   /** Runs the task under a permit that was acquired for it, and releases it when its work is over. */

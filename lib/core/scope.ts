@@ -11,7 +11,7 @@ import { SharedPermit } from './shared-permit.js';
 export interface ScopeHost {
   readonly context: HeldContext;
   resolve(options: SemaphoreOptions | undefined, key: string): ResolvedOptions;
-  acquire(key: string, options: ResolvedOptions): Promise<Permit>;
+  acquireResolved(key: string, options: ResolvedOptions): Promise<Permit>;
 }
 
 /** The semaphore that a scope was opened for: `use` of its key needs no options. */
@@ -107,7 +107,7 @@ export class Scope {
     const known = this.permits.get(key);
     if (known?.isUsable === true) return known.join(signal);
     const fresh = new SharedPermit(key, (abandoned) => {
-      const permit = this.host.acquire(key, { ...options, signal: abandoned });
+      const permit = this.host.acquireResolved(key, { ...options, signal: abandoned });
       if (this.semaphore !== undefined) permit.catch(this.semaphore.refused);
       return permit;
     });

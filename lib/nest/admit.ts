@@ -15,7 +15,7 @@ export function acquireFor(
   key: string | readonly string[],
   signal?: CancelSignal,
 ): Promise<Permit | undefined> {
-  const acquired = internalsOf(service).acquireUntil(key, definition.options, signal);
+  const acquired = internalsOf(service).acquire(key, definition.options, signal);
   if (!definition.skip) return acquired;
   return acquired.catch((error: unknown) => {
     if (isSkipped(definition, error)) return undefined;
