@@ -2,7 +2,7 @@ import type { Observable } from 'rxjs';
 import { filter } from 'rxjs';
 import type { Permit } from './core/permit.js';
 import type { SemaphoreEvent } from './semaphore.events.js';
-import { overlay, validateName, validateOptions } from './resolve-options.js';
+import { overlay, validateKey, validateOptions } from './resolve-options.js';
 import type { SemaphoreDefaults, SemaphoreOptions } from './semaphore.options.js';
 import type { Bound, SemaphoreService } from './semaphore.service.js';
 import type { SemaphoreSnapshot } from './store/semaphore-store.js';
@@ -21,7 +21,7 @@ export class NamedSemaphore {
     readonly name: string,
     options: SemaphoreDefaults = {},
   ) {
-    validateName(name);
+    validateKey(name, 'name');
     validateOptions(options);
     this.options = Object.freeze({ name, ...options });
   }

@@ -114,14 +114,9 @@ function validateWeight({ weight, permits }: ResolvedOptions): void {
   throw new InvalidOptionsError('weight', weight, `at most \`permits\` (${permits})`);
 }
 
-/** @throws {InvalidOptionsError} */
-export function validateKey(key: unknown): asserts key is string {
-  if (!isKey(key)) throw new InvalidOptionsError('key', key, KEY_RULE);
-}
-
-/** Checks the name of a semaphore, which is its key. @throws {InvalidOptionsError} */
-export function validateName(name: unknown, option = 'name'): asserts name is string {
-  if (!isKey(name)) throw new InvalidOptionsError(option, name, KEY_RULE);
+/** @param option what it was given as. @throws {InvalidOptionsError} */
+export function validateKey(key: unknown, option = 'key'): asserts key is string {
+  if (!isKey(key)) throw new InvalidOptionsError(option, key, KEY_RULE);
 }
 
 export function isKey(key: unknown): key is string {

@@ -18,7 +18,7 @@ import {
 } from './semaphore.module-definition.js';
 import { checkedAt, flag, isObject, merge, requireObject, type Rule } from './option-rules.js';
 import { resolveModuleOptions } from './resolve-module-options.js';
-import { validateName, validateOptions } from './resolve-options.js';
+import { validateKey, validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
 import type {
   RedisConnection,
@@ -130,7 +130,7 @@ function checkFeatures(features: unknown): void {
       throw new InvalidOptionsError(place, feature, 'an object with `name`');
     }
     const { name } = feature as { name?: unknown };
-    validateName(name, `${place}.name`);
+    validateKey(name, `${place}.name`);
     if (names.has(name)) throw new InvalidOptionsError(`${place}.name`, name, 'given once');
     names.add(name);
   }

@@ -167,6 +167,6 @@ function keysOf(key: string | readonly string[]): readonly [string, ...string[]]
     throw new InvalidOptionsError('key', key, 'a key, or an array of at least one');
   }
   const keys: [string, ...string[]] = [first, ...others];
-  keys.forEach(validateKey);
+  for (const each of keys) validateKey(each);
   return keys;
 }
