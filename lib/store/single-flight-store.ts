@@ -47,6 +47,20 @@ export type PublicationListener = (key: string, token: number, payload: string |
  */
 export type FlightLookState = 'none' | 'fresh' | 'stale' | 'missed';
 
+/**
+ * The state of a result that is stored and can be used. All times are of one clock.
+ * @param seen as in {@link SingleFlightStore.look}
+ */
+export function stateOfResult(
+  { token, freshUntil, usableUntil }: { token: number; freshUntil: number; usableUntil: number },
+  now: number,
+  seen: number,
+): FlightLookState {
+  if (freshUntil > now) return 'fresh';
+  if (token > seen) return 'missed';
+  return usableUntil > now ? 'stale' : 'none';
+}
+
 /** What is stored of a flight, and who is at work. */
 export interface FlightLook {
   /** Whether there is something to use. */

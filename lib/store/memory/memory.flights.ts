@@ -5,6 +5,7 @@ import {
   type Publication,
   type PublicationListener,
   type SingleFlightStore,
+  stateOfResult,
 } from '../single-flight-store.js';
 import type { Owner } from './host.js';
 import type { KeyState } from './key-state.js';
@@ -30,22 +31,16 @@ export class MemoryFlights implements SingleFlightStore {
   async look(key: string, seen = Infinity): Promise<FlightLook> {
     return this.run(key, (state, now) => {
       const result = this.memory.results.get(key);
-      const about = {
-        token: result?.token ?? 0,
+      const found = result?.payload === undefined ? 'none' : stateOfResult(result, now, seen);
+      return {
+        state: found,
+        payload: found === 'none' ? '' : (result?.payload ?? ''),
         freshUntil: result?.freshUntil ?? 0,
+        token: result?.token ?? 0,
         isLed: state.leader !== undefined,
         waiting: state.waiting,
         at: this.memory.toEpoch(now),
       };
-      const found = (is: FlightLook['state']): FlightLook => ({
-        ...about,
-        state: is,
-        payload: is === 'none' ? '' : (result?.payload ?? ''),
-      });
-      if (result?.payload === undefined) return found('none');
-      if (result.freshUntil > now) return found('fresh');
-      if (result.token > seen) return found('missed');
-      return found(result.usableUntil > now ? 'stale' : 'none');
     });
   }
 

@@ -1,9 +1,9 @@
-import type {
-  FlightLook,
-  FlightLookState,
-  Publication,
-  PublicationListener,
-  SingleFlightStore,
+import {
+  type FlightLook,
+  type Publication,
+  type PublicationListener,
+  type SingleFlightStore,
+  stateOfResult,
 } from '../single-flight-store.js';
 import type { Sample } from './operations.js';
 import type { RedisCalls } from './redis.calls.js';
@@ -78,12 +78,10 @@ export class RedisFlights implements SingleFlightStore {
 
 function toLook([led, waiting, result]: LookAnswer, sample: Sample, seen: number): FlightLook {
   const at = sample.serverNow;
-  const { token, freshUntil, usableUntil, payload } = parse(result);
-  const isUsable = payload !== '' && !payload.startsWith(VOID);
-  let state: FlightLookState = 'none';
-  if (isUsable && freshUntil > at) state = 'fresh';
-  else if (isUsable && token > seen) state = 'missed';
-  else if (isUsable && usableUntil > at) state = 'stale';
+  const stored = parse(result);
+  const { token, freshUntil, payload } = stored;
+  const isVoid = payload === '' || payload.startsWith(VOID);
+  const state = isVoid ? 'none' : stateOfResult(stored, at, seen);
   return {
     state,
     payload: state === 'none' ? '' : payload,
