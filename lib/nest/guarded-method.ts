@@ -104,7 +104,7 @@ async function* stepsOf(
 ): AsyncGenerator<unknown, unknown, unknown> {
   const work = (): AsyncGenerator => original(invocation) as AsyncGenerator;
   const steps = await admitFor(invocation, work, left).catch((error: unknown) => {
-    if (error instanceof AcquireAbortedError && error.cause === UNREAD) return undefined;
+    if (error instanceof AcquireAbortedError) return undefined;
     throw error;
   });
   return steps === undefined ? undefined : yield* steps;

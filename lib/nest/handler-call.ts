@@ -141,8 +141,6 @@ export class HandlerCall {
   private track(value: unknown, over: () => void): unknown {
     const enter: Enter = (task) => this.enter(task);
     const response = responseOfBody(value, this.context);
-    // Also when an interceptor makes something else of it.
-    if (response !== undefined) this.awaitResponse();
     return whenResultOver(value, response, over, { unread: this.signal, enter });
   }
 

@@ -13,7 +13,17 @@ import { Reflector, REQUEST } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
 import { ApiOperation, ApiOkResponse, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { firstValueFrom, lastValueFrom, Observable, of, range, take, tap, toArray } from 'rxjs';
+import {
+  firstValueFrom,
+  lastValueFrom,
+  Observable,
+  of,
+  range,
+  take,
+  tap,
+  throwError,
+  toArray,
+} from 'rxjs';
 import {
   byArgs,
   CurrentPermit,
@@ -113,13 +123,19 @@ class Orders {
   }
 
   @Semaphore()
+  observeFailure(): Observable<number> {
+    return throwError(() => new RangeError('the own error of the Observable'));
+  }
+
+  @Semaphore()
   async observeLater(): Promise<Observable<number>> {
     return of(1, 2, 3);
   }
 
   @Semaphore()
-  async *generate(count: number): AsyncGenerator<number> {
+  async *generate(count: number): AsyncGenerator<number, number> {
     for (let n = 1; n <= count; n++) yield n;
+    return count;
   }
 
   @Semaphore({ reentrant: true, waitMs: 0 })
@@ -522,6 +538,20 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.observeMany');
     });
 
+    it('passes the error of an Observable on', async () => {
+      await expect(lastValueFrom(orders.observeFailure())).rejects.toThrow(RangeError);
+      await app.expectFreed('Orders.observeFailure');
+    });
+
+    it('leaves the queue when nobody reads an Observable that waits any more', async () => {
+      await using _held = await app.semaphores.acquire('Orders.observe');
+      const reading = orders.observe().subscribe();
+      await app.happened('waiting', 'Orders.observe');
+      reading.unsubscribe();
+      const rejected = await app.happened('rejected', 'Orders.observe');
+      expect(rejected).toMatchObject({ reason: 'aborted' });
+    });
+
     it('holds the permit until a promised Observable is finished', async () => {
       const numbers = await orders.observeLater();
       await app.expectHeld('Orders.observeLater');
@@ -539,6 +569,7 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.generate');
       for await (const n of orders.generate(5)) if (n === 2) break;
       await app.expectFreed('Orders.generate', 2);
+      expect(await orders.generate(0).next()).toEqual({ done: true, value: 0 });
     });
 
     it('leaves the queue when nobody reads an async generator that waits any more', async () => {
@@ -546,7 +577,7 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       const numbers = orders.generate(2);
       const first = numbers.next();
       await app.happened('waiting', 'Orders.generate');
-      expect(await numbers.return(undefined)).toEqual({ done: true, value: undefined });
+      expect(await numbers.return(0)).toEqual({ done: true, value: 0 });
       expect(await first).toEqual({ done: true, value: undefined });
       expect((await app.semaphores.inspect('Orders.generate')).waiters).toEqual([]);
       await held.release();

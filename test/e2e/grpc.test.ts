@@ -3,7 +3,8 @@ import { type CustomTransportStrategy, GrpcMethod, Server } from '@nestjs/micros
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EventEmitter, once } from 'node:events';
-import { lastValueFrom } from 'rxjs';
+import { setTimeout } from 'node:timers/promises';
+import { defer, lastValueFrom, map, type Observable } from 'rxjs';
 import { Semaphore, SemaphoreService } from 'nestjs-semaphore';
 import { Gate, TestApp } from '../support/nest-app.js';
 
@@ -11,6 +12,8 @@ const RESOURCE_EXHAUSTED = 8;
 const UNAVAILABLE = 14;
 
 let gate: Gate;
+/** Where the reading of an Observable stops. */
+let reading: Gate;
 
 @Controller()
 class Reports {
@@ -21,6 +24,19 @@ class Reports {
   async create(text: string): Promise<string> {
     await gate.stop();
     return text;
+  }
+
+  @GrpcMethod('Reports', 'Read')
+  @Semaphore()
+  async read(text: string): Promise<Observable<string>> {
+    await gate.stop();
+    return defer(() => reading.stop()).pipe(map(() => text));
+  }
+
+  @GrpcMethod('Reports', 'InTime')
+  @Semaphore({ key: 'service', waitMs: 1 })
+  inTime(): string {
+    return 'never';
   }
 
   @GrpcMethod('Reports', 'Service')
@@ -73,6 +89,7 @@ describe('gRPC', () => {
 
   beforeEach(async () => {
     gate = new Gate();
+    reading = new Gate();
     server = new GrpcServer();
     app = await TestApp.start(
       () => new ExpressAdapter(),
@@ -87,12 +104,14 @@ describe('gRPC', () => {
 
   afterEach(async () => {
     gate.pass();
+    reading.pass();
     await app.close();
   });
 
   it('gets a status of its own for a refusal', async () => {
     await using _service = await app.semaphores.acquire('service');
     await expect(server.call('Service')).rejects.toMatchObject({ code: RESOURCE_EXHAUSTED });
+    await expect(server.call('InTime')).rejects.toMatchObject({ code: RESOURCE_EXHAUSTED });
     await using held = await app.semaphores.acquire('Reports.create');
     const waiting = server.call('Create');
     await app.happened('waiting', 'Reports.create');
@@ -128,5 +147,28 @@ describe('gRPC', () => {
     gate.pass();
     await answer;
     await app.expectFreed('Reports.create');
+  });
+
+  it.each(['at once', 'after a while'])('and it was read, when it began %s', async (begins) => {
+    const key = 'Reports.read';
+    await using held = await app.semaphores.acquire(key);
+    if (begins === 'at once') await held.release();
+    const call = new Call();
+    const isWatched = once(call, 'newListener');
+    const answer = server.call('Read', call);
+    if (begins === 'after a while') {
+      await isWatched;
+      await held.release();
+    }
+    await gate.reached;
+    // By then a call that waits would be watched.
+    await setTimeout(50);
+    call.cancel();
+    gate.pass();
+    await reading.reached;
+    await app.expectHeld(key);
+    reading.pass();
+    expect(await answer).toBe('hello');
+    await app.expectFreed(key, 2);
   });
 });

@@ -219,7 +219,16 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     const response = await app.fetch(`/${path}`);
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('1');
-    expect(await response.text()).not.toMatch(/ECONNREFUSED|desk/u);
+    const body = await response.text();
+    expect(JSON.parse(body)).toMatchObject({ statusCode: 503, retryAfterMs: 1000 });
+    expect(body).not.toMatch(/ECONNREFUSED|desk/u);
+  });
+
+  it('answers with 503 while the application shuts down, also where a guard asks', async () => {
+    await start();
+    app.semaphores.beginClose();
+    const statuses = ['busy', 'guarded'].map(async (path) => (await app.fetch(`/${path}`)).status);
+    expect(await Promise.all(statuses)).toEqual([503, 503]);
   });
 
   it('answers with the status codes of the options', async () => {

@@ -197,6 +197,21 @@ class Ends {
     return 'nobody reads this';
   }
 
+  @UseGuards(SemaphoreGuard)
+  @Semaphore()
+  @UseInterceptors(RetriesOnce)
+  @Get('retried-outside')
+  retriedOutside(): string {
+    return this.retried();
+  }
+
+  @UseGuards(SemaphoreGuard)
+  @Semaphore()
+  @Get('guarded-observed')
+  guardedObserved(@Req() request: { socket: Socket }): Promise<string> {
+    return this.observed(request);
+  }
+
   @Semaphore()
   @UseInterceptors(TimesOut)
   @Get('late-observable')
@@ -373,13 +388,25 @@ describe.each(adapters)('the end of a request on $platform', ({ platform, create
     await app.expectFreed(key);
   });
 
-  it('frees nothing when the client disconnects while the handler works', async () => {
-    await app.leave('/observed', gate.reached);
-    await closed;
-    await app.expectHeld('Ends.observed');
-    gate.pass();
-    await app.expectFreed('Ends.observed');
+  it('acquires again when an interceptor around it retries, though the guard had a permit', async () => {
+    const response = await app.fetch('/retried-outside');
+    expect(await response.text()).toBe('done');
+    await app.expectFreed('Ends.retriedOutside', 2);
   });
+
+  it.each([
+    ['observed', 'observed'],
+    ['guarded-observed', 'guardedObserved'],
+  ])(
+    'frees nothing when the client disconnects while the handler works: %s',
+    async (path, method) => {
+      await app.leave(`/${path}`, gate.reached);
+      await closed;
+      await app.expectHeld(`Ends.${method}`);
+      gate.pass();
+      await app.expectFreed(`Ends.${method}`);
+    },
+  );
 
   it('frees the permit when an SSE client disconnects', async () => {
     const client = new AbortController();

@@ -1,7 +1,7 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { defer, lastValueFrom, Observable } from 'rxjs';
-import { type Permit, SemaphoreInterceptor, SemaphoreService } from 'nestjs-semaphore';
+import { type Permit, Semaphore, SemaphoreInterceptor, SemaphoreService } from 'nestjs-semaphore';
 import { nextEvent } from '../../support/semaphores.js';
 
 let semaphores: SemaphoreService;
@@ -14,8 +14,20 @@ afterEach(() => semaphores.close());
 
 const held = async (): Promise<number> => (await semaphores.inspect('k')).held;
 
-function handle(handler: () => Observable<unknown>): Observable<unknown> {
-  const context = { getHandler: () => handler, getType: () => 'ws' } as unknown as ExecutionContext;
+class Decorated {
+  @Semaphore({ key: 'k' })
+  handler(): void {}
+}
+
+function handle(
+  handler: () => Observable<unknown>,
+  method: () => unknown = handler,
+): Observable<unknown> {
+  const context = {
+    getHandler: () => method,
+    getType: () => 'ws',
+    getArgs: () => [],
+  } as unknown as ExecutionContext;
   const next: CallHandler = { handle: handler };
   return new SemaphoreInterceptor(semaphores).intercept(context, next);
 }
@@ -45,6 +57,16 @@ test('a handler that throws at once leaves nothing behind', async () => {
   await expect(lastValueFrom(handled)).rejects.toThrow('of the handler');
   const permit = await using;
   expect(permit?.isHeld).toBe(false);
+  expect(await held()).toBe(0);
+});
+
+test('nor does one with a permit', async () => {
+  const handled = handle(() => {
+    throw new Error('of the handler');
+  }, Decorated.prototype.handler);
+  const released = nextEvent(semaphores, 'released');
+  await expect(lastValueFrom(handled)).rejects.toThrow('of the handler');
+  await released;
   expect(await held()).toBe(0);
 });
 
