@@ -5,6 +5,7 @@ import {
   Inject,
   Injectable,
   Param,
+  type PipeTransform,
   Scope,
   SetMetadata,
   UseGuards,
@@ -181,6 +182,16 @@ class Transient {
   }
 }
 
+/** A pipe that works under a permit of its own. */
+@Injectable()
+class Translates implements PipeTransform {
+  constructor(private readonly orders: Orders) {}
+
+  transform(): Promise<string> {
+    return this.orders.inner();
+  }
+}
+
 @Controller('orders')
 class OrdersController {
   constructor(
@@ -228,6 +239,12 @@ class OrdersController {
   async args(@Param('id') id: string): Promise<string> {
     await gate.stop();
     return id;
+  }
+
+  @Semaphore()
+  @Get('piped/:text')
+  piped(@Param('text', Translates) text: string): string {
+    return text;
   }
 
   @Semaphore()
@@ -307,6 +324,11 @@ abstract class BaseController {
     return this.name();
   }
 
+  @Get('overridden')
+  overridden(): string {
+    return 'base';
+  }
+
   protected abstract name(): string;
 }
 
@@ -329,6 +351,11 @@ class DogsController extends BaseController {
   @Get('both')
   both(@CurrentPermit() permit: Permit): string {
     return `${permit.key} ${permit.label}`;
+  }
+
+  @Get('overridden')
+  override overridden(): string {
+    return this.name();
   }
 
   protected name(): string {
@@ -412,6 +439,12 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('Orders.inner');
     });
 
+    it('acquires again in what works before the handler does', async () => {
+      expect(await text('/orders/piped/text')).toBe('inner');
+      await app.expectFreed('OrdersController.piped');
+      await app.expectFreed('Orders.inner');
+    });
+
     it('acquires when one handler calls another', async () => {
       expect(await text('/orders/calls-handler')).toBe('below');
       await app.expectFreed('OrdersController.callsHandler');
@@ -460,6 +493,8 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       await app.expectFreed('DogsController.plain');
       expect(await text('/dogs/inherited')).toBe('dogs');
       await app.expectFreed('DogsController.inherited');
+      expect(await text('/dogs/overridden')).toBe('dogs');
+      await app.expectFreed('DogsController.overridden');
     });
   });
 

@@ -1,5 +1,6 @@
 import {
   Args,
+  Context,
   Field,
   GraphQLModule,
   ID,
@@ -10,7 +11,13 @@ import {
   Resolver,
 } from '@nestjs/graphql';
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
-import { type CanActivate, ForbiddenException, Injectable, UseGuards } from '@nestjs/common';
+import {
+  type CanActivate,
+  ForbiddenException,
+  Injectable,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
@@ -19,6 +26,7 @@ import {
   type Permit,
   Semaphore,
   SemaphoreGuard,
+  SemaphoreInterceptor,
   SemaphoreService,
 } from 'nestjs-semaphore';
 import { Gate, TestApp } from '../support/nest-app.js';
@@ -102,6 +110,18 @@ class Reports {
   @Query(() => String)
   byArgs(@Args('id') id: string): string {
     return id;
+  }
+
+  @Semaphore()
+  @Query(() => String)
+  inContext(@Context() context: object): string {
+    return typeof context;
+  }
+
+  @UseInterceptors(SemaphoreInterceptor)
+  @Query(() => String)
+  async uses(): Promise<string> {
+    return (await this.semaphores.use('used')).key;
   }
 
   @Query(() => String)
@@ -189,6 +209,15 @@ describe('@Semaphore() on a GraphQL resolver', () => {
     const { data } = await ask('{ reports { text } }');
     expect(data).toEqual({ reports: [{ text: 'text 1' }, { text: 'text 2' }, { text: 'text 3' }] });
     await app.expectFreed('Reports.text', 3);
+  });
+
+  it.each([
+    ['inContext', 'Reports.inContext', 'object'],
+    ['uses', 'used', 'used'],
+  ])('frees what one field holds before another is read: %s', async (field, key, value) => {
+    const { data } = await ask(`{ first: ${field} second: ${field} }`);
+    expect(data).toEqual({ first: value, second: value });
+    await app.expectFreed(key, 2);
   });
 
   it('answers with a GraphQL error that has a code', async () => {

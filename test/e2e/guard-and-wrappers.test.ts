@@ -35,25 +35,27 @@ let gate: Gate;
 let timeOut: () => void;
 /** Whether the permit was held, each time the handler worked. */
 let works: boolean[];
+/** How often a wrapper was called. */
+let wrapped: number;
 
 @Injectable()
 class TenantGuard extends SemaphoreGuard {
-  protected override shouldSkip(context: ExecutionContext): boolean {
+  protected override async shouldSkip(context: ExecutionContext): Promise<boolean> {
     return context.switchToHttp().getRequest<{ url: string }>().url.endsWith('?free');
   }
 
-  protected override getKey(context: ExecutionContext): string {
+  protected override async getKey(context: ExecutionContext): Promise<string> {
     return `tenant:${String(super.getKey(context))}`;
   }
 
-  protected override getOptions(): AcquireOptions {
+  protected override async getOptions(): Promise<AcquireOptions> {
     return { permits: 2, waitMs: 0, label: 'guard' };
   }
 
-  protected override onUnavailable(
+  protected override async onUnavailable(
     _context: ExecutionContext,
     error: PermitUnavailableError,
-  ): never {
+  ): Promise<never> {
     throw new RequestTimeoutException(error.reason);
   }
 }
@@ -111,6 +113,7 @@ class Begins implements NestInterceptor {
 function Wrapped(target: object, _property: string, descriptor: PropertyDescriptor): void {
   const method = descriptor.value as (...args: unknown[]) => unknown;
   function wrapper(this: unknown, ...args: unknown[]): unknown {
+    wrapped++;
     return Reflect.apply(method, this, args);
   }
   for (const key of Reflect.getMetadataKeys(method) as string[]) {
@@ -190,11 +193,17 @@ class Handlers {
     return 'done';
   }
 
-  @Semaphore({ permits: 2 })
-  @Semaphore({ label: 'inner' })
+  @Semaphore({ permits: 2, label: 'outer' })
+  @Semaphore({ label: 'inner', key: 'twice' })
   @Get('twice')
   twice(@CurrentPermit() permit: Permit): string {
     return String(permit.label);
+  }
+
+  @Semaphore({ key: byArgs(() => 'by-args') })
+  @Get('by-args')
+  byArgs(): string {
+    return 'done';
   }
 
   @Get('plain')
@@ -219,6 +228,7 @@ describe.each(adapters)('guards and wrappers on $platform', ({ createAdapter }) 
 
   beforeEach(async () => {
     gate = new Gate();
+    wrapped = 0;
     app = await TestApp.start(createAdapter, {
       controllers: [Handlers, WrappedInClass],
       providers: [
@@ -245,6 +255,11 @@ describe.each(adapters)('guards and wrappers on $platform', ({ createAdapter }) 
     await app.expectFreed('Handlers.guarded');
     expect(await text('/plain')).toBe('done');
     expect(app.events.filter(({ key }) => key === 'Handlers.plain')).toEqual([]);
+  });
+
+  it('leaves a key by arguments to the handler, which knows them', async () => {
+    expect(await text('/by-args')).toBe('done');
+    await app.expectFreed('by-args');
   });
 
   it('leaves the queue when the client disconnects while the guard waits', async () => {
@@ -277,9 +292,10 @@ describe.each(adapters)('guards and wrappers on $platform', ({ createAdapter }) 
 
   it('acquires once when a method is decorated twice, or in a class that is', async () => {
     expect(await text('/twice')).toBe('inner');
-    await app.expectFreed('Handlers.twice');
+    await app.expectFreed('twice');
     expect(await text('/class')).toBe('method');
     await app.expectFreed('WrappedInClass.handle');
+    expect(wrapped).toBe(1);
   });
 });
 

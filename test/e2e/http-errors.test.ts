@@ -8,6 +8,7 @@ import {
   type INestApplication,
   Injectable,
   Module,
+  Res,
   Sse,
   type Type,
   UseFilters,
@@ -15,6 +16,7 @@ import {
 } from '@nestjs/common';
 import { APP_FILTER, HttpAdapterHost } from '@nestjs/core';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import type { ServerResponse } from 'node:http';
 import { type Observable, of } from 'rxjs';
 import {
   PermitUnavailableError,
@@ -103,6 +105,12 @@ class Desk {
   @Get('store-down')
   storeDown(): string {
     throw new StoreUnavailableError('connect ECONNREFUSED 10.0.0.1:6379', 'desk');
+  }
+
+  @Get('begun')
+  begun(@Res() response: { raw?: ServerResponse } & ServerResponse): void {
+    (response.raw ?? response).write('begun');
+    throw new SemaphoreClosedError('desk');
   }
 
   @Get('closed')
@@ -222,6 +230,12 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     const body = await response.text();
     expect(JSON.parse(body)).toMatchObject({ statusCode: 503, retryAfterMs: 1000 });
     expect(body).not.toMatch(/ECONNREFUSED|desk/u);
+  });
+
+  it('ends an answer that has begun', async () => {
+    await start();
+    const response = await app.fetch('/begun');
+    expect([response.status, await response.text()]).toEqual([200, 'begun']);
   });
 
   it('answers with 503 while the application shuts down, also where a guard asks', async () => {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import {
   MemorySemaphoreStore,
@@ -103,6 +104,7 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     await server.fetch();
     await freed('http');
     expect(permits[0]).toBe(permits[1]);
+    expect(permits[0]?.signal.aborted).toBe(false);
     expect(permits[0]?.label).toBe('request');
   });
 
@@ -241,8 +243,12 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     await freed('http');
   });
 
-  it('releases when the client leaves while the handler works', async () => {
-    await using server = await start(semaphoreMiddleware(semaphores), waitAtGate);
+  it('releases when the client leaves while the handler works, which is told so', async () => {
+    const permits: Permit[] = [];
+    await using server = await start(semaphoreMiddleware(semaphores), async (...call) => {
+      permits.push(await semaphores.use('http'));
+      await waitAtGate(...call);
+    });
     const client = new AbortController();
     const response = server.fetch('/', { signal: client.signal });
     await gate.reached;
@@ -251,6 +257,42 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
     client.abort();
     await expect(response).rejects.toThrow('abort');
     await freed('http');
+    expect(permits[0]?.signal.reason).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
+  });
+
+  it('does nothing for a client that was gone before', async () => {
+    const called: unknown[] = [];
+    await using server = await startNoting(
+      called,
+      async (_request, response, next) => {
+        const closed = once(response, 'close');
+        void gate.stop();
+        await closed;
+        next();
+        passed.pass();
+      },
+      semaphoreMiddleware(semaphores),
+      (_request, response) => void response.end(called.push('handler')),
+    );
+    const passed = new Gate();
+    const client = new AbortController();
+    const response = server.fetch('/', { signal: client.signal });
+    await gate.reached;
+    client.abort();
+    await expect(response).rejects.toThrow('abort');
+    await passed.stop();
+    await settled();
+    expect([called, events]).toEqual([[], []]);
+  });
+
+  it('leaves errors that are no refusals to the application', async () => {
+    await using _blocking = await other.acquire('http');
+    await using server = await startNoting([], semaphoreMiddleware(semaphores), answer);
+    const waiting = nextEvent(semaphores, 'waiting');
+    const response = server.fetch();
+    await other.forceRelease('http', (await waiting).permitId);
+    const { status, headers } = await response;
+    expect([status, headers.get('retry-after')]).toEqual([500, null]);
   });
 
   it('leaves the queue when the client leaves while it waits, and calls nobody', async () => {
@@ -356,7 +398,7 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
   it('with releaseOnEnd: false lets the handler release it after the response', async () => {
     const finished = new Gate();
     await using server = await start(
-      semaphoreMiddleware(semaphores, { releaseOnEnd: false, renew: true }),
+      semaphoreMiddleware(semaphores, { releaseOnEnd: false, renew: true, leaseMs: 1000 }),
       async (_request, response) => {
         const permit = await semaphores.use('http');
         response.on('close', () => void finished.stop());
@@ -365,9 +407,10 @@ describe.each(chains)('semaphoreMiddleware in $framework', ({ createChain }) => 
         await permit.release();
       },
     );
+    const renewed = nextEvent(semaphores, 'renewed');
     await server.fetch();
     await finished.reached;
-    await settled();
+    await renewed;
     expect(await other.inspect('http')).toMatchObject({ held: 1 });
     gate.pass();
     await freed('http');

@@ -1,8 +1,9 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { defer, lastValueFrom, Observable } from 'rxjs';
 import { type Permit, Semaphore, SemaphoreInterceptor, SemaphoreService } from 'nestjs-semaphore';
 import { nextEvent } from '../../support/semaphores.js';
+import { settled } from '../../support/turns.js';
 
 let semaphores: SemaphoreService;
 
@@ -33,19 +34,31 @@ function handle(
 }
 
 test('what a handler of a message gives is read in its scope', async () => {
+  let permit: Permit | undefined;
   const handler = async (): Promise<AsyncIterable<number>> => {
-    await semaphores.use('k');
+    permit = await semaphores.use('k');
     return (async function* () {
+      expect(await semaphores.use('k')).toBe(permit);
       yield await held();
     })();
   };
   const result = (await lastValueFrom(handle(() => defer(handler)))) as AsyncIterable<number>;
+  await settled();
   const released = nextEvent(semaphores, 'released');
   const read: number[] = [];
   for await (const value of result) read.push(value);
   expect(read).toEqual([1]);
   await released;
   expect(await held()).toBe(0);
+  expect(permit?.signal.aborted).toBe(false);
+});
+
+test('what nobody reads any more is not read on', () => {
+  const left = jest.fn();
+  handle(() => new Observable(() => left))
+    .subscribe()
+    .unsubscribe();
+  expect(left).toHaveBeenCalledTimes(1);
 });
 
 test('a handler that throws at once leaves nothing behind', async () => {
