@@ -256,9 +256,12 @@ export class SemaphoreService {
     this.log.set(resolveLog(log));
   }
 
-  /** The first step of shutting down: no new acquisitions, and who waits gets SemaphoreClosedError. */
-  beginClose(): void {
-    this.internals.core.beginClose();
+  /**
+   * The first step of shutting down: no new acquisitions, and who waits gets SemaphoreClosedError.
+   * @returns whether anybody waited
+   */
+  beginClose(): boolean {
+    return this.internals.core.beginClose();
   }
 
   /**

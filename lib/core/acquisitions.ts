@@ -128,17 +128,20 @@ export class Acquisitions {
     for (const key of this.local.inUse) this.askAgain(key);
   }
 
-  /** Takes no new ones, and sends everybody away who waits. */
-  close(): void {
-    if (this.isClosed) return;
+  /** Takes no new ones, and sends everybody away who waits. @returns whether anybody did */
+  close(): boolean {
+    if (this.isClosed) return false;
     this.isClosed = true;
     this.local.close();
     this.parts.passes.abandon();
+    let hasWaited = false;
     for (const entry of this.parts.entries.values()) {
       if (entry instanceof Waiter && entry.state !== 'over') {
+        hasWaited = true;
         this.giveUp(entry, 'closed', new SemaphoreClosedError(entry.key));
       }
     }
+    return hasWaited;
   }
 
   /** A place in the queue that was left by a waiter of this process. */

@@ -131,9 +131,9 @@ export class SemaphoreCore implements StoreClient {
     this.acquisitions.returnToStore();
   }
 
-  /** Takes no new acquisitions, and sends everybody away who waits. */
-  beginClose(): void {
-    this.acquisitions.close();
+  /** Takes no new acquisitions, and sends everybody away who waits. @returns whether anybody did */
+  beginClose(): boolean {
+    return this.acquisitions.close();
   }
 
   /** Ends the session, once everything was given back, or after `storeTimeoutMs` of trying. */

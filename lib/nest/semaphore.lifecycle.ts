@@ -3,8 +3,13 @@ import {
   Injectable,
   type OnApplicationShutdown,
 } from '@nestjs/common';
+import { setTimeout } from 'node:timers';
+import { promisify } from 'node:util';
 import { SemaphoreService } from '../semaphore.service.js';
 import { findInternals } from '../service-internals.js';
+
+// Nest waits for HTTP requests, but closes microservices and gateways with answers that are not sent yet.
+const ANSWERS_SENT_MS = 100;
 
 /**
  * Shuts the service down in Nest's order: first nobody gets a permit any more and waiters are told, so that their
@@ -15,8 +20,10 @@ import { findInternals } from '../service-internals.js';
 export class SemaphoreLifecycle implements BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(private readonly semaphores: SemaphoreService) {}
 
-  beforeApplicationShutdown(): void {
-    if (this.isOurs) this.semaphores.beginClose();
+  async beforeApplicationShutdown(): Promise<void> {
+    if (!this.isOurs || !this.semaphores.beginClose()) return;
+    // It keeps the process alive: the hooks after it would not run otherwise.
+    await promisify(setTimeout)(ANSWERS_SENT_MS);
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -5,11 +5,13 @@ import {
   Injectable,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { ClientProxyFactory, Transport } from '@nestjs/microservices';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { firstValueFrom } from 'rxjs';
 import {
   MemorySemaphoreStore,
   Semaphore,
@@ -129,21 +131,27 @@ describe.each(adapters)('app.close() on $platform', ({ createAdapter }) => {
   });
 });
 
+/** Starts a script of `fixtures`; `said` resolves with its first line that begins so. */
+function start(fixture: string) {
+  const script = fileURLToPath(new URL(`./fixtures/${fixture}.mjs`, import.meta.url));
+  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exit = once(child, 'exit');
+  const lines: string[] = [];
+  const output = createInterface(child.stdout);
+  output.on('line', (line) => lines.push(line));
+  const said = async (what: string): Promise<string> => {
+    for (;;) {
+      const line = lines.find((candidate) => candidate.startsWith(what));
+      if (line !== undefined) return line;
+      await once(output, 'line');
+    }
+  };
+  return { child, exit, lines, said };
+}
+
 describe('SIGTERM', () => {
   it('rejects waiters, lets the work finish, and ends the process', async () => {
-    const script = fileURLToPath(new URL('./fixtures/sigterm-app.mjs', import.meta.url));
-    const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] });
-    const exit = once(child, 'exit');
-    const lines: string[] = [];
-    const output = createInterface(child.stdout);
-    output.on('line', (line) => lines.push(line));
-    const said = async (what: string): Promise<string> => {
-      for (;;) {
-        const line = lines.find((candidate) => candidate.startsWith(what));
-        if (line !== undefined) return line;
-        await once(output, 'line');
-      }
-    };
+    const { child, exit, lines, said } = start('sigterm-app');
     const url = (await said('http')).trim();
     const working = fetch(url);
     await said('acquired');
@@ -161,5 +169,22 @@ describe('SIGTERM', () => {
       'released',
       'disconnected',
     ]);
+  });
+
+  it('answers the waiters of a microservice before Nest closes its connections', async () => {
+    const { child, exit, said } = start('sigterm-microservice');
+    const port = Number((await said('port')).slice('port '.length));
+    const options = { host: '127.0.0.1', port };
+    const client = ClientProxyFactory.create({ transport: Transport.TCP, options });
+    const send = () => firstValueFrom(client.send('handle', ''));
+    const working = expect(send()).rejects.toThrow('Connection closed');
+    await said('acquired');
+    const waiting = expect(send()).rejects.toMatchObject({ code: 'SEMAPHORE_CLOSED' });
+    await said('waiting');
+    child.kill('SIGTERM');
+    await waiting;
+    await working;
+    expect(await exit).toEqual([null, 'SIGTERM']);
+    await client.close();
   });
 });
