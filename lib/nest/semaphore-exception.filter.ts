@@ -1,12 +1,16 @@
-import { type ArgumentsHost, Catch, type ExceptionFilter, Inject } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, Inject, Logger } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type Observable, throwError } from 'rxjs';
 import { MODULE_OPTIONS_TOKEN } from '../semaphore.module-definition.js';
 import { resolveModuleOptions } from '../resolve-module-options.js';
 import { RETRIABLE_ERRORS, type RetriableError } from '../semaphore.errors.js';
 import type { SemaphoreModuleOptions, StatusCodes } from '../semaphore.options.js';
+import { systemClock } from '../store/clock.js';
 import { payloadOf, retryAfterOf, statusCodeOf } from './error-payload.js';
+import { grpcCallOf } from './grpc-call.js';
 import { rpcPayload, toTransportError } from './transport-error.js';
+
+const WARN_EVERY_MS = 1_000;
 
 /**
  * Tells clients that no permit could be had, in the way of their transport: HTTP 429 or 503 with `Retry-After`, a
@@ -19,12 +23,16 @@ import { rpcPayload, toTransportError } from './transport-error.js';
 @Catch(...RETRIABLE_ERRORS)
 export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError> {
   private readonly statusCodes: Required<StatusCodes>;
+  private readonly isSilent: boolean;
+  private warnedAt = -Infinity;
 
   constructor(
     @Inject(MODULE_OPTIONS_TOKEN) options: SemaphoreModuleOptions,
     @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
   ) {
-    this.statusCodes = resolveModuleOptions(options).statusCodes;
+    const { statusCodes, log } = resolveModuleOptions(options);
+    this.statusCodes = statusCodes;
+    this.isSilent = log.level === 'none';
   }
 
   /** Called by Nest. */
@@ -39,10 +47,19 @@ export class SemaphoreExceptionFilter implements ExceptionFilter<RetriableError>
         void emit(error, host);
         return undefined;
       case 'rpc':
+        if (grpcCallOf(host) === undefined) this.warn(error);
         return throwError(() => rpcPayload(error, host));
       default:
         throw error;
     }
+  }
+
+  /** Nobody is answered when it was an event, which does not show here, and Nest leaves the word to filters. */
+  private warn(error: RetriableError): void {
+    const now = systemClock.now();
+    if (this.isSilent || now - this.warnedAt < WARN_EVERY_MS) return;
+    this.warnedAt = now;
+    new Logger('Semaphore').warn(`A message or event of a microservice failed: ${error.message}`);
   }
 
   private respond(error: RetriableError, host: ArgumentsHost): void {

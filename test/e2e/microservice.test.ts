@@ -1,4 +1,4 @@
-import { Controller, type INestApplication } from '@nestjs/common';
+import { Controller, type INestApplication, Logger } from '@nestjs/common';
 import {
   type ClientProxy,
   ClientProxyFactory,
@@ -61,6 +61,11 @@ class Reports {
     await gate.stop();
   }
 
+  @EventPattern('service event')
+  async serviceEvent(@Payload() data: string): Promise<void> {
+    await this.semaphores.withPermit(data, () => undefined, { waitMs: 0 });
+  }
+
   @MessagePattern('service')
   service(): Promise<string> {
     return this.semaphores.withPermit('service', () => 'done', { waitMs: 0 });
@@ -92,7 +97,8 @@ describe.each([
       await nest.startAllMicroservices();
     };
     const metadata = { controllers: [Reports] };
-    app = await TestApp.start(() => new ExpressAdapter(), metadata, {}, configure);
+    const options = { log: 'problems' } as const;
+    app = await TestApp.start(() => new ExpressAdapter(), metadata, options, configure);
     client = ClientProxyFactory.create({ transport: Transport.TCP, options: tcp });
   });
 
@@ -152,6 +158,16 @@ describe.each([
       : { message: 'Internal server error' };
     await using _permit = await app.semaphores.acquire('service');
     await expect(send('service')).rejects.toMatchObject(answer);
+  });
+
+  it('leaves a trace of an event that a service refused', async () => {
+    const told = new Promise<unknown>((resolve) => {
+      Logger.overrideLogger({ log: () => undefined, warn: resolve, error: resolve });
+    });
+    await using _permit = await app.semaphores.acquire('orders');
+    await lastValueFrom(client.emit('service event', 'orders'), { defaultValue: undefined });
+    expect(inheritAppConfig ? await told : ((await told) as Error).message).toContain('"orders"');
+    Logger.overrideLogger(false);
   });
 
   it('stays in the queue when the client disconnects: Nest does not tell', async () => {
