@@ -12,10 +12,13 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER) {
       ? `a whole number of at least ${least}`
       : `a whole number from ${least} to ${most}`;
   return (text: string): number => {
-    const value = Number(text);
-    if (/^-?\d+$/.test(text) && value >= least && value <= most) return value;
+    if (isWholeNumber(text, least, most)) return Number(text);
     throw new InvalidArgumentError(`It is to be ${rule}.`);
   };
+}
+
+function isWholeNumber(text: string, least: number, most: number): boolean {
+  return /^-?\d+$/.test(text) && Number(text) >= least && Number(text) <= most;
 }
 
 /** A parser for commander: milliseconds, or `forever`. */
@@ -34,7 +37,9 @@ export const port = wholeNumber(0, 65_535);
 
 /** A parser for commander: a limit, or nothing. */
 export function permitsOrNone(text: string): number | null {
-  return text === 'none' ? null : wholeNumber(1)(text);
+  if (text === 'none') return null;
+  if (isWholeNumber(text, 1, Number.MAX_SAFE_INTEGER)) return Number(text);
+  throw new InvalidArgumentError('It is to be a whole number of at least 1, or "none".');
 }
 
 /** A parser for commander: every use of the option adds a value. */

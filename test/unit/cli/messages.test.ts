@@ -70,6 +70,6 @@ test('a number on the command line has its bounds, and a time may be without end
     expect(() => wholeNumber(-1, 1)(text)).toThrow('from -1 to 1');
   }
   expect([permitsOrNone('none'), permitsOrNone('1'), port('65535')]).toEqual([null, 1, 65_535]);
-  expect(() => permitsOrNone('0')).toThrow('of at least 1');
+  expect(() => permitsOrNone('0')).toThrow('of at least 1, or "none"');
   expect(() => port('65536')).toThrow('from 0 to 65535');
 });
