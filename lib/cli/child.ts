@@ -29,10 +29,10 @@ export class Child {
       });
     } catch (error) {
       // Some failures are told by an event, others, as of a path through a file, at once.
-      throw toCliError(program, error as NodeJS.ErrnoException);
+      throw startError(program, error as NodeJS.ErrnoException);
     }
     this.ended = new Promise((resolve, reject) => {
-      this.child.once('error', (error) => reject(toCliError(program, error)));
+      this.child.once('error', (error) => reject(startError(program, error)));
       this.child.once('exit', (code, signal) => {
         clearTimeout(this.killTimer);
         // What it started has had its time too.
@@ -68,7 +68,7 @@ export class Child {
   }
 }
 
-function toCliError(program: string, { code, message }: NodeJS.ErrnoException): CliError {
+function startError(program: string, { code, message }: NodeJS.ErrnoException): CliError {
   return code === 'ENOENT' || code === 'ENOTDIR'
     ? new CliError(`${program}: command not found`, ExitCode.notFound, 'NOT_FOUND')
     : new CliError(

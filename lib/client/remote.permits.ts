@@ -41,7 +41,7 @@ export class RemotePermits {
   acquired(request: AcquireRequest, { value, toLocal }: Answer<WireAcquireReply>): AcquireReply {
     if (value.status === 'granted') {
       const grant = leaseFromWire(value.grant, toLocal);
-      this.holds(request.key, request.id, grant.deadline);
+      this.noteHeld(request.key, request.id, grant.deadline);
       return { status: 'granted', grant };
     }
     if (value.status === 'waiting') {
@@ -62,11 +62,11 @@ export class RemotePermits {
       return null;
     }
     const lease = leaseFromWire(value, toLocal);
-    this.holds(key, id, lease.deadline);
+    this.noteHeld(key, id, lease.deadline);
     return lease;
   }
 
-  holds(key: string, id: string, until: number): void {
+  noteHeld(key: string, id: string, until: number): void {
     this.waiting.delete(id);
     this.held.set(id, { key, until });
     if (this.held.size >= this.sweepAt) this.sweep();

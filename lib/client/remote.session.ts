@@ -186,7 +186,7 @@ export class RemoteSession implements StoreSession {
   private readonly handlers: { [E in keyof StoreEvents]: (data: StoreEvents[E]) => void } = {
     granted: ({ key, id, grant }) => {
       const local = leaseFromWire(grant, this.trust.toLocal);
-      this.permits.holds(key, id, local.deadline);
+      this.permits.noteHeld(key, id, local.deadline);
       this.client.granted(key, id, local);
     },
     failed: ({ key, id, message }) => {

@@ -103,7 +103,7 @@ export async function serve(flags: ServeFlags, env: Environment, output: Output)
     ]);
     await stopped;
   } finally {
-    const ending = http && ended(http.server);
+    const ending = http && closeServer(http.server);
     await locks.close();
     // What was answered in the meantime is idle now.
     http?.server.closeIdleConnections();
@@ -171,7 +171,7 @@ function untilStopped(): Promise<unknown> {
 }
 
 /** Takes no new connections; those that are open end when their requests have, and are cut when that takes too long. */
-function ended(server: Server): Promise<void> {
+function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), STOP_WITHIN_MS);
     server.close(() => {

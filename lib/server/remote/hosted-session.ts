@@ -153,7 +153,7 @@ export class HostedSession implements StoreClient {
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, leaseMs } = request;
-    const isNew = this.entries.waits(key, id, leaseMs);
+    const isNew = this.entries.noteWaiting(key, id, leaseMs);
     const reply = await this.store.acquire(request).catch((error: unknown) => {
       // Then the client sends no cancel.
       if (isNew && isNothingDone(error)) this.entries.forget(id);
@@ -162,8 +162,8 @@ export class HostedSession implements StoreClient {
     if (reply.status === 'granted') {
       const { grant } = reply;
       // What it held before may have been asked for at another server, and is in use.
-      if (grant.again === true) this.entries.holds(key, id, grant.deadline, leaseMs);
-      else this.holds(key, id, grant, leaseMs);
+      if (grant.again === true) this.entries.noteHeld(key, id, grant.deadline, leaseMs);
+      else this.noteHeld(key, id, grant, leaseMs);
     } else if (reply.status !== 'waiting') this.entries.forget(id);
     return reply;
   }
@@ -187,14 +187,14 @@ export class HostedSession implements StoreClient {
   async renew(key: string, id: string, leaseMs: number): Promise<Lease | null> {
     const lease = await this.store.renew(key, id, leaseMs);
     if (lease === null) this.entries.forget(id);
-    else this.holds(key, id, lease, leaseMs);
+    else this.noteHeld(key, id, lease, leaseMs);
     return lease;
   }
 
   /** A provisional grant ends by itself, or the client has claimed it, which may be at another server: so it is let alone. */
   granted(key: string, id: string, grant: Grant): void {
-    if (grant.provisional) this.entries.holds(key, id, grant.deadline);
-    else this.holds(key, id, grant);
+    if (grant.provisional) this.entries.noteHeld(key, id, grant.deadline);
+    else this.noteHeld(key, id, grant);
     this.stream?.send('granted', { key, id, grant: leaseToWire(grant) });
   }
 
@@ -227,9 +227,9 @@ export class HostedSession implements StoreClient {
   }
 
   /** Notes a permit that its client can have got from here only: while that is away, the lease is no longer than the grace time. */
-  private holds(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
+  private noteHeld(key: string, id: string, { deadline }: Lease, leaseMs?: number): void {
     const isNews = !this.entries.isHeld(id);
-    const entry = this.entries.holds(key, id, deadline, leaseMs);
+    const entry = this.entries.noteHeld(key, id, deadline, leaseMs);
     if (this.isAttached) return;
     entry.isUnheard = isNews;
     this.shorten(id, entry);

@@ -37,7 +37,7 @@ export class Inspections {
   }
 
   /** Forgets what was read of the key: whoever asks after this call must not see what was before it. */
-  changes(key: string): void {
+  forget(key: string): void {
     this.byKey.delete(key);
   }
 

@@ -123,7 +123,7 @@ async function run(
   session: HostedSession,
   inspections: Inspections,
 ): Promise<unknown> {
-  if (call.op !== 'inspect') inspections.changes(call.key);
+  if (call.op !== 'inspect') inspections.forget(call.key);
   switch (call.op) {
     case 'acquire': {
       const { op: _, ...wanted } = call;

@@ -26,14 +26,14 @@ export class RemoteEntries {
   }
 
   /** @returns false when it is known already */
-  waits(key: string, id: string, leaseMs: number): boolean {
+  noteWaiting(key: string, id: string, leaseMs: number): boolean {
     if (this.byId.has(id)) return false;
     this.byId.set(id, { key, leaseMs, isHeld: false, deadline: Infinity, isUnheard: false });
     return true;
   }
 
   /** @param leaseMs left out where it is what was asked for */
-  holds(key: string, id: string, deadline: number, leaseMs?: number): RemoteEntry {
+  noteHeld(key: string, id: string, deadline: number, leaseMs?: number): RemoteEntry {
     const asked = this.byId.get(id)?.leaseMs ?? 0;
     const entry = { key, leaseMs: leaseMs ?? asked, isHeld: true, deadline, isUnheard: false };
     this.byId.set(id, entry);

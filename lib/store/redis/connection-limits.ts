@@ -18,7 +18,7 @@ export function limitHandshake(connection: Connection, clock: Clock, withinMs: n
 }
 
 /** Disconnects for good, and resolves when the connection says that it has ended; if it does not, after a second. */
-export function ended(connection: Connection | undefined, clock: Clock): Promise<void> {
+export function disconnect(connection: Connection | undefined, clock: Clock): Promise<void> {
   if (connection === undefined || connection.status === 'end') return Promise.resolve();
   return new Promise((resolve) => {
     const hadSockets = hasSockets(connection);

@@ -4,7 +4,7 @@ import { pause } from '../pause.js';
 import type { StoreHealth } from '../semaphore-store.js';
 import { within } from '../within.js';
 import { ClusterServers } from './cluster-servers.js';
-import { ended } from './connection-limits.js';
+import { disconnect } from './connection-limits.js';
 import { closedError, Readiness } from './readiness.js';
 import type { ClusterConnection, Connection, Connector } from './redis.connection.js';
 import type { RedisServers, ServersEvents } from './redis.servers.js';
@@ -108,7 +108,7 @@ export class RedisLink {
   }
 
   /** How many replicas have what was written on the command connection (in Cluster: on the slot's node) so far. */
-  async wait(slot: number, replicas: number, timeoutMs: number): Promise<number> {
+  async countReplicas(slot: number, replicas: number, timeoutMs: number): Promise<number> {
     const node = (await this.ready(this.timeoutMs)).masterOf(slot);
     return node === undefined ? 0 : this.confirmations.of(node, replicas, timeoutMs);
   }
@@ -131,7 +131,7 @@ export class RedisLink {
 
   private async disconnect(): Promise<void> {
     const connections = new Set([this.servers?.commands, this.servers?.subscriber]);
-    await Promise.all([...connections].map((connection) => ended(connection, this.clock)));
+    await Promise.all([...connections].map((connection) => disconnect(connection, this.clock)));
   }
 
   private async open(): Promise<void> {

@@ -38,7 +38,7 @@ export class RedisReplicas {
       throw new StoreUnavailableError('the grant lapsed before replicas confirmed it', key);
     }
     const slot = this.calls.slotOf(state);
-    const count = this.link.wait(slot, this.least, this.timeoutMs);
+    const count = this.link.countReplicas(slot, this.least, this.timeoutMs);
     const confirmed = await this.commands.inTime(count, slot);
     if (confirmed >= this.least) return;
     throw new StoreUnavailableError(

@@ -102,7 +102,7 @@ export class RedisWaiting {
       return;
     }
     const grant = toGrant(granted, provisional, base);
-    if (sample === undefined) this.limit(grant, granted);
+    if (sample === undefined) this.capDeadline(grant, granted);
     if (grant.deadline <= this.clock.now()) {
       // It was on its way for too long, and has lapsed: back into the queue, at the old place.
       if (this.lapsed.push(pending) === 1) setImmediate(this.askForLapsed);
@@ -163,7 +163,7 @@ export class RedisWaiting {
    * What came by a message is measured by an earlier sample, since when the server's clock may have jumped ahead: the grant is
    * not counted on for longer than it was made for, less what the message may have taken.
    */
-  private limit(grant: Grant, { expiry, acquired }: Granted): void {
+  private capDeadline(grant: Grant, { expiry, acquired }: Granted): void {
     if (grant.deadline === Infinity) return;
     const end = this.clock.now() + (expiry - acquired) * CERTAIN_PART;
     grant.deadline = Math.min(grant.deadline, end);
