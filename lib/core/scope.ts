@@ -19,9 +19,9 @@ export interface ScopeSemaphore {
   readonly key: string;
   readonly options: SemaphoreDefaults;
   /** false: a permit of it outlives the scope. */
-  readonly release: boolean;
+  readonly releaseOnEnd: boolean;
   /** Is told why an acquisition of the scope, whatever its key, came to nothing, before whoever waits for it. */
-  readonly refused: (error: unknown) => void;
+  readonly onRefused: (error: unknown) => void;
 }
 
 // Made once: an error of its own for each scope would cost more than the rest of it.
@@ -93,7 +93,7 @@ export class Scope {
   private async endAll(isWorkOver: boolean): Promise<void> {
     const ending: Promise<void>[] = [];
     for (const [key, permit] of this.permits) {
-      const isKept = this.semaphore?.key === key && !this.semaphore.release;
+      const isKept = this.semaphore?.key === key && !this.semaphore.releaseOnEnd;
       if (!isKept || permit.held === undefined) ending.push(permit.end(ENDED, isWorkOver));
     }
     for (const permit of this.replaced ?? []) ending.push(permit.end(ENDED, isWorkOver));
@@ -108,7 +108,7 @@ export class Scope {
     if (known?.isUsable === true) return known.join(signal);
     const fresh = new SharedPermit(key, (abandoned) => {
       const permit = this.host.acquireResolved(key, { ...options, signal: abandoned });
-      if (this.semaphore !== undefined) permit.catch(this.semaphore.refused);
+      if (this.semaphore !== undefined) permit.catch(this.semaphore.onRefused);
       return permit;
     });
     this.permits.set(key, fresh);

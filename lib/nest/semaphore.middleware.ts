@@ -122,11 +122,11 @@ function resolve<Request>(
   resolveOptions(service.defaults, given);
   // A permit that nobody is sure to release must end by itself.
   const own = releaseOnEnd ? given : { ...given, renew: given.renew ?? false };
-  const refused = (error: unknown): void => setStatus(error, service.statusCodes);
+  const onRefused = (error: unknown): void => setStatus(error, service.statusCodes);
   const semaphoreOf = (request: Request): ScopeSemaphore => {
     const ofRequest = typeof key === 'function' ? key(request) : key;
     validateKey(ofRequest);
-    return { key: ofRequest, options: own, release: releaseOnEnd, refused };
+    return { key: ofRequest, options: own, releaseOnEnd, onRefused };
   };
   return { acquireOnStart, semaphoreOf };
 }
