@@ -4,7 +4,7 @@ import { createSemaphoreServer, type SemaphoreServer } from '../server/semaphore
 import { SemaphoreService } from '../semaphore.service.js';
 import { StderrLogger } from './stderr-logger.js';
 
-export interface LockServerOptions {
+interface LockServerOptions {
   apiKeys: string[];
   /** Undefined: the server's own default. */
   defaultExpiryMs: number | undefined;

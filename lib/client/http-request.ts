@@ -28,7 +28,7 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof RequestError && error.isRefusal;
 }
 
-export interface RequestFacts {
+interface RequestFacts {
   /** The server has certainly not done what it was asked for. */
   nothingDone?: boolean;
   /** See {@link isRefusal}. */

@@ -15,7 +15,7 @@ import {
   type RequestOptions,
 } from './http-request.js';
 
-export interface LinkEvents {
+interface LinkEvents {
   /** A server has the session, and its stream is open. @param sentAt when it was asked for */
   opened(hello: OpenEvent, sentAt: number): void;
   event(name: string, data: unknown): void;
@@ -23,7 +23,7 @@ export interface LinkEvents {
   closed(error: Error): void;
 }
 
-export interface LinkOptions {
+interface LinkOptions {
   urls: readonly URL[];
   /** Of every request. */
   headers: Record<string, string>;

@@ -21,8 +21,8 @@ interface Held {
 const FEW = 100;
 
 export type Renewal = Extract<WireCall, { op: 'renew' }>;
-export type Cancel = Extract<WireCall, { op: 'cancel' }>;
-export type Acquire = Extract<WireCall, { op: 'acquire' }>;
+type Cancel = Extract<WireCall, { op: 'cancel' }>;
+type Acquire = Extract<WireCall, { op: 'acquire' }>;
 
 /** What this process waits for and holds: to be asked for again at a server that may know nothing of it. */
 export class RemotePermits {

@@ -29,7 +29,7 @@ import { Waiter } from './waiter.js';
 /** A grant that came too late is asked for again: not for ever, as a lease may be shorter than the way to the store. */
 const MAX_ASKED = 3;
 
-export interface AcquisitionsParts extends CoreParts {
+interface AcquisitionsParts extends CoreParts {
   passes: LocalPasses;
   keeper: LeaseKeeper;
   permitsById: PermitsById;

@@ -5,7 +5,7 @@ import { RecentMap } from '../recent-map.js';
 import type { ResolvedLog } from '../resolve-log.js';
 
 /** Where log lines go; Nest's Logger is one. */
-export interface SemaphoreLogger {
+interface SemaphoreLogger {
   log(message: string): void;
   warn(message: string): void;
   error(message: string, stack?: string): void;

@@ -14,7 +14,7 @@ import {
 import type { LocalPasses } from './local-passes.js';
 import type { Waiter } from './waiter.js';
 
-export interface LeaseKeeperParts extends CoreParts {
+interface LeaseKeeperParts extends CoreParts {
   passes: LocalPasses;
   /** A permit was given to a waiter without asking the store. */
   onPassed: (waiter: Waiter, permit: HeldPermit) => void;

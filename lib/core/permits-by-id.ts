@@ -18,7 +18,7 @@ const FORGET_AFTER_MS = 600_000;
 /** The store's times are rounded to milliseconds. */
 const ROUNDING_MS = 2;
 
-export interface PermitsByIdParts extends CoreParts {
+interface PermitsByIdParts extends CoreParts {
   begin: (waiter: Waiter) => void;
   giveUp: (waiter: Waiter, reason: GivenUp, error: Error) => void;
   isClosed: () => boolean;

@@ -24,7 +24,7 @@ import { UnkeptPermit } from './unkept-permit.js';
 import type { Witness } from './witness.js';
 
 /** What a core is made of. */
-export interface CoreSetup {
+interface CoreSetup {
   store: SemaphoreStore;
   storeTimeoutMs: number;
   reporter: Reporter;

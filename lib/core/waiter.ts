@@ -10,7 +10,7 @@ import type { Permit } from './permit.js';
 const RETRY_AFTER_MS = 30_000;
 
 /** 'asking': the store has not answered yet. 'local': waits in this process, by `onStoreFailure: 'local'`. */
-export type WaiterState = 'asking' | 'waiting' | 'local' | 'over';
+type WaiterState = 'asking' | 'waiting' | 'local' | 'over';
 
 /** One acquisition until it is granted or refused. */
 export class Waiter implements Timed {

@@ -12,7 +12,7 @@ const LIMITS = { maxBytes: 16_384, timeoutMs: 10_000 };
 /** What is done, and who is to be named for it. */
 export type Act = (body: ActBody, who: string) => Promise<void>;
 
-export interface ActBody {
+interface ActBody {
   key: string;
   id?: unknown;
   permits?: unknown;

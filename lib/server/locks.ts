@@ -6,7 +6,7 @@ import { internalsOf } from '../service-internals.js';
 import type { StoreSnapshot } from '../store/semaphore-store.js';
 import { type LockOwner, lockPrefixOf, newLockId } from './permit-ids.js';
 
-export interface LockToken {
+interface LockToken {
   key: string;
   /** The fencing token. */
   version: number;

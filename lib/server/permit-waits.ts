@@ -7,7 +7,7 @@ import { SemaphoreClosedError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 
 /** What a request wants. Requests with the same id want the same permit. */
-export interface WaitWish {
+interface WaitWish {
   key: string;
   id: string;
   options: ResolvedOptions;

@@ -17,7 +17,7 @@ import type { Session } from './session.js';
 import type { SessionPermit } from './session-notes.js';
 import type { Sessions } from './sessions.js';
 
-export interface PermitParts {
+interface PermitParts {
   semaphores: SemaphoreService;
   waits: PermitWaits;
   sessions: Sessions;

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import type { Access } from './api-keys.js';
 
 /** `open`: no API key is needed. */
-export type RouteRole = 'open' | 'use' | 'admin';
+type RouteRole = 'open' | 'use' | 'admin';
 
 /** An answer as JSON, where Infinity is null. */
 export interface Answer {

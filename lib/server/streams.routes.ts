@@ -8,7 +8,7 @@ import * as schemas from './schemas.js';
 import { type ServerRoute, serverRoute } from './server-route.js';
 import type { Sessions } from './sessions.js';
 
-export interface StreamParts {
+interface StreamParts {
   semaphores: SemaphoreService;
   sessions: Sessions;
   openStreams: Quota;

@@ -25,7 +25,7 @@ interface TransportErrorText {
   transportClass: string;
 }
 
-export interface Packed {
+interface Packed {
   payload: string;
   /** Why it goes to nobody but the caller that did the work. */
   refusal?: ResultNotSharedError;

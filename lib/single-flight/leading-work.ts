@@ -12,7 +12,7 @@ const ASK_FOR_FOLLOWERS_MS = 1000;
 /** The result of a leader's callers is not kept from them for longer than this, because the store is slow, or away. */
 const PUBLISHED_WITHIN_MS = 100;
 
-export interface LeadingWorkParts {
+interface LeadingWorkParts {
   readonly control: FlightControl;
   /** Of the semaphore whose holder leads. */
   readonly permitKey: string;

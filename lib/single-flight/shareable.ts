@@ -1,7 +1,7 @@
 import { isBytes, isDense, isError, isPlainObject } from './plain-values.js';
 
 /** A value of which another process could not have an equal one. */
-export class NotShareableError extends TypeError {
+class NotShareableError extends TypeError {
   override readonly name = 'NotShareableError';
 }
 

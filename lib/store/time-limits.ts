@@ -4,7 +4,7 @@ import type { Clock } from './clock.js';
 import { EarliestTimer } from './earliest-timer.js';
 
 /** One thing that must be over in time. */
-export interface TimeLimit {
+interface TimeLimit {
   readonly end: number;
   readonly giveUp: () => void;
 }

@@ -12,7 +12,7 @@ export interface OpenTelemetry {
 
 export type Attributes = Record<string, string | number | boolean>;
 
-export interface InstrumentOptions {
+interface InstrumentOptions {
   unit: string;
   description: string;
   advice?: { explicitBucketBoundaries: number[] };
@@ -38,7 +38,7 @@ export interface Meter {
   addBatchObservableCallback(callback: (result: Observe) => void, observables: Observable[]): void;
 }
 
-export interface Span {
+interface Span {
   setStatus(status: { code: number; message?: string }): unknown;
   recordException(error: Error, epochMs: number): void;
   end(epochMs: number): void;

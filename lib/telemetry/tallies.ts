@@ -25,7 +25,7 @@ export class Tally {
 }
 
 /** Counts by name and by one thing more, what comes beyond {@link MAX_DETAILED} series without the name. */
-export class DetailedCounts<Detail> {
+class DetailedCounts<Detail> {
   private readonly byTally = new Map<Tally, Map<Detail, Count>>();
   private size = 0;
 

@@ -23,7 +23,7 @@ const SILENCE_MS = 15_000;
 /** Keys that are looked at in one period beyond those that are shown: sorting and totals need them. */
 const OTHERS_A_PERIOD = 250;
 
-export type Send = (frame: Frame) => void;
+type Send = (frame: Frame) => void;
 
 /**
  * The one place of a process that asks the store for its viewers, however many they are. It asks while somebody

@@ -23,7 +23,7 @@ export interface Frame {
   semaphore?: SemaphorePart;
 }
 
-export interface OverviewPart {
+interface OverviewPart {
   offset: number;
   /** Keys that match the search. */
   matching: number;
@@ -42,7 +42,7 @@ export interface Row extends RecentCounts {
 }
 
 /** Over all keys that are known, as they were when they were last looked at. */
-export interface Totals extends RecentCounts {
+interface Totals extends RecentCounts {
   keys: number;
   /** Of so many keys: the others were not looked at yet, and `held` and `waiting` lack them. */
   lookedAt: number;
@@ -51,7 +51,7 @@ export interface Totals extends RecentCounts {
   oldestWaitSince: number | null;
 }
 
-export interface SemaphorePart {
+interface SemaphorePart {
   key: string;
   permits: number;
   held: number;

@@ -11,7 +11,7 @@ export interface OverviewView {
   limit: number;
 }
 
-export interface SemaphoreView {
+interface SemaphoreView {
   type: 'semaphore';
   key: string;
 }

@@ -4,7 +4,7 @@ import { Interval, KEPT } from './interval.js';
 const MAX_INTERVALS = 20_000;
 
 /** What happened to one key. */
-export interface History {
+interface History {
   /** Oldest first; those in which nothing happened are missing. */
   readonly intervals: Interval[];
   /** The number of the first interval of which nothing was forgotten. */

@@ -8,7 +8,7 @@ const RECENT = 20;
 const QUANTILES = [0.5, 0.95, 0.99];
 
 /** p50, p95 and p99 in milliseconds; null where nothing happened. */
-export type Quantiles = (number | null)[];
+type Quantiles = (number | null)[];
 
 export interface RecentCounts {
   rejected: number;

@@ -34,7 +34,7 @@ import {
 import type { SessionWish } from './hosted-session.js';
 import { HostedSessions, type RemoteLimits } from './hosted-sessions.js';
 
-export interface RemoteStoreOptions extends RemoteLimits {
+interface RemoteStoreOptions extends RemoteLimits {
   store: SemaphoreStore;
   /** The keys in use that are wanted, and no others. */
   list: (pattern: string, isWanted: (key: string) => boolean) => AsyncIterable<string>;

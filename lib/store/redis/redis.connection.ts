@@ -31,7 +31,7 @@ export interface ClusterConnection extends Connection {
   nodes(role: 'all' | 'master'): ClusterNode[];
 }
 
-export type ClusterNode = Connection & { options: { host?: string; port?: number } };
+type ClusterNode = Connection & { options: { host?: string; port?: number } };
 
 /** As `slots` have it. */
 export function nodeName({ options: { host, port } }: ClusterNode): string {

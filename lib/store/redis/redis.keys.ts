@@ -1,7 +1,7 @@
 import { RecentMap } from '../../recent-map.js';
 
 /** What Redis keeps of one semaphore, by name. */
-export interface KeyNames {
+interface KeyNames {
   readonly holders: string;
   readonly queue: string;
   /** What the leader of a single flight has published. */

@@ -12,7 +12,7 @@ import { ReplicaConfirmations } from './replica-confirmations.js';
 import { isReply, NEXT_ATTEMPT_AFTER_MS, reasonOf, silence } from './reply-errors.js';
 import { SingleServer } from './single-server.js';
 
-export interface LinkEvents {
+interface LinkEvents {
   /** Commands can be sent (again). */
   up(): void;
   down(error: Error): void;

@@ -15,7 +15,7 @@ export function unavailable(cause: unknown): StoreUnavailableError {
  * The error of ioredis, with the command that was refused left out of logs, which show what is enumerable: its arguments may be
  * a password.
  */
-export function withoutCommand<E>(error: E): E {
+function withoutCommand<E>(error: E): E {
   if (!(error instanceof Error)) return error;
   if ('command' in error) Object.defineProperty(error, 'command', { enumerable: false });
   return error;

@@ -9,7 +9,7 @@ export const ROUNDING_MS = 1;
 export const WAITING = 0;
 export const GRANTED = 1;
 export const BUSY = 2;
-export const QUEUE_FULL = 3;
+const QUEUE_FULL = 3;
 
 /** Of an answer that says yes or no. */
 export const isOne = (answer: number): boolean => answer === 1;

@@ -42,7 +42,7 @@ export const MAX_RESULT_BYTES = 4 * 1024 * 1024;
 /** Longer ones travel apart from events and calls. In UTF-16 units. */
 export const MAX_SHORT_RESULT = 4 * 1024;
 
-export type Endless = number | null;
+type Endless = number | null;
 
 export type WireCall =
   | ({ op: 'acquire'; leaseMs: Endless; maxWaiting: Endless } & Omit<

@@ -11,7 +11,7 @@ import type {
 } from '../../store/semaphore-store.js';
 
 /** What a test says about a request; the rest is: one permit, a long lease, an endless queue. */
-export type Wish = Partial<Omit<AcquireRequest, 'key'>>;
+type Wish = Partial<Omit<AcquireRequest, 'key'>>;
 
 /** A permit that was granted at once. */
 export interface Held {
