@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isHungUp, isSent } from './hang-ups.js';
+import { hasBody } from './has-body.js';
 import { HttpProblem, internalError, sendProblem } from './http-problem.js';
 import { turnOf } from './pipelining.js';
-import { hasBody, tooSlow } from './read-json-body.js';
+import { tooSlow } from './read-json-body.js';
 import { type Route, Router } from './router.js';
 
 /** A request that a route was found for. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { isHungUp } from './hang-ups.js';
+import { hasBody } from './has-body.js';
 
 /** What every answer of 400 and above says. */
 export interface ProblemBody {
@@ -82,6 +83,8 @@ export function sendProblem(
   response: ServerResponse,
   { statusCode, body, headers }: HttpProblem,
 ): void {
-  const close = request.complete ? {} : { connection: 'close' };
+  // Where there is none, it may not count as complete before its headers were dealt with.
+  const isRead = request.complete || !hasBody(request);
+  const close = isRead ? {} : { connection: 'close' };
   sendJson(response, statusCode, body, { ...(request.httpVersionMajor < 2 && close), ...headers });
 }

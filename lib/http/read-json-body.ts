@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { hasBody } from './has-body.js';
 import { HttpProblem, unreadable } from './http-problem.js';
 
 export interface BodyLimits {
@@ -47,13 +48,6 @@ function sizeOfParsed({ headers, body }: ParsedRequest): number {
   if (length !== undefined) return Number(length);
   const isRaw = Buffer.isBuffer(body) || typeof body === 'string';
   return Buffer.byteLength(isRaw ? body : JSON.stringify(body));
-}
-
-export function hasBody({ headers, httpVersionMajor, readableEnded }: IncomingMessage): boolean {
-  // HTTP/2 needs no header to announce a body.
-  if (httpVersionMajor >= 2) return !readableEnded;
-  const length = headers['content-length'];
-  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
 function requireJson({ headers }: IncomingMessage): void {

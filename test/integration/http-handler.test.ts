@@ -103,6 +103,17 @@ describe('an answer', () => {
     expect((await fetch(await served.url())).status).toBe(500);
   });
 
+  test('that is a problem ends its connection where a body was left unread, and only there', async () => {
+    const refuse = (): never => {
+      throw new HttpProblem(403, 'STRANGER', 'stranger');
+    };
+    await using served = new Served(refuse);
+    const connections = [{ method: 'GET' }, { method: 'POST', body: 'x' }].map(async (init) =>
+      (await fetch(await served.url(), init)).headers.get('connection'),
+    );
+    expect(await Promise.all(connections)).toEqual(['keep-alive', 'close']);
+  });
+
   test('that is a problem ends its connection while the server closes', async () => {
     const refuse = (): never => {
       throw new HttpProblem(503, 'CLOSED', 'closed');
