@@ -66,6 +66,17 @@ test('a stream has no time limit of its connection, which ends with it', async (
   await once(client, 'end');
 });
 
+test('a stream is told by its headers to be passed on at once, and never falls silent', async () => {
+  useFakeTimers();
+  await using opened = await open();
+  jest.advanceTimersByTime(60_000);
+  let text = '';
+  opened.client.setEncoding('utf8').on('data', (chunk) => (text += chunk));
+  await pollUntil('there is a comment', async () => text.includes(':\n\n'));
+  expect(text).toContain('cache-control: no-store, no-transform\r\n');
+  expect(text).toContain('x-accel-buffering: no\r\n');
+});
+
 test('a stream is closed from the first when its client is gone already', async () => {
   await using opened = await open((response) => once(response.destroy(), 'close'));
   const { stream } = opened;

@@ -1,6 +1,7 @@
+import { StreamableFile } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
-import { Readable } from 'node:stream';
+import { Duplex, PassThrough, Readable, type Writable } from 'node:stream';
 import type { ReadableByteStreamController, UnderlyingByteSource } from 'node:stream/web';
 import {
   defer,
@@ -14,9 +15,11 @@ import {
   throwError,
 } from 'rxjs';
 import type { Permit } from '../../../lib/core/permit.js';
+import { runUntilOver } from '../../../lib/completion/until-over.js';
 import { SemaphoreService } from '../../../lib/semaphore.service.js';
 import { MemorySemaphoreStore } from '../../../lib/store/memory/memory.semaphore-store.js';
 import { lazily, rejection } from '../../support/semaphores.js';
+import { settled } from '../../support/turns.js';
 import { ScriptedStore } from '../core/scripted-store.js';
 
 let semaphores: SemaphoreService;
@@ -140,6 +143,19 @@ describe.each([
     expect(await heldOf()).toBe(0);
   });
 
+  test.each([
+    ['is only written', (stream: Writable) => stream],
+    ['is in a file of Nest', (stream: Writable) => new StreamableFile(stream as Duplex)],
+  ])('holds the permit until a stream is closed that %s', async (_what, given) => {
+    const stream = new PassThrough();
+    // Nothing but its methods tells what it is.
+    Object.defineProperty(stream, Symbol.asyncIterator, { value: undefined });
+    await run(() => given(stream));
+    expect(await heldOf()).toBe(1);
+    await once(stream.destroy(), 'close');
+    expect(await heldOf()).toBe(0);
+  });
+
   test.each([[undefined], ['text'], [{ a: 1 }], [[1]], [new Response('body')]])(
     'does not hold it for %p, which stays what it is',
     async (value) => {
@@ -236,4 +252,20 @@ describe('what goes on after its task', () => {
     expect(permit?.signal.aborted).toBe(true);
     expect(await readAll(read)).toEqual([[0]]);
   });
+});
+
+test('a result is handed on when its work has been ended', async () => {
+  const told: string[] = [];
+  const end = async (): Promise<void> => {
+    await settled();
+    told.push('ended');
+  };
+  const result = runUntilOver(
+    (part) => part(),
+    () => 'result',
+    end,
+    () => new Error('late'),
+  );
+  told.push(await result);
+  expect(told).toEqual(['ended', 'result']);
 });

@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { setImmediate as settle } from 'node:timers/promises';
 import { firstValueFrom, isObservable, NEVER, type Observable, of } from 'rxjs';
+import type { Enter } from '../../../lib/completion/watched-iterable.js';
 import { isBody, isOngoing, whenOver } from '../../../lib/completion/when-over.js';
 
 class Paged {
@@ -81,7 +82,8 @@ describe('whenOver()', () => {
     return whenOver(value, over, unread && { unread }) as T;
   }
 
-  it.each([undefined, null, 0, '', 'text', [1], { a: 1 }, Promise.resolve()])(
+  const pipe = (): undefined => undefined;
+  it.each([undefined, null, 0, '', 'text', [1], { a: 1 }, { pipe }, Promise.resolve()])(
     'is at once for %p, which stays what it is',
     (value) => {
       expect(watch(value)).toBe(value);
@@ -340,6 +342,25 @@ describe('whenOver()', () => {
     expect([isBody(query), isBody(Object.assign(Promise.resolve(), query))]).toEqual([true, false]);
   });
 
+  it('is when an iterator is left that cannot be told so', async () => {
+    const next = async () => ({ done: false, value: 1 });
+    const watched = watch<AsyncIterable<number>>({ [Symbol.asyncIterator]: () => ({ next }) });
+    const iterator = watched[Symbol.asyncIterator]() as AsyncIterableIterator<number>;
+    for await (const n of iterator) if (n === 1) break;
+    expect(over).toHaveBeenCalled();
+  });
+
+  it('runs what reads a cursor in the context of the work', async () => {
+    const entered: unknown[] = [];
+    const enter: Enter = (task) => {
+      const result = task();
+      entered.push(result);
+      return result;
+    };
+    const cursor = whenOver(new Cursor(), over, { enter }) as Cursor;
+    expect(entered).toContain(cursor.toArray());
+  });
+
   describe('when its reader has left', () => {
     function watchLeft<T>(value: T): { watched: T; leave: () => void } {
       over.mockClear();
@@ -358,6 +379,16 @@ describe('whenOver()', () => {
       whenOver(new Readable(), over, { left: AbortSignal.abort() });
       await settle();
       expect(over).toHaveBeenCalledTimes(1);
+    });
+
+    it.each([
+      ['an iterator', () => numbers()],
+      ['a web stream', () => new ReadableStream()],
+    ])('is also between two steps of %s', async (_what, create) => {
+      const { leave } = watchLeft<object>(create());
+      leave();
+      await settle();
+      expect(over).toHaveBeenCalled();
     });
 
     it.each(['gives something', 'fails'])('is when the step under way %s', async (how) => {
