@@ -142,6 +142,28 @@ describe('an answer', () => {
   });
 });
 
+describe('a path that is unknown', () => {
+  const headers = { 'x-own': 'yes' };
+  const listener: Listener = (handler, request, response) =>
+    handler(request, response, () => response.end('next'));
+
+  test.each([
+    ['at the root', '', 'yes'],
+    ['beside its own', '/base', null],
+  ])('is left to whoever comes next: %s', async (_where, base, own) => {
+    const options = { listener, headers, basePath: () => base };
+    await using served = new Served(() => undefined, options);
+    const answer = await fetch(`${await served.url()}/based`);
+    expect(await answer.text()).toBe('next');
+    expect(answer.headers.get('x-own')).toBe(own);
+  });
+
+  test('is answered behind its own', async () => {
+    await using served = new Served(() => undefined, { listener, basePath: () => '/base' });
+    expect((await fetch(`${await served.url()}/base/unknown`)).status).toBe(404);
+  });
+});
+
 describe('a hang-up', () => {
   test('is told also when it is asked for later', async () => {
     const asked = later<HttpCall>();
@@ -201,6 +223,37 @@ describe('a body', () => {
     await asked.promise;
     socket.destroy();
     expect(await code.promise).toBe('INVALID_BODY');
+  });
+
+  test.each([
+    [16, 'application/json; charset=UTF-8', 'read'],
+    [17, 'application/json', 'INVALID_BODY'],
+    [1, 'application/json; charset=UTF-16', 'UNSUPPORTED_MEDIA_TYPE'],
+  ])('%d levels deep, as %s', async (depth, type, answer) => {
+    await using served = new Served(async ({ request, response }) => {
+      const body = await read(request);
+      sendJson(response, 200, typeof body === 'string' ? body : 'read');
+    });
+    const body = '['.repeat(depth) + ']'.repeat(depth);
+    const init = { method: 'POST', body, headers: { 'content-type': type } };
+    expect(await (await fetch(await served.url(), init)).json()).toBe(answer);
+  });
+
+  const longest = JSON.stringify('x'.repeat(LIMITS.maxBytes - 2));
+  const pieces = [longest.slice(0, 500), longest.slice(500)].map((piece) => Buffer.from(piece));
+
+  test.each<[string, () => string | Buffer | ReadableStream, string]>([
+    ['as long as it may be', () => longest, 'read'],
+    ['in pieces', () => ReadableStream.from(pieces), 'read'],
+    ['that is not UTF-8', () => Buffer.from([0x22, 0xff, 0x22]), 'INVALID_BODY'],
+  ])('%s', async (_what, create, answer) => {
+    await using served = new Served(async ({ request, response }) => {
+      const body = await read(request);
+      sendJson(response, 200, body === JSON.parse(longest) ? 'read' : body);
+    });
+    const headers = { 'content-type': 'application/json' };
+    const init = { method: 'POST', body: create(), headers, duplex: 'half' } as RequestInit;
+    expect(await (await fetch(await served.url(), init)).json()).toBe(answer);
   });
 
   test('of no length needs no type', async () => {
