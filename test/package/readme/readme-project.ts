@@ -18,6 +18,7 @@ const DEPENDENCIES = [
   '@electric-sql/pglite',
   '@nestjs/common',
   '@nestjs/core',
+  '@nestjs/microservices',
   '@nestjs/platform-express',
   '@nestjs/schedule',
   '@types/express',

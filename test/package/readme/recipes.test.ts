@@ -38,6 +38,7 @@ const RECIPES: Record<string, readonly string[]> = {
   accounts: ['src/accounts.sql', 'src/accounts.ts'],
   prices: ['src/prices.ts'],
   'locks.module': ['src/locks.module.ts', 'src/locks.client.ts'],
+  'shipments.consumer': ['src/shipments.consumer.ts'],
   devices: ['src/devices.controller.ts', 'src/devices.client.ts'],
 };
 

@@ -60,6 +60,7 @@ export const resizeImage = job('resizeImage');
 export const askForRate = job('askForRate');
 export const fetchToken = job('fetchToken');
 export const renderReport = job('renderReport');
+export const shipOrder = job('shipOrder');
 
 export function rowsToImport(): string[] {
   return ['first', 'second', 'third'];
