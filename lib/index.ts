@@ -1,6 +1,6 @@
 export { type Permit } from './core/permit.js';
 export { NamedSemaphore } from './named-semaphore.js';
-export { byArgs, type KeyByArgs } from './nest/by-args.js';
+export { byArgs, type KeyByArgs, type MethodDecoratorByArgs } from './nest/by-args.js';
 export { CurrentPermit } from './nest/current-permit.decorator.js';
 export { getSemaphoreToken, InjectSemaphore } from './nest/inject-semaphore.js';
 export { Semaphore } from './nest/semaphore.decorator.js';

@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { checkedAt, isGenerator, requireObject } from '../option-rules.js';
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
+import type { KeyByArgs, MethodDecoratorByArgs } from './by-args.js';
 import {
   copyMetadata,
   declaresObservable,
@@ -37,6 +38,10 @@ import { SemaphoreInterceptor } from './semaphore.interceptor.js';
  * `@Semaphore({ permits: 3, key: (context) => context.switchToHttp().getRequest().tenant })`.
  * @throws {InvalidOptionsError} at decoration time
  */
+export function Semaphore<Args extends unknown[]>(
+  options: SemaphoreDecoratorOptions & { key: KeyByArgs<Args> },
+): ClassDecorator & MethodDecoratorByArgs<Args>;
+export function Semaphore(options?: SemaphoreDecoratorOptions): ClassDecorator & MethodDecorator;
 export function Semaphore(
   options: SemaphoreDecoratorOptions = {},
 ): ClassDecorator & MethodDecorator {

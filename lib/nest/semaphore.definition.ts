@@ -86,7 +86,7 @@ export function keyOf(
 ): string | readonly string[] {
   const { key } = definition;
   if (typeof key === 'string') return key;
-  if (key instanceof KeyByArgs) return checked(definition, key.of(args));
+  if (key instanceof KeyByArgs) return checked(definition, key.of(...(args as never)));
   if (context !== undefined) return checked(definition, key(context));
   throw new InvalidOptionsError(
     'key',

@@ -9,7 +9,7 @@ import {
   validateFlightOptions,
 } from '../single-flight/single-flight.options.js';
 import { SingleFlightService } from '../single-flight/single-flight.service.js';
-import { KeyByArgs } from './by-args.js';
+import { KeyByArgs, type MethodDecoratorByArgs } from './by-args.js';
 import {
   copyMetadata,
   declaresObservable,
@@ -61,7 +61,13 @@ const DECORATED = Symbol('nestjs-semaphore:single-flight');
  * For example `@SingleFlight({ ttlMs: 5000 })` on `rateOf(currency: string): Promise<number>`.
  * @throws {InvalidOptionsError} at decoration time
  */
-export function SingleFlight(options: SingleFlightDecoratorOptions = {}): MethodDecorator {
+export function SingleFlight<Args extends unknown[]>(
+  options: SingleFlightDecoratorOptions & { key: KeyByArgs<Args> },
+): MethodDecoratorByArgs<Args>;
+export function SingleFlight(options?: SingleFlightDecoratorOptions): MethodDecorator;
+export function SingleFlight(
+  options: SingleFlightDecoratorOptions = {},
+): MethodDecorator & PropertyDecorator {
   requireParentheses('@SingleFlight', options);
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
     const method: unknown = descriptor?.value;
@@ -110,7 +116,7 @@ function returnsStream(prototype: object, property: string | symbol, method: Met
 }
 
 function keyFrom(key: KeyByArgs, args: unknown[], name: string): string {
-  const made: unknown = key.of(args);
+  const made: unknown = key.of(...(args as never));
   if (typeof made === 'string' && made !== '') return made;
   throw new InvalidOptionsError(
     'key',

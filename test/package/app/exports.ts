@@ -1,3 +1,4 @@
+import { applyDecorators } from '@nestjs/common';
 import {
   type AcquireOptions,
   byArgs,
@@ -13,6 +14,7 @@ import {
   SemaphoreModule,
   type SemaphoreOptions,
   SemaphoreService,
+  SingleFlight,
   SingleFlightService,
   TOKENS_A_GRANT,
 } from 'nestjs-semaphore';
@@ -65,6 +67,30 @@ const KEYS = ['a', 'b'] as const;
 const FEATURES = [{ name: 'reports', permits: 3 }] as const;
 export const features = () => SemaphoreModule.forFeature(FEATURES);
 export const decorators = [Semaphore({ key: () => KEYS }), Semaphore({ key: byArgs(() => KEYS) })];
+
+const ofTenant = Semaphore({ key: tenant });
+const sharedByTenant = SingleFlight({ key: tenant });
+export const together = () => applyDecorators(ofTenant, sharedByTenant);
+
+export class Orders {
+  @ofTenant
+  @sharedByTenant
+  ship(order: { tenant: string; id: number }, by?: string) {
+    return Promise.resolve([order.id, by]);
+  }
+
+  // @ts-expect-error its first argument is no order
+  @ofTenant
+  shipAll(tenants: string[]) {
+    return Promise.resolve(tenants);
+  }
+
+  // @ts-expect-error nor is this one
+  @sharedByTenant
+  find(id: number) {
+    return Promise.resolve(id);
+  }
+}
 
 export function isBusy(error: unknown): boolean {
   if (!(error instanceof PermitUnavailableError)) return false;
