@@ -68,6 +68,12 @@ export class Consumer implements AsyncDisposable {
     return run(process.execPath, ['dist/main.js'], this.folder, { env, timeoutMs: 20_000 });
   }
 
+  /** As {@link start}, of a module that is given as text. */
+  evaluate(code: string): Promise<string> {
+    const args = ['--input-type=module', '--eval', code];
+    return run(process.execPath, args, this.folder, { timeoutMs: 20_000 });
+  }
+
   /** Makes one file of `bundled.js` and all that it needs, away from what is installed; resolves with what that prints. */
   async startBundle(format: keyof typeof BUNDLES, env: Record<string, string>): Promise<string> {
     const { file, flags } = BUNDLES[format];

@@ -110,6 +110,12 @@ describe('the packed tarball', () => {
     await expect(onRedis).rejects.toThrow(
       /Expected `redis` to be used with the package ioredis.*`npm install ioredis`.*\/\/\*\*\*@localhost/u,
     );
+    // Without a module there is no start: the first call says it, before a process that has nothing else to do ends.
+    const withoutModule = consumer.evaluate(
+      `import { SemaphoreService } from 'nestjs-semaphore';
+      await new SemaphoreService({ redis: 'redis://localhost', log: 'none' }).acquire('k');`,
+    );
+    await expect(withoutModule).rejects.toThrow(/StoreUnavailableError.*`npm install ioredis`/u);
   }, 240_000);
 
   it('runs from one file, the dashboard too, when a bundler has made it of everything', async () => {

@@ -8,6 +8,8 @@ export class Readiness {
   /** Why they cannot be sent, as far as is known. */
   lastError: Error | undefined;
   isClosed = false;
+  /** No connection was made, and none will be. */
+  private isHopeless = false;
   private servers: RedisServers | undefined;
   private downSince: number;
   private readonly waiting = new Set<(error?: Error) => void>();
@@ -25,13 +27,14 @@ export class Readiness {
 
   /**
    * The servers, as soon as they take commands.
-   * @throws {StoreUnavailableError} at once when they have not for longer than the time limit, otherwise after `withinMs`
+   * @throws {StoreUnavailableError} at once when they have not for longer than the time limit, or never will, otherwise after `withinMs`
    */
   wait(withinMs: number): RedisServers | Promise<RedisServers> {
     if (this.servers !== undefined) return this.servers;
     if (this.isClosed) return Promise.reject(closedError());
     const downMs = this.clock.now() - this.downSince;
-    if (downMs >= this.timeoutMs) return Promise.reject(this.unavailable(downMs));
+    const isLong = downMs >= this.timeoutMs;
+    if (isLong || this.isHopeless) return Promise.reject(this.unavailable(downMs));
     return new Promise((resolve, reject) => {
       const settle = (error?: Error): void => {
         stop();
@@ -56,6 +59,13 @@ export class Readiness {
   down(): void {
     if (this.servers !== undefined) this.downSince = this.clock.now();
     this.servers = undefined;
+  }
+
+  /** Nothing tries again, and so nothing would keep the process alive for those who wait. */
+  giveUp(): void {
+    this.isHopeless = true;
+    const error = this.unavailable(this.clock.now() - this.downSince);
+    for (const settle of [...this.waiting]) settle(error);
   }
 
   close(): void {

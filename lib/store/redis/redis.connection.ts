@@ -140,6 +140,7 @@ export function createConnector(redis: RedisConnection, timeoutMs: number): Conn
     isCluster: false,
     keyPrefix: typeof redis === 'string' ? '' : ((redis as { keyPrefix?: string }).keyPrefix ?? ''),
     async open() {
+      await requireIoredis(redis);
       const { Redis } = await loadIoredis();
       const connection =
         typeof redis === 'string'

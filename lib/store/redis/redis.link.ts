@@ -48,7 +48,10 @@ export class RedisLink {
   ) {
     this.isCluster = connector.isCluster;
     this.readiness = new Readiness(clock, timeoutMs);
-    this.open().catch((error: unknown) => this.failed(asError(error)));
+    this.open().catch((error: unknown) => {
+      this.failed(asError(error));
+      this.readiness.giveUp();
+    });
   }
 
   /** As {@link Readiness.wait}. */
