@@ -5,17 +5,17 @@ import { describeSemaphoreStore } from 'nestjs-semaphore/testing';
 import { MemorySemaphoreStore } from '../../lib/store/memory/memory.semaphore-store.js';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 import { BUSY_SLACK_MS } from '../support/busy-machine.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { StoreServer } from '../support/store-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
+const redis = useRedis();
+
 describe('RemoteSemaphoreStore', () => {
-  let redis: RedisServer;
   let onRedis: StoreServer;
   let onMemory: StoreServer;
 
   beforeAll(async () => {
-    redis = await startRedis();
     onRedis = await StoreServer.start(
       new RedisSemaphoreStore({ redis: redis.url, keyPrefix: uniquePrefix('conformance') }),
     );
@@ -24,7 +24,6 @@ describe('RemoteSemaphoreStore', () => {
 
   afterAll(async () => {
     await Promise.all([onRedis[Symbol.asyncDispose](), onMemory[Symbol.asyncDispose]()]);
-    await redis.stop();
   });
 
   const cases = [{ where: 'a server on Redis', url: () => onRedis.url }];

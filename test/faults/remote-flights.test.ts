@@ -4,7 +4,7 @@ import { SemaphoreService } from 'nestjs-semaphore';
 import { Cli } from '../support/cli.js';
 import { FlightWorker } from '../support/flight-worker.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 jest.setTimeout(120_000);
@@ -16,7 +16,8 @@ const STORE_TIMEOUT_MS = 30_000;
 /** What a takeover may last, and what a machine under load may add to it. */
 const TAKEOVER_MS = GRACE_MS + 250 + 750;
 
-let redis: RedisServer;
+const redis = useRedis();
+
 let prefix: string;
 let server: Cli;
 let url: string;
@@ -29,20 +30,6 @@ const serve = (port: string): ReturnType<typeof Cli.serve> =>
 const startWorker = (graceMs = GRACE_MS): Promise<FlightWorker> =>
   FlightWorker.start({ remote: { url, graceMs, storeTimeoutMs: STORE_TIMEOUT_MS } });
 
-beforeAll(async () => {
-  redis = await startRedis();
-  prefix = uniquePrefix('flight');
-  ({ server, url } = await serve('0'));
-  observer = new SemaphoreService({ redis: redis.url, keyPrefix: prefix, log: 'none' });
-  workers = await Promise.all([1, 2, 3].map(() => startWorker(20_000)));
-});
-
-afterAll(async () => {
-  await Promise.all([observer.close(), ...workers.map((worker) => worker.kill())]);
-  await server.kill();
-  await redis.stop();
-});
-
 const runs = (key: string): number => workers.reduce((sum, worker) => sum + worker.runs(key), 0);
 
 const followed = (key: string, by: number): Promise<void> =>
@@ -51,6 +38,18 @@ const followed = (key: string, by: number): Promise<void> =>
   });
 
 describe('single flight of processes that know a server only', () => {
+  beforeAll(async () => {
+    prefix = uniquePrefix('flight');
+    ({ server, url } = await serve('0'));
+    observer = new SemaphoreService({ redis: redis.url, keyPrefix: prefix, log: 'none' });
+    workers = await Promise.all([1, 2, 3].map(() => startWorker(20_000)));
+  });
+
+  afterAll(async () => {
+    await Promise.all([observer.close(), ...workers.map((worker) => worker.kill())]);
+    await server.kill();
+  });
+
   it(`does the work of 150 equal calls once, in ${ROUNDS} of ${ROUNDS} rounds`, async () => {
     for (let round = 0; round < ROUNDS; round++) {
       const key = `together ${round}`;

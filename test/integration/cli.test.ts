@@ -5,19 +5,19 @@ import { join } from 'node:path';
 import { SemaphoreService } from 'nestjs-semaphore';
 import { Cli, type CliResult } from '../support/cli.js';
 import { pollUntil } from '../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { startRedis, useRedis } from '../support/redis-server.js';
 import { uniquePrefix } from '../support/unique-prefix.js';
 
 const API_KEY = 'a-key-of-the-command-line-tests';
 
+const redis = useRedis();
+
 describe('the command line', () => {
-  let redis: RedisServer;
   let server: Cli;
   let semaphores: SemaphoreService;
   const places: Record<string, Record<string, string>> = {};
 
   beforeAll(async () => {
-    redis = await startRedis();
     const keyPrefix = uniquePrefix();
     semaphores = new SemaphoreService({ redis: redis.url, keyPrefix, log: 'none' });
     places['Redis'] = { REDIS_URL: redis.url, SEMAPHORE_KEY_PREFIX: keyPrefix };
@@ -32,7 +32,6 @@ describe('the command line', () => {
     await semaphores.close();
     server.signal('SIGTERM');
     expect((await server.exited).code).toBe(0);
-    await redis.stop();
   });
 
   const on = (place: string, ...args: string[]): Cli => new Cli(args, { env: places[place] ?? {} });

@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Redis } from 'ioredis';
+import { expect, test } from '@jest/globals';
 import { Waiter } from '../../lib/core/waiter.js';
 import { resolveOptions } from '../../lib/resolve-options.js';
 import { AcquireTerms } from '../../lib/store/redis/acquire-terms.js';
 import { semaphoreScript } from '../../lib/store/redis/scripts/embedded.js';
-import { type RedisServer, startRedis } from '../support/redis-server.js';
+import { useRedis } from '../support/redis-server.js';
 import { replaced } from '../support/timed-script.js';
 
 const K = 'p:{k}';
@@ -23,29 +22,18 @@ const terms = new AcquireTerms().of(
   -1,
 );
 
-let redis: RedisServer;
-let admin: Redis;
-
-beforeAll(async () => {
-  redis = await startRedis();
-  admin = new Redis(redis.port);
-});
-
-afterAll(async () => {
-  admin.disconnect();
-  await redis.stop();
-});
+const redis = useRedis();
 
 async function call(client: string, ...texts: string[]): Promise<unknown> {
   const keys = texts.flatMap(() => [K, `${K}:h`, `${K}:q`]);
-  return admin.eval(usual, keys.length, ...keys, 'p', client, FAR, '0', ...texts);
+  return redis.admin.eval(usual, keys.length, ...keys, 'p', client, FAR, '0', ...texts);
 }
 
 test('what default options say is what the script need not parse', async () => {
   expect(semaphoreScript).toContain(` = '${terms}', `);
   await call('one', `${terms}1id-a`);
   const lease = resolveOptions().leaseMs;
-  expect(Math.abs((await admin.pttl(K)) - 2 * lease - 5000)).toBeLessThan(2000);
+  expect(Math.abs((await redis.admin.pttl(K)) - 2 * lease - 5000)).toBeLessThan(2000);
   await call('one', 'Rid-a');
 });
 
@@ -56,8 +44,8 @@ test('who waits, a hand-off between processes, its claim and what ends need no m
   await call('two', `${terms}1id-b`);
   await call('three', `${terms}1id-c`, `${terms}0id-d`);
   await call('three', `${bounded}0id-e`);
-  expect(await admin.zcard(`${K}:q`)).toBe(4);
-  expect(await admin.pttl(`${K}:h`)).toBeGreaterThan(0);
+  expect(await redis.admin.zcard(`${K}:q`)).toBe(4);
+  expect(await redis.admin.pttl(`${K}:h`)).toBeGreaterThan(0);
   await call('one', 'Rid-a');
   await call('two', 'Nid-b 30000', 'Nid-b 30000');
   await call('two', 'Rid-b');
@@ -65,5 +53,5 @@ test('who waits, a hand-off between processes, its claim and what ends need no m
   await call('three', 'Cid-c id-c three 1 30000 0 ');
   await call('one', `${terms}1id-f`);
   await call('three', 'Cid-c id-c three 1 30000 0 ');
-  expect(await admin.exists(`${K}:q`, `${K}:h`)).toBe(0);
+  expect(await redis.admin.exists(`${K}:q`, `${K}:h`)).toBe(0);
 });

@@ -3,34 +3,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisSemaphoreStore } from '../../../lib/store/redis/redis.semaphore-store.js';
 import { Job, type Pilot, Pilots, untilFollowed } from '../../support/flights.js';
 import { withRedis } from '../../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { StoreServer } from '../../support/store-server.js';
 
 /** More than a message carries of a result that is kept. */
 const LONG = 'x'.repeat(1_500_000);
 
-let redis: RedisServer;
+const redis = useRedis();
+
 let pilots: Pilots;
 let server: StoreServer;
-
-beforeAll(async () => {
-  redis = await startRedis();
-  pilots = new Pilots({ redis: redis.url });
-  server = await StoreServer.start(
-    new RedisSemaphoreStore({ redis: redis.url, keyPrefix: pilots.prefix }),
-  );
-});
-
-afterAll(async () => {
-  await pilots[Symbol.asyncDispose]();
-  await server[Symbol.asyncDispose]();
-  await redis.stop();
-});
 
 const limitMemory = (bytes: number): Promise<unknown> =>
   withRedis(redis.port, (admin) => admin.config('SET', 'maxmemory', bytes));
 
 describe('a long result that is not kept', () => {
+  beforeAll(async () => {
+    pilots = new Pilots({ redis: redis.url });
+    server = await StoreServer.start(
+      new RedisSemaphoreStore({ redis: redis.url, keyPrefix: pilots.prefix }),
+    );
+  });
+
+  afterAll(async () => {
+    await pilots[Symbol.asyncDispose]();
+    await server[Symbol.asyncDispose]();
+  });
+
   it('reaches who waits when it was forgotten meanwhile', async () => {
     const { led, followed, job, leader } = await fly('forgotten', pilots.join(), pilots.join());
     await leader.flights.forget('forgotten');

@@ -9,7 +9,7 @@ import { resolveRemoteOptions } from '../../../lib/client/remote.options.js';
 import { Cli } from '../../support/cli.js';
 import { LockServer } from '../../support/lock-server.js';
 import { pollUntil } from '../../support/redis-admin.js';
-import { type RedisServer, startRedis } from '../../support/redis-server.js';
+import { useRedis } from '../../support/redis-server.js';
 import { blocksOf, code, root, table } from './readme.js';
 
 interface Step {
@@ -38,13 +38,13 @@ function alike(output: string): string {
     .trim();
 }
 
+const redis = useRedis();
+
 describe('the shell in README.md', () => {
-  let redis: RedisServer;
   let semaphores: SemaphoreService;
   let bin: string;
 
   beforeAll(async () => {
-    redis = await startRedis();
     semaphores = new SemaphoreService({ redis: redis.url, log: 'none' });
     bin = await mkdtemp(join(tmpdir(), 'semaphore-bin-'));
     await symlink(join(root, 'dist/cli/main.js'), join(bin, 'nestjs-semaphore'));
@@ -52,7 +52,6 @@ describe('the shell in README.md', () => {
 
   afterAll(async () => {
     await semaphores.close();
-    await redis.stop();
     await rm(bin, { recursive: true });
   });
 
