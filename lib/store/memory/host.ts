@@ -4,10 +4,8 @@ import type { StoreClient } from '../semaphore-store.js';
 /** The session that a holder or waiter belongs to. */
 export interface Owner {
   readonly clientId: string;
-  /** Tells the client, after the operation that causes it has returned. */
-  tell(message: (client: StoreClient) => void): void;
-  /** The same for what it has to hear of single flights. */
-  tellOfFlight(message: (flights: FlightListener) => void): void;
+  /** Tells the client, or who leads and follows its flights, after the operation that causes it has returned. */
+  tell(message: (client: StoreClient, flights: FlightListener) => void): void;
 }
 
 /** Hears of single flights that its process leads or waits for. */

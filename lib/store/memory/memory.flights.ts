@@ -63,7 +63,7 @@ export class MemoryFlights implements SingleFlightStore {
       }
       const owners = state.dismissWaiters(isNewer ? last.arrivals : Infinity);
       for (const owner of owners) {
-        owner.tellOfFlight((flights) => flights.published(key, token, payload));
+        owner.tell((_, flights) => flights.published(key, token, payload));
       }
       return true;
     });
@@ -83,7 +83,7 @@ export class MemoryFlights implements SingleFlightStore {
         this.memory.results.set(key, nothing, keepMs);
       }
       for (const owner of state.owners) {
-        if (owner !== this.owner) owner.tellOfFlight((flights) => flights.forgotten(key));
+        if (owner !== this.owner) owner.tell((_, flights) => flights.forgotten(key));
       }
     });
   }

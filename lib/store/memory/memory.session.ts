@@ -81,15 +81,9 @@ export class MemorySession implements StoreSession, Owner {
     this.memory.dismiss(this);
   }
 
-  tell(message: (client: StoreClient) => void): void {
+  tell(message: (client: StoreClient, flights: FlightListener) => void): void {
     afterThis(() => {
-      if (!this.isClosed) message(this.client);
-    });
-  }
-
-  tellOfFlight(message: (flights: FlightListener) => void): void {
-    afterThis(() => {
-      if (!this.isClosed) message(this.flights);
+      if (!this.isClosed) message(this.client, this.flights);
     });
   }
 
