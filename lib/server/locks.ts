@@ -2,7 +2,7 @@ import { hangUpsRead } from '../http/hang-ups.js';
 import { PermitLostError, PermitUnavailableError } from '../semaphore.errors.js';
 import type { ResolvedOptions } from '../resolve-options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
-import { internalsOf } from '../service-internals.js';
+import { internalsOf, type ServiceInternals } from '../service-internals.js';
 import type { StoreSnapshot } from '../store/semaphore-store.js';
 import { type LockOwner, lockPrefixOf, newLockId } from './permit-ids.js';
 
@@ -46,7 +46,12 @@ export class Locks {
   /** Calls of one uid, one after the other: taking back for one must not take from the other. */
   private readonly turns = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly semaphores: SemaphoreService) {}
+  private readonly internals: ServiceInternals;
+
+  /** @throws {InvalidOptionsError} semaphores that are none of ours */
+  constructor(semaphores: SemaphoreService) {
+    this.internals = internalsOf(semaphores);
+  }
 
   /**
    * @param isGone whether nobody is there any more to be told
@@ -77,9 +82,9 @@ export class Locks {
     }
     const unlocked = await Promise.all(
       Array.from(versions, async ([key, wanted]) => {
-        const own = ownOf(await this.look(key), lockPrefixOf(owner, key));
+        const own = ownOf(await this.internals.look(key), lockPrefixOf(owner, key));
         if (own === undefined || !wanted.has(own.version)) return undefined;
-        const outcome = await internalsOf(this.semaphores).permitsById.release(key, own.id);
+        const outcome = await this.internals.permitsById.release(key, own.id);
         return outcome === 'released' ? key : undefined;
       }),
     );
@@ -89,7 +94,7 @@ export class Locks {
   /** Whether somebody holds any of them. */
   async areLocked(keys: readonly string[]): Promise<boolean> {
     const distinct = new Set(keys);
-    const snapshots = await Promise.all(Array.from(distinct, (key) => this.look(key)));
+    const snapshots = await Promise.all(Array.from(distinct, (key) => this.internals.look(key)));
     return snapshots.some(({ held }) => held > 0);
   }
 
@@ -111,7 +116,7 @@ export class Locks {
     keys: readonly string[],
     leaseMs: number,
   ): Promise<Locked | LockRefusal> {
-    const internals = internalsOf(this.semaphores);
+    const { internals } = this;
     const { permitsById } = internals;
     const inOrder = [...new Set(keys)].toSorted();
     // What is refused takes nothing, not even for a moment, unless somebody else is just as fast.
@@ -143,7 +148,7 @@ export class Locks {
 
   /** Whether somebody else holds any of them. */
   private async isTaken(owner: LockOwner, keys: readonly string[]): Promise<boolean> {
-    const snapshots = await Promise.all(keys.map((key) => this.look(key)));
+    const snapshots = await Promise.all(keys.map((key) => this.internals.look(key)));
     return snapshots.some((snapshot) => {
       const { key, held, permits, pinned } = snapshot;
       const isFull = held >= (pinned ? permits : 1);
@@ -153,14 +158,14 @@ export class Locks {
 
   /** @throws {PermitUnavailableError} another uid holds it */
   private async takeOne(key: string, prefix: string, options: ResolvedOptions): Promise<HeldLock> {
-    const { permitsById } = internalsOf(this.semaphores);
+    const { permitsById } = this.internals;
     const id = newLockId(prefix);
     try {
       const { fencingToken } = await permitsById.acquire(key, id, options);
       return { key, id, version: fencingToken, isNew: true, leftMs: 0 };
     } catch (error) {
       if (!(error instanceof PermitUnavailableError)) throw error;
-      const snapshot = await this.look(key);
+      const snapshot = await this.internals.look(key);
       const own = ownOf(snapshot, prefix);
       // It is free again.
       if (snapshot.holders.length === 0) throw new PermitLostError(key, id, 'expired');
@@ -174,13 +179,9 @@ export class Locks {
     }
   }
 
-  private look(key: string): Promise<StoreSnapshot> {
-    return internalsOf(this.semaphores).look(key);
-  }
-
   /** All leases begin with the last lock; none becomes shorter than it was. @throws {PermitLostError} one was lost meanwhile */
   private async setLeases(held: readonly HeldLock[], leaseMs: number): Promise<void> {
-    const { permitsById } = internalsOf(this.semaphores);
+    const { permitsById } = this.internals;
     const leases = await Promise.all(
       held.map(({ key, id, leftMs }) => permitsById.renew(key, id, Math.max(leaseMs, leftMs))),
     );

@@ -31,7 +31,8 @@ export function permitRoutes({
   sessions,
   openWaits,
 }: PermitParts): ServerRoute[] {
-  const permits = internalsOf(semaphores).permitsById;
+  const internals = internalsOf(semaphores);
+  const permits = internals.permitsById;
 
   const acquire = serverRoute({
     method: 'POST',
@@ -111,13 +112,13 @@ export function permitRoutes({
 
   /** @returns undefined when it is not held */
   async function findHeld(key: string, id: string) {
-    const { holders, now } = await internalsOf(semaphores).look(key);
+    const { holders, now } = await internals.look(key);
     const held = holders.find((holder) => holder.id === id);
     return held && { ...held, leftMs: held.expiresAt - now };
   }
 
   function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
-    const options = internalsOf(semaphores).resolveUnkept({
+    const options = internals.resolveUnkept({
       ...wanted,
       waitMs: orInfinity(wanted.waitMs),
       maxWaiting: orInfinity(wanted.maxWaiting),

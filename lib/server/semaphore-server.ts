@@ -101,10 +101,11 @@ export function openServer(
   options: ResolvedServerOptions,
 ): MountableServer {
   const apiKeys = new ApiKeys(options.apiKeys);
+  const internals = internalsOf(semaphores);
   let isClosing = false;
   const closing = new AbortController();
   setMaxListeners(0, closing.signal);
-  const waits = new PermitWaits(internalsOf(semaphores).permitsById, options.waitGraceMs);
+  const waits = new PermitWaits(internals.permitsById, options.waitGraceMs);
   const sessions = new Sessions(semaphores, options.sessionGraceMs, options.maxSessions);
   const routes = [
     ...permitRoutes({
@@ -125,7 +126,7 @@ export function openServer(
   ];
   const remote = createRemoteStore({
     store: semaphores.store,
-    list: (pattern, isWanted) => internalsOf(semaphores).list(pattern, isWanted),
+    list: (pattern, isWanted) => internals.list(pattern, isWanted),
     authenticate: (request) => apiKeys.authenticate(request),
     maxSessions: options.maxSessions,
     maxPermits: options.maxOpenWaits,
