@@ -91,7 +91,7 @@ export class Session {
     const kept = this.adopt(permit, deadline);
     if (isNew && this.parts.graceMs > 0) {
       try {
-        await this.begin(kept);
+        await this.note(kept);
       } catch (error) {
         this.drop(permit.id);
         throw error;
@@ -187,7 +187,7 @@ export class Session {
   }
 
   /** Notes the permit, which ends with the grace time, as the others do, when the client is away. */
-  private async begin(permit: KeptPermit): Promise<void> {
+  private async note(permit: KeptPermit): Promise<void> {
     const { permits } = this.parts;
     // Before it is noted: whoever finds the note makes the lease longer.
     if (this.stream === undefined) await this.prolong(permit, this.awayMs);
