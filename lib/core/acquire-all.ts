@@ -87,7 +87,8 @@ class WaitForAll {
   /** The error for the caller: the loss of a permit, in place of the abort that it caused. */
   causeOf(error: unknown): unknown {
     const { loss } = this;
-    return error instanceof AcquireAbortedError && error.cause === loss ? (loss ?? error) : error;
+    const isItsAbort = error instanceof AcquireAbortedError && error.cause === loss;
+    return isItsAbort && loss !== undefined ? loss : error;
   }
 
   end(): void {
