@@ -84,7 +84,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     checkGlobal('SemaphoreModule.forRoot', options);
-    return compose(super.forRoot(options), createGlobalService, STORE);
+    return compose(super.forRoot(options), createForRoot, STORE);
   }
 
   /**
@@ -98,7 +98,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
     const own = isStoreGiven ? [] : [STORE];
     const definition = withCheckedFactory(options, super.forRootAsync(options), FACTORY);
-    return compose(definition, createServiceFromFactory, ...own);
+    return compose(definition, createForRootAsync, ...own);
   }
 
   /**
@@ -153,12 +153,15 @@ function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): u
   return [...ofFactory, ...(Array.isArray(ofClass) ? (ofClass as unknown[]) : [])];
 }
 
+/** Makes the service for one way of importing the module. */
+type ServiceFactory = (
+  options: SemaphoreModuleOptions,
+  modules: ModulesContainer,
+) => Promise<SemaphoreService>;
+
 function compose(
   definition: DynamicModule,
-  useFactory: (
-    options: SemaphoreModuleOptions,
-    modules: ModulesContainer,
-  ) => Promise<SemaphoreService>,
+  useFactory: ServiceFactory,
   ...own: Provider[]
 ): DynamicModule {
   const inject = [MODULE_OPTIONS_TOKEN, ModulesContainer];
@@ -180,18 +183,11 @@ function compose(
   };
 }
 
-/** Of forRoot, whose options may have an `isGlobal`: who misspelt it is told so. */
-function createGlobalService(
-  options: SemaphoreModuleOptions,
-  modules: ModulesContainer,
-): Promise<SemaphoreService> {
-  return createService(options, modules, 'SemaphoreModule.forRoot', IS_GLOBAL);
-}
+/** The options may have an `isGlobal`: who misspelt it is told so. */
+const createForRoot: ServiceFactory = (options, modules) =>
+  createService(options, modules, 'SemaphoreModule.forRoot', IS_GLOBAL);
 
-function createServiceFromFactory(
-  options: SemaphoreModuleOptions,
-  modules: ModulesContainer,
-): Promise<SemaphoreService> {
+const createForRootAsync: ServiceFactory = (options, modules) => {
   checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () => {
     // What a factory forgot to return must not become semaphores in memory.
     requireObject(options);
@@ -201,7 +197,7 @@ function createServiceFromFactory(
     throw new InvalidOptionsError('isGlobal', isGlobal, rule);
   });
   return createService(options, modules, 'SemaphoreModule.forRootAsync', {});
-}
+};
 
 async function createService(
   options: SemaphoreModuleOptions,
