@@ -49,10 +49,7 @@ export class Acquisitions {
   constructor(private readonly parts: AcquisitionsParts) {
     this.local = new LocalPermits(
       (key) => parts.entries.weightHeld(key),
-      (waiter) => {
-        const since = parts.clock.now();
-        this.degrade(waiter, (keepMs) => this.releaseLocally(waiter, since + keepMs));
-      },
+      (waiter) => this.degrade(waiter, (freeAt) => this.releaseLocally(waiter, freeAt)),
     );
   }
 
@@ -279,14 +276,15 @@ export class Acquisitions {
     else free();
   }
 
-  private degrade(waiter: Waiter, onRelease: (holdAtLeastMs: number) => void): void {
+  /** @param onRelease told when it is to be free, by `holdAtLeastMs` */
+  private degrade(waiter: Waiter, onRelease: (freeAt: number) => void): void {
     const { clock, entries, reporter } = this.parts;
     const heldSince = clock.now();
     const permit = new DegradedPermit(waiter, clock.wallTime(), (holdAtLeastMs) => {
       waiter.probe?.ended('released');
       const { key, id, options } = waiter;
       reporter.released({ key, id, weight: options.weight, options, heldSince }, 'released');
-      onRelease(holdAtLeastMs);
+      onRelease(heldSince + holdAtLeastMs);
     });
     entries.delete(waiter.id);
     this.settle(waiter);
