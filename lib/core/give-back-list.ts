@@ -41,11 +41,9 @@ export class GiveBackList {
   cancel(key: string, id: string): void {
     // A release that is still to be done does it too, and knows how long the permit stays taken.
     if (this.failed.has(id) || this.isStopped) return;
-    if (this.isPaused) {
-      this.failed.set(id, () => this.session.cancel(key, id));
-      return;
-    }
-    this.takeBack(id, () => this.session.cancel(key, id));
+    const task = (): Promise<void> => this.session.cancel(key, id);
+    if (this.isPaused) this.failed.set(id, task);
+    else this.takeBack(id, task);
   }
 
   /** Settles when a cancel of the id that is under way does, or a release that failed before; undefined when there is none. */
