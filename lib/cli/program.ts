@@ -83,7 +83,7 @@ export function createProgram(
     .option('--json', 'write JSON')
     .action(async (flags: ServeFlags & CommonFlags) => serve(flags, env, outputOf(flags)));
 
-  withRunOptions(client(program.command('run <key> [command...]')))
+  withRunOptions(withClientOptions(program.command('run <key> [command...]')))
     .usage('[options] <key> -- <command> [argument...]')
     .summary('run a command while a permit is held')
     .description(
@@ -94,21 +94,21 @@ export function createProgram(
       exit(await withService(flags, (service, output) => run(service, output, key, argv, flags)));
     });
 
-  client(program.command('list [pattern]'))
+  withClientOptions(program.command('list [pattern]'))
     .summary('show the semaphores in use')
     .description('Show the semaphores in use. The pattern is a glob: *, ? and [ab].')
     .action((pattern: string | undefined, flags: CommonFlags) =>
       withService(flags, (service, output) => list(service, output, pattern ?? '*')),
     );
 
-  client(program.command('inspect <key>'))
+  withClientOptions(program.command('inspect <key>'))
     .summary('show who holds a semaphore and who waits')
     .description('Show who holds a semaphore and who waits for it.')
     .action((key: string, flags: CommonFlags) =>
       withService(flags, (service, output) => inspect(service, output, key)),
     );
 
-  client(program.command('release <key> <id>'))
+  withClientOptions(program.command('release <key> <id>'))
     .summary('take a permit away by force')
     .description('Take a permit from its holder by force, or send a waiter away.')
     .action((key: string, id: string, flags: CommonFlags) =>
@@ -121,7 +121,7 @@ export function createProgram(
     'the limit, or none to let callers decide again',
     permitsOrNone,
   );
-  client(setPermitsCommand)
+  withClientOptions(setPermitsCommand)
     .summary('set the limit of a semaphore')
     .description('Set the limit of a semaphore, whatever its callers say.')
     .action((key: string, permits: number | null, flags: CommonFlags) =>
@@ -131,6 +131,6 @@ export function createProgram(
   return program;
 }
 
-function client(command: Command): Command {
+function withClientOptions(command: Command): Command {
   return withConnection(command.option('--json', 'write JSON'));
 }

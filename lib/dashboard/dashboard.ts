@@ -68,7 +68,7 @@ export class Dashboard {
           method: 'GET',
           path: '/api/stream',
           noHead: true,
-          handle: this.look((...all) => this.stream(...all)),
+          handle: this.look((call, visitor) => this.stream(call, visitor)),
         },
         { method: 'GET', path: '/api/overview', handle: this.look((call) => this.read(call)) },
         { method: 'GET', path: '/api/semaphore', handle: this.look((call) => this.read(call)) },
