@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { InvalidOptionsError } from '../../lib/semaphore.errors.js';
 import { resolveModuleOptions } from '../../lib/resolve-module-options.js';
-import { resolveOptions, validateOptions } from '../../lib/resolve-options.js';
+import { isKey, resolveOptions, validateOptions } from '../../lib/resolve-options.js';
 import { resolveRedisOptions } from '../../lib/store/redis/redis.options.js';
 import { RedisSemaphoreStore } from '../../lib/store/redis/redis.semaphore-store.js';
 
@@ -47,6 +47,26 @@ describe('options', () => {
   test.each(['ttl', 'k', 'timeout', ''])('that do not exist remind of none: %j', (given) => {
     const { message } = errorOf(() => resolveOptions({ [given]: 1 } as object));
     expect(message).toContain('there is no such option. There are permits, ');
+  });
+
+  test.each([
+    [{ priority: -100_000 }, { priority: -100_001 }],
+    [{ priority: 100_000 }, { priority: 100_001 }],
+    [{ label: 'x'.repeat(256) }, { label: 'x'.repeat(257) }],
+    [{ waitMs: 0 }, { waitMs: -1 }],
+    [{ leaseMs: 1e12 }, { leaseMs: 1e12 + 1 }],
+    [{ localPasses: 999 }, { localPasses: 1000 }],
+    [
+      { permits: 3, weight: 3 },
+      { permits: 3, weight: 4 },
+    ],
+  ])('go as far as %j, and not to %j', (last, beyond) => {
+    expect(resolveOptions(last)).toMatchObject(last);
+    expect(errorOf(() => resolveOptions(beyond)).option).toBe(Object.keys(beyond).at(-1));
+  });
+
+  test('come with keys of 512 bytes at most', () => {
+    expect([isKey('é'.repeat(256)), isKey(`${'é'.repeat(256)}x`)]).toEqual([true, false]);
   });
 
   test('may not be a property that every object has', () => {

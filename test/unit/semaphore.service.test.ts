@@ -97,6 +97,7 @@ describe('acquire', () => {
     ['options that are none', () => semaphores.acquire('k', null as never), 'options'],
     ['too large a weight', () => semaphores.acquire('k', { weight: 2 }), 'weight'],
     ['a label that is no Unicode', () => semaphores.acquire('k', { label: 'a\ud800' }), 'label'],
+    ['a key that is no Unicode', () => semaphores.acquire('a\ud800'), 'key'],
     ['no task', () => semaphores.withPermit('k', undefined as never), 'task'],
     ['a generator as task', () => semaphores.withPermit('k', function* () {}), 'task'],
     ['a generator as scope', () => semaphores.scope(function* () {}), 'task'],
@@ -444,11 +445,16 @@ describe('a reentrant call that outlives the one that it was made in', () => {
 describe('a named semaphore', () => {
   test('does the same with a key and options of its own, which the call overrides', async () => {
     const named = new NamedSemaphore(semaphores, 'reports', { permits: 2, label: 'named' });
+    const keys: unknown[] = [];
+    named.events.subscribe(({ key }) => keys.push(key));
+    await (await semaphores.acquire('other')).release();
     const first = await named.acquire({ label: undefined });
     expect(first).toMatchObject({ key: 'reports', label: 'named' });
     expect(await named.withPermit(({ label }) => label, { label: 'call' })).toBe('call');
     expect((await named.inspect()).permits).toBe(2);
     expect(await named.bind((a: number) => a + 1)(1)).toBe(2);
+    await (await named.tryAcquire())?.release();
+    expect(new Set(keys)).toEqual(new Set(['reports']));
     await named.setPermits(1);
     expect(await named.tryAcquire()).toBeNull();
     expect(await named.forceRelease(first.id)).toBe(true);
@@ -456,6 +462,7 @@ describe('a named semaphore', () => {
     await expect(named.acquire(null as never)).rejects.toMatchObject({ option: 'options' });
     await expect(named.acquire({ weight: 3 })).rejects.toMatchObject({ option: 'weight' });
     expect(() => new NamedSemaphore(semaphores, 'k', { permits: 0 })).toThrow('permits');
+    expect(() => new NamedSemaphore(semaphores, '')).toThrow('name');
   });
 });
 
