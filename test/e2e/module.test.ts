@@ -213,7 +213,16 @@ describe('SemaphoreModule.forRootAsync()', () => {
       inject: [Config],
       useFactory: (config: Config) => ({ defaults: { permits: config.permits + 1 } }),
     });
-    expect(await permitsOf((await compile(root)).get(SemaphoreService))).toBe(6);
+    const app = await compile(root);
+    expect(await permitsOf(app.get(SemaphoreService))).toBe(6);
+    expect(app.get(SemaphoreStore)).toBe(app.get(SemaphoreService).store);
+  });
+
+  it('says that isGlobal is wrong', () => {
+    const options = { isGlobal: 'yes' as never, useFactory: () => ({}) };
+    expect(() => SemaphoreModule.forRootAsync(options)).toThrow(
+      'SemaphoreModule.forRootAsync: Expected `isGlobal` to be true or false',
+    );
   });
 
   const given = new MemorySemaphoreStore();
