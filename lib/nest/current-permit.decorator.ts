@@ -15,12 +15,16 @@ import { definitionOf } from './semaphore.definition.js';
 export const CurrentPermit: () => ParameterDecorator = createParamDecorator(
   (_data: unknown, context: ExecutionContext): Permit => {
     const handler = context.getHandler();
+    const definition = definitionOf(handler);
     const call = currentCall();
-    if (call?.permit !== undefined && call.context.getHandler() === handler) return call.permit;
+    // Not the handlers: some packages call a bound copy, with its metadata.
+    if (call?.permit !== undefined && definitionOf(call.context.getHandler()) === definition) {
+      return call.permit;
+    }
     throw new InvalidOptionsError(
       '@CurrentPermit()',
       `${context.getClass().name}.${handler.name}`,
-      definitionOf(handler) === undefined
+      definition === undefined
         ? 'on a parameter of a handler with @Semaphore(), whose metadata no decorator above it drops'
         : 'on a parameter of a handler whose `key` is not made by byArgs(): that is known only after the parameters are',
     );

@@ -1,4 +1,13 @@
-import { type ArgumentsHost, Controller, Get, UseGuards, UseInterceptors } from '@nestjs/common';
+import {
+  type ArgumentsHost,
+  Controller,
+  Get,
+  Injectable,
+  UseGuards,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ExternalContextCreator } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   byArgs,
@@ -56,6 +65,39 @@ class Handlers {
     return permit.id;
   }
 }
+
+@Injectable()
+class Consumer {
+  @Semaphore()
+  consume(@CurrentPermit() permit: Permit): string {
+    return permit.key;
+  }
+}
+
+it('gives the permit of a bound copy of a method, as @golevelup/nestjs-rabbitmq calls it', async () => {
+  const app = await TestApp.start(() => new ExpressAdapter(), { providers: [Consumer] });
+  const consumer = app.app.get(Consumer);
+  const bound = consumer.consume.bind(consumer);
+  for (const key of Reflect.getMetadataKeys(consumer.consume) as string[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, consumer.consume), bound);
+  }
+  const call = app.app
+    .get(ExternalContextCreator)
+    .create(
+      consumer,
+      bound as (...args: unknown[]) => unknown,
+      'consume',
+      '__routeArguments__',
+      { exchangeKeyForValue: () => undefined },
+      undefined,
+      undefined,
+      undefined,
+      'rmq',
+    );
+  expect(await call('message')).toBe('Consumer.consume');
+  await app.expectFreed('Consumer.consume');
+  await app.close();
+});
 
 describe.each(adapters)('@CurrentPermit() where there is none, on $platform', (adapter) => {
   let app: TestApp;
