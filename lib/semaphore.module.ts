@@ -16,19 +16,18 @@ import {
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
 } from './semaphore.module-definition.js';
-import { checkedAt, flag, isObject, merge, requireObject, type Rule } from './option-rules.js';
-import { resolveModuleOptions } from './resolve-module-options.js';
+import { checkedAt, flag, isObject, merge, requireObject } from './option-rules.js';
+import { type ResolvedModuleOptions, resolveModuleOptions } from './resolve-module-options.js';
 import { validateKey, validateOptions } from './resolve-options.js';
 import { InvalidOptionsError } from './semaphore.errors.js';
-import type {
-  RedisConnection,
-  SemaphoreDefaults,
-  SemaphoreModuleOptions,
-} from './semaphore.options.js';
+import type { SemaphoreDefaults, SemaphoreModuleOptions } from './semaphore.options.js';
 import { SemaphoreService } from './semaphore.service.js';
 import { SingleFlightService } from './single-flight/single-flight.service.js';
+import { createStore } from './store/create-store.js';
+import { MemorySemaphoreStore } from './store/memory/memory.semaphore-store.js';
 import { requireIoredis } from './store/redis/redis.connection.js';
 import { describeRedis } from './store/redis/redis.description.js';
+import { RedisSemaphoreStore } from './store/redis/redis.semaphore-store.js';
 import { SemaphoreStore } from './store/semaphore-store.js';
 
 /** A semaphore with a name and options of its own. The name is its key. */
@@ -67,11 +66,8 @@ const PROVIDERS: Provider[] = [
   { provide: APP_FILTER, useExisting: SemaphoreExceptionFilter },
 ];
 
-const STORE: Provider = {
-  provide: SemaphoreStore,
-  useFactory: ({ store }: SemaphoreService) => store,
-  inject: [SemaphoreService],
-};
+/** Stands for SemaphoreStore where the application has a provider of that name, of which its options are made. */
+const STORE_OF_OPTIONS = Symbol('nestjs-semaphore:store');
 
 /** Provides SemaphoreService and `@Semaphore()`, SingleFlightService and `@SingleFlight()`, and the SemaphoreStore, to the whole application unless `isGlobal` is false. */
 @Module({})
@@ -84,7 +80,7 @@ export class SemaphoreModule extends ConfigurableModuleClass {
    */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
     checkGlobal('SemaphoreModule.forRoot', options);
-    return compose(super.forRoot(options), createForRoot, STORE);
+    return compose(super.forRoot(options), checkForRoot, SemaphoreStore);
   }
 
   /**
@@ -94,11 +90,11 @@ export class SemaphoreModule extends ConfigurableModuleClass {
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     requireSource(FACTORY.where, options);
     checkGlobal(FACTORY.where, options);
+    const definition = withCheckedFactory(options, super.forRootAsync(options), FACTORY);
     // Whose options are made of a SemaphoreStore provides it: ours would be made of itself.
     const isStoreGiven = dependenciesOf(options).includes(SemaphoreStore);
-    const own = isStoreGiven ? [] : [STORE];
-    const definition = withCheckedFactory(options, super.forRootAsync(options), FACTORY);
-    return compose(definition, createForRootAsync, ...own);
+    const store = isStoreGiven ? STORE_OF_OPTIONS : SemaphoreStore;
+    return compose(definition, checkForRootAsync, store);
   }
 
   /**
@@ -153,23 +149,40 @@ function dependenciesOf({ inject = [], useClass }: typeof ASYNC_OPTIONS_TYPE): u
   return [...ofFactory, ...(Array.isArray(ofClass) ? (ofClass as unknown[]) : [])];
 }
 
-/** Makes the service for one way of importing the module. */
-type ServiceFactory = (
-  options: SemaphoreModuleOptions,
-  modules: ModulesContainer,
-) => Promise<SemaphoreService>;
+/** Checks the options of one way of importing the module. @throws {InvalidOptionsError} */
+type OptionsCheck = (options: SemaphoreModuleOptions) => ResolvedModuleOptions;
 
+/** @param store the token of the store that the service uses */
 function compose(
   definition: DynamicModule,
-  useFactory: ServiceFactory,
-  ...own: Provider[]
+  check: OptionsCheck,
+  store: typeof SemaphoreStore | symbol,
 ): DynamicModule {
-  const inject = [MODULE_OPTIONS_TOKEN, ModulesContainer];
-  const service = { provide: SemaphoreService, useFactory, inject };
+  const providers: Provider[] = [
+    {
+      provide: store,
+      useFactory: (options: SemaphoreModuleOptions) => createCheckedStore(check(options)),
+      inject: [MODULE_OPTIONS_TOKEN],
+    },
+    {
+      provide: SemaphoreService,
+      useFactory: (
+        options: SemaphoreModuleOptions,
+        used: SemaphoreStore,
+        modules: ModulesContainer,
+      ) => {
+        const checked = check(options);
+        logStart(checked, used, modules);
+        return new SemaphoreService({ ...checked, redis: undefined, store: used });
+      },
+      inject: [MODULE_OPTIONS_TOKEN, store, ModulesContainer],
+    },
+  ];
   return {
     ...definition,
-    providers: [...(definition.providers ?? []), service, ...PROVIDERS, ...own],
+    providers: [...(definition.providers ?? []), ...providers, ...PROVIDERS],
     exports: [
+      store,
       SemaphoreService,
       SingleFlightService,
       SemaphoreHealthIndicator,
@@ -178,16 +191,15 @@ function compose(
       SemaphoreInterceptor,
       MODULE_OPTIONS_TOKEN,
       SEMAPHORE_SERVICE,
-      ...own,
     ],
   };
 }
 
 /** The options may have an `isGlobal`: who misspelt it is told so. */
-const createForRoot: ServiceFactory = (options, modules) =>
-  createService(options, modules, 'SemaphoreModule.forRoot', IS_GLOBAL);
+const checkForRoot: OptionsCheck = (options) =>
+  checkedAt('SemaphoreModule.forRoot', () => resolveModuleOptions(options, IS_GLOBAL));
 
-const createForRootAsync: ServiceFactory = (options, modules) => {
+const checkForRootAsync: OptionsCheck = (options) => {
   checkedAt('SemaphoreModule.forRootAsync, what its factory returned', () => {
     // What a factory forgot to return must not become semaphores in memory.
     requireObject(options);
@@ -196,37 +208,31 @@ const createForRootAsync: ServiceFactory = (options, modules) => {
     const rule = 'left out: it belongs beside `useFactory`, in the options of forRootAsync';
     throw new InvalidOptionsError('isGlobal', isGlobal, rule);
   });
-  return createService(options, modules, 'SemaphoreModule.forRootAsync', {});
+  return checkedAt('SemaphoreModule.forRootAsync', () => resolveModuleOptions(options));
 };
 
-async function createService(
-  options: SemaphoreModuleOptions,
-  modules: ModulesContainer,
-  where: string,
-  beside: Record<string, Rule>,
-): Promise<SemaphoreService> {
-  const { redis, store, keyPrefix, log } = checkedAt(where, () =>
-    resolveModuleOptions(options, beside),
-  );
-  if (redis !== undefined) await requireIoredis(redis);
-  const service = new SemaphoreService(options);
-  if (log.level !== 'none') {
-    logStore(redis, store, keyPrefix);
-    warnOfSeveral(modules);
-  }
-  return service;
+async function createCheckedStore(options: ResolvedModuleOptions): Promise<SemaphoreStore> {
+  if (options.redis !== undefined) await requireIoredis(options.redis);
+  return createStore(options);
 }
 
-function logStore(
-  redis: RedisConnection | undefined,
-  store: SemaphoreStore | undefined,
-  keyPrefix: string,
+function logStart(
+  options: ResolvedModuleOptions,
+  used: SemaphoreStore,
+  modules: ModulesContainer,
 ): void {
+  if (options.log.level === 'none') return;
+  logStore(options, used);
+  warnOfSeveral(modules);
+}
+
+/** @param used what a test may have put in the place of what the options ask for */
+function logStore({ redis, store, keyPrefix }: ResolvedModuleOptions, used: SemaphoreStore): void {
   const logger = new Logger(SemaphoreModule.name);
-  if (redis !== undefined) {
+  if (redis !== undefined && used instanceof RedisSemaphoreStore) {
     logger.log(`Semaphores in ${describeRedis(redis)} (prefix ${keyPrefix})`);
-  } else if (store !== undefined) {
-    logger.log(`Semaphores in ${store.constructor.name}`);
+  } else if (store !== undefined || !(used instanceof MemorySemaphoreStore)) {
+    logger.log(`Semaphores in ${used.constructor.name}`);
   } else if (process.env['NODE_ENV'] === 'production') {
     logger.warn(
       'Semaphores live in the memory of this process: they limit nothing across instances. ' +

@@ -450,6 +450,25 @@ describe('SemaphoreService, overridden in a test', () => {
   });
 });
 
+describe('SemaphoreStore, overridden in a test', () => {
+  const options = { redis: 'redis://nowhere.invalid', log: 'none' } as const;
+
+  it.each([
+    ['forRoot', SemaphoreModule.forRoot(options)],
+    ['forRootAsync', SemaphoreModule.forRootAsync({ useFactory: () => options })],
+  ])('is that of the service of %s', async (_method, root) => {
+    const store = new MemorySemaphoreStore();
+    const testing = await Test.createTestingModule({ imports: [root, JobsModule] })
+      .overrideProvider(SemaphoreStore)
+      .useValue(store)
+      .compile();
+    modules.push(testing);
+    const app = await testing.init();
+    expect(app.get(SemaphoreService).store).toBe(store);
+    expect(await app.get(Jobs, { strict: false }).run()).toBe('done');
+  });
+});
+
 /** As libraries for tests make them: whatever is read is a function, which returns such a mock. */
 function autoMock(): object {
   const get = (_target: object, property: string | symbol): unknown =>
