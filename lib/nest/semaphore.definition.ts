@@ -39,7 +39,8 @@ export interface SemaphoreDefinition {
 
 /** Where Nest puts the service in instances of decorated classes. Its text is part of Nest's own message when it cannot. */
 export const SEMAPHORE_SERVICE = Symbol(
-  'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+  'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
+    'If it is there, a second copy of nestjs-semaphore is installed (npm ls nestjs-semaphore)',
 );
 
 const DEFINITION = Symbol('nestjs-semaphore:definition');

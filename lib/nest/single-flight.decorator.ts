@@ -36,7 +36,8 @@ export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
 const INJECTION = {
   // Its text is part of Nest's own message when it cannot.
   property: Symbol(
-    'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+    'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
+      'If it is there, a second copy of nestjs-semaphore is installed (npm ls nestjs-semaphore)',
   ),
   decorator: '@SingleFlight()',
   service: 'SingleFlightService',

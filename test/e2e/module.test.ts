@@ -411,7 +411,8 @@ describe('without SemaphoreModule', () => {
     ['a named semaphore', { imports: [SemaphoreModule.forFeature([{ name: 'reports' }])] }],
   ])('%s fails at start-up, and says what to import', async (_what, metadata) => {
     await expect(Test.createTestingModule(metadata).compile()).rejects.toThrow(
-      'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule',
+      'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
+        'If it is there, a second copy of nestjs-semaphore is installed',
     );
   });
 });
