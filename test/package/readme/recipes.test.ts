@@ -125,6 +125,14 @@ describe('README.md, typed in', () => {
       const settings = (await readFile(config, 'utf8')).replace(/, '[^']+': 'ts-jest'/, '');
       expect(settings).not.toContain('ts-jest');
       await writeFile(config, settings);
+      // pnpm has a folder within a folder for each package.
+      const ignored = new RegExp(/'(node_modules\/\(.*)'/.exec(settings)?.[1] ?? '');
+      const ofPnpm = (name: string) =>
+        `node_modules/.pnpm/${name}@1.0.0/node_modules/${name}/index.js`;
+      expect(['nestjs-semaphore', 'express'].map((name) => ignored.test(ofPnpm(name)))).toEqual([
+        false,
+        true,
+      ]);
       await copyFile(
         join(import.meta.dirname, 'app-test.cjs'),
         join(project.commonJs, 'app.test.js'),
