@@ -129,7 +129,7 @@ describe('@Semaphore() on scheduled jobs', () => {
     expect(runs).not.toContain('patient');
   });
 
-  it('covers intervals', async () => {
+  it('runs the job of an @Interval() under a permit', async () => {
     await apps[0]?.happened('released', 'Jobs.interval');
     expect(runs).toContain('interval');
   });

@@ -14,7 +14,7 @@ function startCrew(url: string): Promise<Crew> {
   return Crew.start({ service: { redis: url, storeTimeoutMs: STORE_TIMEOUT_MS } });
 }
 
-describe('CLIENT KILL in a loop', () => {
+describe('the limit holds and nothing is left behind under CLIENT KILL in a loop', () => {
   test.each([
     ["of the commands' connections", 'normal'],
     ['of the subscribers', 'pubsub'],
@@ -35,7 +35,7 @@ describe('CLIENT KILL in a loop', () => {
   });
 });
 
-describe('a network that', () => {
+describe('the limit holds and nothing is left behind over a network that', () => {
   async function contendThrough(
     breakIt: (proxy: TcpProxy, crew: Crew) => Promise<void>,
   ): Promise<unknown> {
@@ -50,7 +50,7 @@ describe('a network that', () => {
     return await crew.settle({ ports: [redis.port], refusals: REFUSALS });
   }
 
-  test('delays', async () => {
+  test('delays all that it carries by 100 ms', async () => {
     const outcome = await contendThrough(async (proxy, crew) => {
       proxy.fault = { delayMs: 100 };
       await crew.progress(15);
@@ -66,7 +66,7 @@ describe('a network that', () => {
     expect(outcome).toEqual(ALL_IS_WELL);
   });
 
-  test('cuts connections', async () => {
+  test('cuts all connections again and again', async () => {
     const outcome = await contendThrough(async (proxy) => {
       for (let round = 0; round < 30; round++) {
         proxy.cut();

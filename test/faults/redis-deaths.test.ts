@@ -138,7 +138,7 @@ describe('Redis stands still', () => {
     expect(outcome).toEqual(ALL_IS_WELL);
   });
 
-  test('CLIENT PAUSE', async () => {
+  test('CLIENT PAUSE of all commands, then of writes: the limit holds, and nothing is left behind', async () => {
     await using redis = await startRedis();
     await using crew = await startCrew(redis);
     await crew.contend({ options: { permits: 2, leaseMs: 600 } });

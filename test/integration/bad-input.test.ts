@@ -304,9 +304,12 @@ async function expectToWork(one: SemaphoreService, other: SemaphoreService, key:
 }
 
 describe('Odd keys', () => {
-  test.each(oddKeys)('%j works', async (key) => {
-    await expectToWork(service, semaphores.open(), key);
-  });
+  test.each(oddKeys)(
+    '%j is acquired, waited for, shown, handed on and released by force',
+    async (key) => {
+      await expectToWork(service, semaphores.open(), key);
+    },
+  );
 
   test('are listed as they are, and do not mix', async () => {
     const permit = await service.acquire(oddKeys);
@@ -331,10 +334,13 @@ describe('On a Cluster of three masters', () => {
     await cluster.stop();
   });
 
-  test.each(oddKeys)('%j works', async (key) => {
-    await using clustered = new Semaphores({ redis: client });
-    await expectToWork(clustered.open(), clustered.open(), key);
-  });
+  test.each(oddKeys)(
+    '%j is acquired, waited for, shown, handed on and released by force',
+    async (key) => {
+      await using clustered = new Semaphores({ redis: client });
+      await expectToWork(clustered.open(), clustered.open(), key);
+    },
+  );
 
   test('keys of several slots are acquired together, or none of them', async () => {
     await using clustered = new Semaphores({ redis: client });

@@ -133,7 +133,7 @@ describe('an answer', () => {
     expect(handle).not.toHaveBeenCalled();
   });
 
-  test('may fail on its way', async () => {
+  test('whose connection reports an error ends neither the handler nor the process', async () => {
     await using served = new Served(({ response }) => {
       response.emit('error', new Error('broken'));
       sendJson(response, 200, 'ok');
@@ -256,7 +256,7 @@ describe('a body', () => {
     expect(await (await fetch(await served.url(), init)).json()).toBe(answer);
   });
 
-  test('of no length needs no type', async () => {
+  test('of no length is none, whatever its type', async () => {
     await using served = new Served(async ({ request, response }) => {
       sendJson(response, 200, [await read(request)]);
     });

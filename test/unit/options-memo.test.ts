@@ -44,7 +44,7 @@ describe('options that were checked before', () => {
     expect(memo.resolve(options).permits).toBe(3);
   });
 
-  test('are read once', () => {
+  test('that are computed are read once', () => {
     const memo = new OptionsMemo(DEFAULTS);
     let permits = 0;
     const computed = {

@@ -9,7 +9,7 @@ test('what was asked for lately is made once', () => {
   expect(map.get('a')).toBe('a 1');
 });
 
-test('it may remember fewer', () => {
+test('one that is to remember two has forgotten the first of five', () => {
   let made = 0;
   const map = new RecentMap(() => ++made, 2);
   for (const from of ['a', 'b', 'c', 'd', 'e']) map.get(from);

@@ -38,7 +38,7 @@ describe('a grant', () => {
     expect(store.count('cancel')).toBe(0);
   });
 
-  test('may come twice', async () => {
+  test('that comes twice is one permit, with the first token', async () => {
     const permit = await store.hold(semaphores, {});
     store.client.granted('k', permit.id, { ...store.grant(), fencingToken: 8 });
     expect(permit.fencingToken).toBe(7);

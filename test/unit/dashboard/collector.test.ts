@@ -81,7 +81,7 @@ describe('the collector', () => {
     expect(frames.map(({ overview: part }) => part?.matching)).toEqual([1, 1, 0]);
   });
 
-  test('searches, sorts and pages', async () => {
+  test('shows the keys that match a search, in the order and from the place that is asked for', async () => {
     for (const [key, permits] of [
       ['Mail:1', 4],
       ['mail:2', 2],
