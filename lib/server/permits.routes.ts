@@ -1,9 +1,9 @@
+import type { z } from 'zod';
 import type { UnkeptGrant } from '../core/unkept-permit.js';
 import { hangUpsRead } from '../http/hang-ups.js';
 import { HttpProblem } from '../http/http-problem.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import { type ResolvedOptions, resolveOptions } from '../resolve-options.js';
-import type { AcquireOptions } from '../semaphore.options.js';
 import type { SemaphoreService } from '../semaphore.service.js';
 import { internalsOf } from '../service-internals.js';
 import { requireAdmin } from './api-keys.js';
@@ -68,7 +68,7 @@ export function permitRoutes({
       try {
         const grant = await (postponeMs === Infinity
           ? attendance.granted
-          : within(attendance, postponeMs));
+          : grantedWithin(attendance, postponeMs));
         if (grant === undefined) {
           return { status: 202, body: { requestId, retryAfterMs: 0 } };
         }
@@ -117,12 +117,12 @@ export function permitRoutes({
     return held && { ...held, leftMs: held.expiresAt - now };
   }
 
-  function resolve(wanted: RestOptions, session: Session | undefined): ResolvedOptions {
+  function resolve(wanted: WantedOptions, session: Session | undefined): ResolvedOptions {
     const options = internals.resolveUnkept({
       ...wanted,
-      waitMs: orInfinity(wanted.waitMs),
-      maxWaiting: orInfinity(wanted.maxWaiting),
-      leaseMs: orInfinity(wanted.leaseMs),
+      waitMs: fromJson(wanted.waitMs),
+      maxWaiting: fromJson(wanted.maxWaiting),
+      leaseMs: fromJson(wanted.leaseMs),
     });
     if (session !== undefined) options.leaseMs = session.leaseFor(options.leaseMs);
     return options;
@@ -140,7 +140,7 @@ export function permitRoutes({
     answers: { 200: { description: 'Renewed', schema: schemas.renewedPermit } },
     problems: [410],
     async handle({ params: { key, id }, body }) {
-      const wanted = resolveOptions(semaphores.defaults, { leaseMs: orInfinity(body.leaseMs) });
+      const wanted = resolveOptions(semaphores.defaults, { leaseMs: fromJson(body.leaseMs) });
       // Its stream alone says how long a session's permit lives.
       const lease = await prolong(key, id, sessions.leaseOf(key, id) ?? wanted.leaseMs);
       if (lease === undefined) {
@@ -182,9 +182,7 @@ export function permitRoutes({
   return [acquire, renew, release];
 }
 
-type RestOptions = Omit<AcquireOptions, 'waitMs' | 'maxWaiting' | 'leaseMs'> & {
-  [O in 'waitMs' | 'maxWaiting' | 'leaseMs']?: number | null | undefined;
-};
+type WantedOptions = Omit<z.output<typeof schemas.acquireBody>, 'requestId'>;
 
 /** `Prefer: wait=25` (RFC 7240). */
 function preferredWaitMs(prefer: string | undefined, requestId: string | undefined): number {
@@ -195,7 +193,7 @@ function preferredWaitMs(prefer: string | undefined, requestId: string | undefin
 }
 
 /** @returns undefined when the time was up first */
-async function within(attendance: Attendance, ms: number) {
+async function grantedWithin(attendance: Attendance, ms: number) {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => {
@@ -207,7 +205,7 @@ async function within(attendance: Attendance, ms: number) {
   return Promise.race([attendance.granted, timeout]).finally(() => clearTimeout(timer));
 }
 
-/** JSON knows no Infinity. */
-function orInfinity(value: number | null | undefined): number | undefined {
+/** JSON knows no Infinity: null stands for it. */
+function fromJson(value: number | null | undefined): number | undefined {
   return value === null ? Infinity : value;
 }
