@@ -291,7 +291,7 @@ export const RETRIABLE_ERRORS = [
   SingleFlightAbortedError,
 ] as const;
 
-/** One of them, as `SemaphoreExceptionFilter` gets it. */
+/** An error that tells a client to try again later, as `SemaphoreExceptionFilter` gets it. */
 export type RetriableError = InstanceType<(typeof RETRIABLE_ERRORS)[number]>;
 
 export function isRetriable(error: unknown): error is RetriableError {

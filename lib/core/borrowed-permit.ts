@@ -6,7 +6,7 @@ import { OwnPermit } from './own-permit.js';
 import type { Permit } from './permit.js';
 import { PermitBase } from './permit-base.js';
 
-/** Those of permits that were borrowed for use. */
+/** The signals that those who borrowed for use share, each by what tells the end of its permit. */
 const sharedSignals = new WeakMap<CancelSignal, AbortSignal>();
 
 /** A permit that is held already, for one who asks for it with these options. @throws {AcquireAbortedError} */

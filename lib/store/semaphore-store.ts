@@ -131,7 +131,7 @@ export interface StoreClient {
   up(): void;
 }
 
-/** What a caller asks a store for. */
+/** A request for one permit: what {@link StoreSession.acquire} takes. */
 export interface AcquireRequest {
   /** Of the semaphore. */
   key: string;
@@ -153,7 +153,7 @@ export interface AcquireRequest {
   label?: string | undefined;
 }
 
-/** What a store answers to it. */
+/** The store's answer to an {@link AcquireRequest}. */
 export type AcquireReply =
   | {
       /** It holds a permit. */
@@ -237,7 +237,7 @@ export interface SemaphoreSnapshot {
   waiters: WaiterSnapshot[];
 }
 
-/** What a store tells of a semaphore: besides what users are shown, what makes it readable elsewhere. */
+/** What a store tells of a semaphore: with what users are shown, the moment it is of, and where its limit comes from. */
 export interface StoreSnapshot extends SemaphoreSnapshot {
   /** The store's clock at that moment, in whole epoch milliseconds: what the times of the others are to be compared with. */
   now: number;
@@ -245,7 +245,7 @@ export interface StoreSnapshot extends SemaphoreSnapshot {
   pinned: boolean;
 }
 
-/** What users are shown of it. */
+/** What users are shown of a {@link StoreSnapshot}. */
 export function withoutStoreFacts(snapshot: StoreSnapshot): SemaphoreSnapshot {
   const { now: _, pinned: __, ...shown } = snapshot;
   return shown;
