@@ -16,7 +16,7 @@ import { isWithin, Surrounding } from './surrounding-flights.js';
 const NOT_ITS_OWN =
   'another one than that of the flight whose work asks for it: it would wait for itself for ever';
 
-const all = new WeakMap<SemaphoreCore, LocalFlights>();
+const byCore = new WeakMap<SemaphoreCore, LocalFlights>();
 
 /** The flights of this process: whoever asks for what is being worked on joins, and the store hears nothing of it. */
 export class LocalFlights implements FlightControl {
@@ -48,10 +48,10 @@ export class LocalFlights implements FlightControl {
 
   /** All services of one process and store share them. @throws {InvalidOptionsError} */
   static of(core: SemaphoreCore): LocalFlights {
-    const known = all.get(core);
+    const known = byCore.get(core);
     if (known !== undefined) return known;
     const created = new LocalFlights(core);
-    all.set(core, created);
+    byCore.set(core, created);
     return created;
   }
 

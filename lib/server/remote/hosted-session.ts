@@ -110,7 +110,7 @@ export class HostedSession implements StoreClient {
    * Takes note of a request. @returns false when it comes too late: the client has sent it again, and this copy of it lay in
    * some buffer
    */
-  begin(attempt: number): boolean {
+  accept(attempt: number): boolean {
     if (attempt <= this.lastAttempt) return false;
     this.lastAttempt = attempt;
     return true;

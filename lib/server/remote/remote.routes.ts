@@ -86,7 +86,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
     await hangUpsRead();
     if (isHungUp(response)) return;
     const remote = sessions.get(secretOf(request), access);
-    if (attempt !== undefined && !remote.begin(attempt)) {
+    if (attempt !== undefined && !remote.accept(attempt)) {
       throw new HttpProblem(
         409,
         'LATE',
