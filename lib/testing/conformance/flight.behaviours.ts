@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { FlightLook } from '../../store/single-flight-store.js';
 import { hearAll, type Pilot, pilots } from './pilot.js';
-import { at, range, ROUNDING_MS, type Scene, SHORT_MS } from './scene.js';
+import { at, type Behaviours, range, ROUNDING_MS, SHORT_MS } from './scene.js';
 
 const seenOf = ({ state, payload }: FlightLook): [string, string] => [state, payload];
 
 /** What a store with `flights` does besides {@link describeSemaphoreStore}. */
-export const flightBehaviours: Record<string, (scene: Scene) => Promise<void>> = {
+export const flightBehaviours: Behaviours = {
   'knows nothing of a key that nobody published': async (scene) => {
     const pilot = at(pilots(scene, 1), 0);
     const look = await pilot.flights.look(scene.key);
