@@ -58,12 +58,14 @@ export class HostedSession implements StoreClient {
 
   /**
    * @param owner the name of the API key that it was opened with
+   * @param maxPermits how many it may wait for and hold
    * @param leaveQuota to be called when it is over
    */
   constructor(
     store: SemaphoreStore,
     readonly owner: string,
     { name, secret, graceMs }: SessionWish,
+    private readonly maxPermits: number,
     readonly leaveQuota: () => void,
   ) {
     this.secret = secret;
@@ -82,14 +84,9 @@ export class HostedSession implements StoreClient {
     return this.stream !== undefined;
   }
 
-  /** How much it waits for and holds. */
-  get size(): number {
-    return this.entries.size;
-  }
-
-  /** Whether it waits for the permit or holds it. */
-  knows(id: string): boolean {
-    return this.entries.has(id);
+  /** Whether the permit fits, which is asked for again when it is in already. */
+  hasRoom(id: string): boolean {
+    return this.entries.size < this.maxPermits || this.entries.has(id);
   }
 
   isOpenOn(stream: SessionStream): boolean {

@@ -58,11 +58,6 @@ export class HostedSessions {
     return session;
   }
 
-  /** Whether the permit fits, which is asked for again when it is in already. */
-  hasRoom(session: HostedSession, id: string): boolean {
-    return session.size < this.limits.maxPermits || session.knows(id);
-  }
-
   /** The client has finished: what it still holds ends with its leases. */
   async end(secret: string, access: Access): Promise<void> {
     const session = this.bySecret.get(secret);
@@ -82,7 +77,8 @@ export class HostedSessions {
 
   private open(wish: SessionWish, access: Access): HostedSession {
     const leaveQuota = this.quota.enter(access.name);
-    const session = new HostedSession(this.store, access.name, wish, leaveQuota);
+    const { maxPermits } = this.limits;
+    const session = new HostedSession(this.store, access.name, wish, maxPermits, leaveQuota);
     this.bySecret.set(wish.secret, session);
     return session;
   }

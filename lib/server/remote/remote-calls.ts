@@ -80,12 +80,11 @@ export function runCalls(
   calls: readonly WireCall[],
   session: HostedSession,
   access: Access,
-  hasRoom: (id: string) => boolean,
 ): Promise<WireResult[]> {
   const inspections = new Inspections(session.store);
   return Promise.all(
     calls.map(async (call): Promise<WireResult> => {
-      const refusal = refuse(call, access, hasRoom);
+      const refusal = refuse(call, session, access);
       if (refusal !== undefined) return refusal;
       try {
         return { value: await run(call, session, inspections) };
@@ -96,11 +95,7 @@ export function runCalls(
   );
 }
 
-function refuse(
-  call: WireCall,
-  access: Access,
-  hasRoom: (id: string) => boolean,
-): WireResult | undefined {
+function refuse(call: WireCall, session: HostedSession, access: Access): WireResult | undefined {
   if (!access.mayUse(call.key)) {
     return refused('FORBIDDEN_KEY', 'The API key may not use this key');
   }
@@ -108,7 +103,7 @@ function refuse(
   if (isForAdmins && !access.isAdmin) {
     return refused('FORBIDDEN_ROLE', 'The API key is not one of an admin');
   }
-  if (call.op === 'acquire' && !hasRoom(call.id)) {
+  if (call.op === 'acquire' && !session.hasRoom(call.id)) {
     return refused('TOO_MANY_PERMITS', 'The session waits for and holds as much as it may');
   }
   return undefined;

@@ -93,7 +93,7 @@ export function createRemoteStore(options: RemoteStoreOptions): RemoteStore {
         'A later request of the session was here before: nothing was done',
       );
     }
-    const results = await runCalls(calls, remote, access, (id) => sessions.hasRoom(remote, id));
+    const results = await runCalls(calls, remote, access);
     sendJson(response, 200, { server, now, results });
     if (calls.some(({ op }) => op === 'inspect')) await untilRead(response);
   }
