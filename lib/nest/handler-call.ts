@@ -1,6 +1,6 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { afterThis } from '../after-this.js';
+import { inMicrotask } from '../in-microtask.js';
 import type { Subscriber } from 'rxjs';
 import { CancelSource } from '../cancel/cancel-source.js';
 import type { Permit } from '../core/permit.js';
@@ -38,7 +38,7 @@ export class HandlerCall {
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
     // What the last part has just begun may still ask the scope for what it holds.
-    afterThis(() => this.scope.end());
+    inMicrotask(() => this.scope.end());
   });
   private isRunning = false;
 

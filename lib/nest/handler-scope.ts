@@ -1,6 +1,6 @@
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
 import { Observable } from 'rxjs';
-import { afterThis } from '../after-this.js';
+import { inMicrotask } from '../in-microtask.js';
 import type { Scope } from '../core/scope.js';
 import { CallParts } from './call-parts.js';
 import { onceSentOrClosed, responseOf } from './http-response.js';
@@ -22,7 +22,7 @@ export function handleInScope(
     let isFinished = false;
     const parts = new CallParts(() => {
       // What the last part has just begun may still ask the scope for what it holds.
-      afterThis(() => (isFinished ? scope.end() : scope.breakOff()));
+      inMicrotask(() => (isFinished ? scope.end() : scope.breakOff()));
     });
     subscriber.add(parts.begin());
     const isHttp = context.getType() === 'http';

@@ -1,4 +1,4 @@
-import { afterThis } from '../../after-this.js';
+import { inMicrotask } from '../../in-microtask.js';
 import { SemaphoreClosedError } from '../../semaphore.errors.js';
 import type {
   AcquireReply,
@@ -82,7 +82,7 @@ export class MemorySession implements StoreSession, Owner {
   }
 
   tell(message: (client: StoreClient, flights: FlightListener) => void): void {
-    afterThis(() => {
+    inMicrotask(() => {
       if (!this.isClosed) message(this.client, this.flights);
     });
   }
