@@ -58,6 +58,12 @@ export function declaresObservable(prototype: object, property: string | symbol)
   return Reflect.getMetadata('design:returntype', prototype, property) === Observable;
 }
 
+/** Whether the method says that it has no parameters. Nest may call a handler with the connection and the message all the same. */
+export function declaresNoParameters(prototype: object, property: string | symbol): boolean {
+  const types: unknown = Reflect.getMetadata('design:paramtypes', prototype, property);
+  return Array.isArray(types) && types.length === 0;
+}
+
 /** What Nest puts into the instances of classes with methods of a decorator. */
 export interface Injection {
   readonly property: symbol;

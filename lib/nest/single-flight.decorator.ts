@@ -12,6 +12,7 @@ import { SingleFlightService } from '../single-flight/single-flight.service.js';
 import { KeyByArgs, type MethodDecoratorByArgs } from './by-args.js';
 import {
   copyMetadata,
+  declaresNoParameters,
   declaresObservable,
   injectedInto,
   isAsyncGenerator,
@@ -82,12 +83,13 @@ export function SingleFlight(
     }
     checkedAt(`@SingleFlight() on ${name}`, () => validateFlightOptions(options, KEY));
     const { key, ...rest } = options;
+    const takesNothing = declaresNoParameters(target, property);
     const call = async (instance: unknown, args: unknown[]): Promise<unknown> => {
       const flights = injectedInto<SingleFlightService>(instance, INJECTION, name);
       const flightKey =
         key instanceof KeyByArgs
           ? keyFrom(key, args, name)
-          : callKey(key ?? nameOf(instance, property, target), args);
+          : callKey(key ?? nameOf(instance, property, target), takesNothing ? [] : args);
       const work = (): unknown => {
         const result: unknown = Reflect.apply(method, instance, args);
         // Whoever subscribes does the work: all would.

@@ -4,6 +4,7 @@ import {
   Field,
   GraphQLModule,
   ID,
+  Int,
   ObjectType,
   Parent,
   Query,
@@ -28,6 +29,7 @@ import {
   SemaphoreGuard,
   SemaphoreInterceptor,
   SemaphoreService,
+  SingleFlight,
 } from 'nestjs-semaphore';
 import { Gate, TestApp } from '../support/nest-app.js';
 
@@ -61,6 +63,8 @@ class Page {
 
 @Resolver(() => Report)
 class Reports {
+  private count = 0;
+
   constructor(private readonly semaphores: SemaphoreService) {}
 
   @Semaphore()
@@ -122,6 +126,12 @@ class Reports {
   @Query(() => String)
   async uses(): Promise<string> {
     return (await this.semaphores.use('used')).key;
+  }
+
+  @SingleFlight()
+  @Query(() => Int)
+  async runs(): Promise<number> {
+    return ++this.count;
   }
 
   @Query(() => String)
@@ -255,6 +265,10 @@ describe('@Semaphore() on a GraphQL resolver', () => {
     gate.pass();
     expect((await first).data).toEqual({ slow: 'done' });
     await app.expectFreed('Reports.slow');
+  });
+
+  it('shares a flight of a query without arguments, which Nest calls with the context of each', async () => {
+    expect((await ask('{ first: runs second: runs }')).data).toEqual({ first: 1, second: 1 });
   });
 
   it("works under the guard's permit, which later guards give back", async () => {

@@ -65,7 +65,7 @@ it('answers clients of all microservices alike, when the work ends with an RpcEx
     const asked = [ask(one)];
     await job.started;
     asked.push(ask(other));
-    await untilFollowed({ semaphores: one.app.get(SemaphoreService) }, 'Rates.rate({})');
+    await untilFollowed({ semaphores: one.app.get(SemaphoreService) }, 'Rates.rate');
     job.fail(new NoRateException({ code: 'NO_RATE', currency: 'XXX' }));
     const answer = { code: 'NO_RATE', currency: 'XXX' };
     expect(await Promise.all(asked)).toEqual([answer, answer]);
