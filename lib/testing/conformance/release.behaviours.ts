@@ -150,6 +150,15 @@ export const releaseBehaviours: Behaviours = {
     assert.ok((await other.grant(waiter)).acquiredAt >= grant.acquiredAt + SHORT_MS);
   },
 
+  'tells who is refused how long the only permit is kept': async ({ key, join }) => {
+    const peer = join();
+    const { id } = await peer.hold(key, { leaseMs: 30_000 });
+    await peer.session.release(key, id, 90_000);
+    const reply = await peer.acquire(key, { wait: false });
+    assert.ok('retryAfterMs' in reply);
+    assert.ok(reply.retryAfterMs > 70_000 && reply.retryAfterMs <= 90_001);
+  },
+
   'shows a permit that is kept as a holder until then': async ({ key, join }) => {
     const peer = join();
     const { id, grant } = await peer.hold(key, { leaseMs: 1_000 });

@@ -125,6 +125,8 @@ operations.R = function(s, text)
   local keptUntil = ceil(math.min(acquired, now) + keepMs)
   if keptUntil > now then
     extend(s, id, from, keptUntil, weight, token, acquired, 'k', owner)
+    -- Who is refused is told when to come again.
+    if s.count == 1 then s.next = keptUntil end
   else
     free(s, id, from, weight)
   end
