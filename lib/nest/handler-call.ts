@@ -38,7 +38,7 @@ export class HandlerCall {
   private stopWatching: () => void;
   private readonly parts = new CallParts(() => {
     // What the last part has just begun may still ask the scope for what it holds.
-    inMicrotask(() => this.scope.end());
+    inMicrotask(() => this.end());
   });
   private isRunning = false;
 
@@ -69,6 +69,11 @@ export class HandlerCall {
   /** Nothing begins any more: nobody waits for the result, and none of the parts is left. */
   get isOver(): boolean {
     return this.parts.isOver;
+  }
+
+  /** Gives back what a call that is over still holds. */
+  end(): Promise<void> {
+    return this.scope.end();
   }
 
   /** The permit is there: from now on a client that disconnects changes nothing. */

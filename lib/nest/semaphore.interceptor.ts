@@ -5,7 +5,7 @@ import {
   Injectable,
   type NestInterceptor,
 } from '@nestjs/common';
-import { catchError, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
+import { catchError, defer, from, mergeMap, Observable, type Subscriber, throwError } from 'rxjs';
 import type { Permit } from '../core/permit.js';
 import { PermitLostError } from '../semaphore.errors.js';
 import { SemaphoreService } from '../semaphore.service.js';
@@ -46,10 +46,17 @@ export class SemaphoreInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const definition = definitionOf(context.getHandler());
     if (definition === undefined) return this.handleUndecorated(context, next);
-    if (currentCall()?.context === context) return next.handle();
     // Everything begins with the subscription: without one nobody would ever give the permit back.
     const guarded = new Observable<unknown>((subscriber) => {
-      this.run(context, definition, next, subscriber);
+      const before = currentCall();
+      const run = (): void => this.run(context, definition, next, subscriber);
+      if (before?.context !== context) return run();
+      // Bound a second time; or, when that call is over, an interceptor around this one tries again.
+      if (!before.isOver) return next.handle().subscribe(subscriber);
+      before
+        .end()
+        .then(run)
+        .catch((error: unknown) => subscriber.error(error));
     });
     if (!hasOwnErrorClass(context)) return guarded;
     return guarded.pipe(
@@ -62,8 +69,13 @@ export class SemaphoreInterceptor implements NestInterceptor {
   /** The scope is opened here, unless `semaphoreMiddleware` has, or this interceptor, bound a second time. */
   private handleUndecorated(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const internals = findInternals(this[SEMAPHORE_SERVICE]);
-    if (internals === undefined || internals.context.scope?.isOver === false) return next.handle();
-    return handleInScope(() => internals.openScope(), context, next);
+    if (internals === undefined) return next.handle();
+    // Not before the subscription: when an interceptor around this one tries again, the scope before is about to end.
+    return defer(() =>
+      internals.context.scope?.isOver === false
+        ? next.handle()
+        : handleInScope(() => internals.openScope(), context, next),
+    );
   }
 
   /** Runs the handler under its permit. What this throws is the subscriber's error. */

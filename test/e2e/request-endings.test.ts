@@ -24,7 +24,13 @@ import { get as httpGet, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { concat, NEVER, Observable, of, race, switchMap, throwError } from 'rxjs';
-import { Semaphore, SemaphoreGuard } from 'nestjs-semaphore';
+import {
+  CurrentPermit,
+  type Permit,
+  Semaphore,
+  SemaphoreGuard,
+  SemaphoreService,
+} from 'nestjs-semaphore';
 import { adapters, Gate, TestApp } from '../support/nest-app.js';
 
 let gate: Gate;
@@ -91,6 +97,8 @@ function file(): StreamableFile {
 
 @Controller()
 class Ends {
+  constructor(private readonly semaphores: SemaphoreService) {}
+
   @Semaphore()
   @Get('value')
   value(): string {
@@ -198,11 +206,14 @@ class Ends {
   }
 
   @UseGuards(SemaphoreGuard)
-  @Semaphore()
+  @Semaphore({ waitMs: 0 })
   @UseInterceptors(RetriesOnce)
   @Get('retried-outside')
-  retriedOutside(): string {
-    return this.retried();
+  async retriedOutside(@CurrentPermit() permit: Permit): Promise<string> {
+    await this.semaphores.use('used');
+    seen.push('tried');
+    if (seen.length === 1) throw new Error('the first time');
+    return permit.isHeld ? 'done' : 'without a permit';
   }
 
   @UseGuards(SemaphoreGuard)
@@ -392,6 +403,7 @@ describe.each(adapters)('the end of a request on $platform', ({ platform, create
     const response = await app.fetch('/retried-outside');
     expect(await response.text()).toBe('done');
     await app.expectFreed('Ends.retriedOutside', 2);
+    await app.expectFreed('used', 2);
   });
 
   it.each([

@@ -18,7 +18,7 @@ import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Readable } from 'node:stream';
-import { interval, map, type Observable, race, retry, take } from 'rxjs';
+import { catchError, interval, map, type Observable, race, retry, take } from 'rxjs';
 import {
   byArgs,
   CurrentPermit,
@@ -284,9 +284,14 @@ class Impatient implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const late = gate.reached.then(() => Promise.reject(new RequestTimeoutException()));
     late.catch(() => undefined);
-    return context.getHandler().name === 'late'
-      ? race(next.handle(), late)
-      : next.handle().pipe(retry(1));
+    switch (context.getHandler().name) {
+      case 'late':
+        return race(next.handle(), late);
+      case 'caught':
+        return next.handle().pipe(catchError(() => next.handle()));
+      default:
+        return next.handle().pipe(retry(1));
+    }
   }
 }
 
@@ -308,6 +313,11 @@ class Outlived {
     this.used = await this.semaphores.use('k', mutex);
     if (before === undefined) throw new Error('of the first attempt');
     return this.used.isHeld && !before.isHeld;
+  }
+
+  @Get('caught')
+  caught(): Promise<boolean> {
+    return this.retried();
   }
 }
 
@@ -334,10 +344,13 @@ describe('the scope of an undecorated handler', () => {
     expect(used?.signal.reason).toMatchObject({ code: 'SEMAPHORE_PERMIT_LOST' });
   });
 
-  it('ends with an error: another attempt finds free what the one before used', async () => {
-    expect(await (await app.fetch('/retried')).text()).toBe('true');
-    await app.expectFreed('k', 2);
-  });
+  it.each(['retried', 'caught'])(
+    'ends with an error: another attempt finds free what the one before used: %s',
+    async (path) => {
+      expect(await (await app.fetch(`/${path}`)).text()).toBe('true');
+      await app.expectFreed('k', 2);
+    },
+  );
 });
 
 describe.each(adapters)('the scope of a request on $platform', ({ createAdapter }) => {
