@@ -453,7 +453,9 @@ describe('a named semaphore', () => {
     expect(await named.withPermit(({ label }) => label, { label: 'call' })).toBe('call');
     expect((await named.inspect()).permits).toBe(2);
     expect(await named.bind((a: number) => a + 1)(1)).toBe(2);
-    await (await named.tryAcquire())?.release();
+    const second = await named.tryAcquire();
+    expect(second).toMatchObject({ key: 'reports', label: 'named' });
+    await second?.release();
     expect(new Set(keys)).toEqual(new Set(['reports']));
     await named.setPermits(1);
     expect(await named.tryAcquire()).toBeNull();

@@ -1,7 +1,7 @@
 import { StreamableFile } from '@nestjs/common';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
-import { Duplex, PassThrough, Readable, type Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import type { ReadableByteStreamController, UnderlyingByteSource } from 'node:stream/web';
 import {
   defer,
@@ -143,14 +143,12 @@ describe.each([
     expect(await heldOf()).toBe(0);
   });
 
-  test.each([
-    ['is only written', (stream: Writable) => stream],
-    ['is in a file of Nest', (stream: Writable) => new StreamableFile(stream as Duplex)],
-  ])('holds the permit until a stream is closed that %s', async (_what, given) => {
-    const stream = new PassThrough();
-    // Nothing but its methods tells what it is.
-    Object.defineProperty(stream, Symbol.asyncIterator, { value: undefined });
-    await run(() => given(stream));
+  test.each<[string, () => Readable | Writable, (stream: never) => unknown]>([
+    ['only written', () => new Writable(), (stream) => stream],
+    ['in a file of Nest', () => new Readable(), (stream) => new StreamableFile(stream)],
+  ])('holds the permit until a stream is closed that is %s', async (_what, create, given) => {
+    const stream = create();
+    await run(() => given(stream as never));
     expect(await heldOf()).toBe(1);
     await once(stream.destroy(), 'close');
     expect(await heldOf()).toBe(0);

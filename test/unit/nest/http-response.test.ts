@@ -33,7 +33,6 @@ test('a response that many wait for has one listener, and all hear that it was s
   expect(response.listenerCount('close')).toBe(1);
   stops[0]?.();
   response.emit('finish');
-  response.emit('close');
   expect(listeners.map((listener) => listener.mock.calls.length)).toEqual([
     0,
     ...Array(10).fill(1),
