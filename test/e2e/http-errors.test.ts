@@ -19,6 +19,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import type { ServerResponse } from 'node:http';
 import { type Observable, of } from 'rxjs';
 import {
+  byArgs,
   PermitUnavailableError,
   Semaphore,
   SemaphoreClosedError,
@@ -81,6 +82,12 @@ class Desk {
   @Semaphore({ key: 'desk', waitMs: 0, onUnavailable: 'skip' })
   @Get('guarded-skipped')
   guardedSkipped(): string {
+    return 'never';
+  }
+
+  @Semaphore({ key: byArgs(() => 'desk'), waitMs: 0, onUnavailable: 'skip' })
+  @Get('skipped-by-args')
+  skippedByArgs(): string {
     return 'never';
   }
 
@@ -254,15 +261,18 @@ describe.each(adapters)('errors over HTTP on $platform', ({ createAdapter }) => 
     expect(await Promise.all(statuses)).toEqual([409, 408, 507, 502]);
   });
 
-  it.each(['skipped', 'guarded-skipped'])('leaves a handler out: %s', async (path) => {
-    await start();
-    await hold();
-    const response = await app.fetch(`/${path}`);
-    expect(response.status).toBe(200);
-    expect(await response.text()).toBe('');
-    app.semaphores.beginClose();
-    expect((await app.fetch(`/${path}`)).status).toBe(200);
-  });
+  it.each(['skipped', 'guarded-skipped', 'skipped-by-args'])(
+    'leaves a handler out: %s',
+    async (path) => {
+      await start();
+      await hold();
+      const response = await app.fetch(`/${path}`);
+      expect(response.status).toBe(200);
+      expect(await response.text()).toBe('');
+      app.semaphores.beginClose();
+      expect((await app.fetch(`/${path}`)).status).toBe(200);
+    },
+  );
 
   it("leaves the application's other errors alone", async () => {
     await start();

@@ -216,6 +216,13 @@ class Ends {
     return permit.isHeld ? 'done' : 'without a permit';
   }
 
+  @Semaphore({ key: () => (seen.push('asked for a key') === 1 ? 'first' : '') })
+  @UseInterceptors(RetriesOnce)
+  @Get('retried-without-key')
+  retriedWithoutKey(): string {
+    throw new Error('the first time');
+  }
+
   @UseGuards(SemaphoreGuard)
   @Semaphore()
   @Get('guarded-observed')
@@ -404,6 +411,11 @@ describe.each(adapters)('the end of a request on $platform', ({ platform, create
     expect(await response.text()).toBe('done');
     await app.expectFreed('Ends.retriedOutside', 2);
     await app.expectFreed('used', 2);
+  });
+
+  it('answers when another attempt fails before it has begun', async () => {
+    expect((await app.fetch('/retried-without-key')).status).toBe(500);
+    expect(seen).toHaveLength(2);
   });
 
   it.each([
