@@ -607,12 +607,15 @@ describe.each(adapters)('@Semaphore() on $platform', ({ createAdapter }) => {
       expect(await orders.generate(0).next()).toEqual({ done: true, value: 0 });
     });
 
-    it('leaves the queue when nobody reads an async generator that waits any more', async () => {
+    it.each<[string, (numbers: AsyncGenerator<number, number>) => Promise<unknown>, unknown]>([
+      ['returns', (numbers) => numbers.return(0), { done: true, value: 0 }],
+      ['throws', (numbers) => numbers.throw('left').catch((error: unknown) => error), 'left'],
+    ])('leaves the queue when the reader of an async generator %s', async (_how, leave, left) => {
       const held = await app.semaphores.acquire('Orders.generate');
       const numbers = orders.generate(2);
       const first = numbers.next();
       await app.happened('waiting', 'Orders.generate');
-      expect(await numbers.return(0)).toEqual({ done: true, value: 0 });
+      expect(await leave(numbers)).toEqual(left);
       expect(await first).toEqual({ done: true, value: undefined });
       expect((await app.semaphores.inspect('Orders.generate')).waiters).toEqual([]);
       await held.release();

@@ -218,10 +218,12 @@ describe('SemaphoreModule.forRootAsync()', () => {
     expect(app.get(SemaphoreStore)).toBe(app.get(SemaphoreService).store);
   });
 
-  it('says that isGlobal is wrong', () => {
-    const options = { isGlobal: 'yes' as never, useFactory: () => ({}) };
-    expect(() => SemaphoreModule.forRootAsync(options)).toThrow(
-      'SemaphoreModule.forRootAsync: Expected `isGlobal` to be true or false',
+  it('says that isGlobal is wrong, as forRoot() does', () => {
+    const isGlobal = 'yes' as never;
+    const rule = 'Expected `isGlobal` to be true or false';
+    expect(() => SemaphoreModule.forRoot({ isGlobal })).toThrow(`SemaphoreModule.forRoot: ${rule}`);
+    expect(() => SemaphoreModule.forRootAsync({ isGlobal, useFactory: () => ({}) })).toThrow(
+      `SemaphoreModule.forRootAsync: ${rule}`,
     );
   });
 

@@ -227,6 +227,7 @@ describe('a body', () => {
 
   test.each([
     [16, 'application/json; charset=UTF-8', 'read'],
+    [1, 'application/vnd.api+json', 'read'],
     [17, 'application/json', 'INVALID_BODY'],
     [1, 'application/json; charset=UTF-16', 'UNSUPPORTED_MEDIA_TYPE'],
   ])('%d levels deep, as %s', async (depth, type, answer) => {

@@ -54,6 +54,7 @@ describe('options', () => {
     [{ priority: 100_000 }, { priority: 100_001 }],
     [{ label: 'x'.repeat(256) }, { label: 'x'.repeat(257) }],
     [{ waitMs: 0 }, { waitMs: -1 }],
+    [{ waitMs: 5 }, { waitMs: '5' as never }],
     [{ leaseMs: 1e12 }, { leaseMs: 1e12 + 1 }],
     [{ localPasses: 999 }, { localPasses: 1000 }],
     [

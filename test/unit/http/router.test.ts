@@ -1,8 +1,9 @@
 import { expect, test } from '@jest/globals';
-import { Router } from '../../../lib/http/router.js';
+import { type Route, Router } from '../../../lib/http/router.js';
 import { thrown } from '../../support/semaphores.js';
 
-const routes = [
+const routes: Route[] = [
+  { method: 'GET', path: '/events', noHead: true },
   { method: 'GET', path: '/items/{key}/parts' },
   { method: 'PUT', path: '/items/{key}/parts' },
 ];
@@ -11,6 +12,11 @@ const router = new Router(routes);
 test('the beginning of a path is no path', () => {
   expect(router.find('GET', '/items/a/parts')?.params).toEqual({ key: 'a' });
   expect(router.find('GET', '/items/a')).toBeUndefined();
+});
+
+test('HEAD is GET, where that does not begin something that lasts', () => {
+  expect(router.find('HEAD', '/items/a/parts')?.route.method).toBe('GET');
+  expect(thrown(() => router.find('HEAD', '/events'))).toMatchObject({ statusCode: 405 });
 });
 
 test('a method that is not possible is answered with those that are', () => {
