@@ -79,15 +79,18 @@ export class Consumer implements AsyncDisposable {
     const { file, flags } = BUNDLES[format];
     const elsewhere = await temporaryFolder();
     try {
-      const esbuild = join(this.folder, 'node_modules/esbuild/bin/esbuild');
-      const optional = NOT_INSTALLED.map((name) => `--external:${name}`);
-      const common = ['bundled.js', '--bundle', '--platform=node', '--log-level=error'];
-      const output = `--outfile=${join(elsewhere, file)}`;
-      await run(esbuild, [...common, ...flags, ...optional, output], this.folder);
+      await this.bundle('bundled.js', ...flags, `--outfile=${join(elsewhere, file)}`);
       return await run(process.execPath, [file], elsewhere, { env, timeoutMs: 20_000 });
     } finally {
       await rm(elsewhere, { recursive: true, force: true });
     }
+  }
+
+  /** One file of what a program uses that imports `names` and nothing else. */
+  async bundleOf(...names: string[]): Promise<string> {
+    const code = `export { ${names.join(', ')} } from 'nestjs-semaphore';`;
+    await writeFile(join(this.folder, 'few.js'), code);
+    return this.bundle('few.js', '--format=esm');
   }
 
   installed(): Promise<string[]> {
@@ -114,6 +117,13 @@ export class Consumer implements AsyncDisposable {
       ['install', '--silent', '--no-audit', '--no-fund', ...flags, ...packages],
       this.folder,
     );
+  }
+
+  private bundle(entry: string, ...flags: string[]): Promise<string> {
+    const esbuild = join(this.folder, 'node_modules/esbuild/bin/esbuild');
+    const optional = NOT_INSTALLED.map((name) => `--external:${name}`);
+    const common = ['--bundle', '--platform=node', '--log-level=error'];
+    return run(esbuild, [entry, ...common, ...flags, ...optional], this.folder);
   }
 
   private async tsc(...flags: string[]): Promise<void> {

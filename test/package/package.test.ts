@@ -131,6 +131,10 @@ describe('the packed tarball', () => {
 
     const right = { status: 200, type: 'text/css; charset=utf-8', token: expect.any(Number) };
     expect(results).toEqual([right, right]);
+    // Who uses the errors alone gets neither stores nor Nest.
+    const errors = await consumer.bundleOf('PermitUnavailableError');
+    expect(errors).toContain('SEMAPHORE_TIMEOUT');
+    expect(errors.length).toBeLessThan(20_000);
   }, 240_000);
 });
 
