@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-
 /** What telemetry uses of `@opentelemetry/api`: an optional peer, which no declaration may mention. */
 export interface OpenTelemetry {
   readonly metrics: { getMeter(name: string): Meter };
@@ -70,9 +69,17 @@ export interface Context {
  * the copy that is loaded has what the application has registered, because all copies share it.
  */
 export function loadOpenTelemetry(): OpenTelemetry | undefined {
+  // Of a bundle in CommonJS `import.meta` is empty. The name `require` is one that bundlers take for their own.
+  const beside = loadedBy(() => createRequire(import.meta.url ?? __filename));
+  if (beside !== undefined) return beside;
+  // In a bundle, webpack makes `undefined` of that, and Rspack puts in where this file was when the bundle was made.
+  const { getBuiltinModule, argv } = process;
+  return loadedBy(() => getBuiltinModule('node:module').createRequire(argv[1] ?? ''));
+}
+
+function loadedBy(loader: () => NodeJS.Require): OpenTelemetry | undefined {
   try {
-    // Of a bundle in CommonJS `import.meta` is empty. The name `require` is one that bundlers take for their own.
-    const load = createRequire(import.meta.url ?? __filename);
+    const load = loader();
     return load('@opentelemetry/api') as typeof import('@opentelemetry/api');
   } catch {
     return undefined;

@@ -35,6 +35,11 @@ const REQUIRE = `import { createRequire as from } from 'node:module'; const requ
 const BUNDLES = {
   CommonJS: { file: 'bundle.cjs', flags: ['--format=cjs'] },
   'an ES module': { file: 'bundle.mjs', flags: ['--format=esm', `--banner:js=${REQUIRE}`] },
+  /** As webpack makes it: `import.meta.url` is that of each file where the bundle was made. */
+  'CommonJS, with addresses of its files': {
+    file: 'bundle.cjs',
+    flags: ['--format=cjs', '--define:import.meta.url="file:///elsewhere/index.js"'],
+  },
 };
 
 /** An application in a folder of its own that has the tarball installed, as a user's would. */
@@ -74,11 +79,16 @@ export class Consumer implements AsyncDisposable {
     return run(process.execPath, args, this.folder, { timeoutMs: 20_000 });
   }
 
-  /** Makes one file of `bundled.js` and all that it needs, away from what is installed; resolves with what that prints. */
+  /**
+   * Makes one file of `bundled.js` and all that it needs, away from what is installed but for OpenTelemetry; resolves with what
+   * that prints.
+   */
   async startBundle(format: keyof typeof BUNDLES, env: Record<string, string>): Promise<string> {
     const { file, flags } = BUNDLES[format];
     const elsewhere = await temporaryFolder();
     try {
+      const telemetry = 'node_modules/@opentelemetry/api';
+      await cp(join(root, telemetry), join(elsewhere, telemetry), { recursive: true });
       await this.bundle('bundled.js', ...flags, `--outfile=${join(elsewhere, file)}`);
       return await run(process.execPath, [file], elsewhere, { env, timeoutMs: 20_000 });
     } finally {
