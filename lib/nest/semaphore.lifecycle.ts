@@ -4,7 +4,6 @@ import {
   type OnApplicationShutdown,
 } from '@nestjs/common';
 import { setTimeout } from 'node:timers';
-import { promisify } from 'node:util';
 import { SemaphoreService } from '../semaphore.service.js';
 import { findInternals } from '../service-internals.js';
 
@@ -22,8 +21,8 @@ export class SemaphoreLifecycle implements BeforeApplicationShutdown, OnApplicat
 
   async beforeApplicationShutdown(): Promise<void> {
     if (!this.isOurs || !this.semaphores.beginClose()) return;
-    // It keeps the process alive: the hooks after it would not run otherwise.
-    await promisify(setTimeout)(ANSWERS_SENT_MS);
+    // It keeps the process alive: the hooks after it would not run otherwise. No `promisify`: some fake timers reach into that.
+    await new Promise((resolve) => setTimeout(resolve, ANSWERS_SENT_MS));
   }
 
   async onApplicationShutdown(): Promise<void> {

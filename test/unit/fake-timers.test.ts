@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import type { CallHandler, ExecutionContext } from '@nestjs/common';
+import { mock } from 'node:test';
 import { defer, lastValueFrom } from 'rxjs';
 import {
   MemorySemaphoreStore,
@@ -8,6 +9,7 @@ import {
   SingleFlightService,
 } from 'nestjs-semaphore';
 import { VirtualClock } from 'nestjs-semaphore/testing';
+import { SemaphoreLifecycle } from '../../lib/nest/semaphore.lifecycle.js';
 import { nextEvent } from '../support/semaphores.js';
 
 // Of Jest these replace `queueMicrotask` and `process.nextTick` too, which nothing runs until the test says so.
@@ -17,6 +19,7 @@ beforeEach(() => {
 
 afterEach(() => {
   jest.useRealTimers();
+  mock.reset();
 });
 
 test('beside fake timers a waiter gets its permit', async () => {
@@ -60,3 +63,13 @@ test('beside fake timers a VirtualClock ends leases', async () => {
   expect((await next).isHeld).toBe(true);
   await service.close();
 });
+
+test('beside the fake timers of node:test, which take over timers/promises too, an application with waiters shuts down', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  const service = new SemaphoreService({ log: 'none' });
+  await service.acquire('k');
+  const sentAway = expect(service.acquire('k')).rejects.toMatchObject({ code: 'SEMAPHORE_CLOSED' });
+  await new SemaphoreLifecycle(service).beforeApplicationShutdown();
+  await sentAway;
+  await service.close();
+}, 10_000);
