@@ -64,6 +64,11 @@ export function declaresNoParameters(prototype: object, property: string | symbo
   return Array.isArray(types) && types.length === 0;
 }
 
+/** Of the symbols for what Nest puts into instances: Nest's own message shows it when it cannot. */
+export const OF_MODULE =
+  'provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. If it is there, ' +
+  'its `isGlobal` is false, or a second copy of nestjs-semaphore is installed (npm ls nestjs-semaphore)';
+
 /** What Nest puts into the instances of classes with methods of a decorator. */
 export interface Injection {
   readonly property: symbol;

@@ -5,7 +5,7 @@ import { isKey, KEY_RULE, validateKey, validateOptions } from '../resolve-option
 import { InvalidOptionsError } from '../semaphore.errors.js';
 import type { SemaphoreDefaults } from '../semaphore.options.js';
 import { KeyByArgs } from './by-args.js';
-import type { Method } from './decorated-method.js';
+import { type Method, OF_MODULE } from './decorated-method.js';
 
 /** Options of `@Semaphore()`. */
 export interface SemaphoreDecoratorOptions extends SemaphoreDefaults {
@@ -37,11 +37,8 @@ export interface SemaphoreDefinition {
   readonly skip: boolean;
 }
 
-/** Where Nest puts the service in instances of decorated classes. Its text is part of Nest's own message when it cannot. */
-export const SEMAPHORE_SERVICE = Symbol(
-  'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
-    'If it is there, a second copy of nestjs-semaphore is installed (npm ls nestjs-semaphore)',
-);
+/** Where Nest puts the service in instances of decorated classes. */
+export const SEMAPHORE_SERVICE = Symbol(`SemaphoreService, ${OF_MODULE}`);
 
 const DEFINITION = Symbol('nestjs-semaphore:definition');
 

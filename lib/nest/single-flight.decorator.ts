@@ -19,6 +19,7 @@ import {
   isMethod,
   type Method,
   methodName,
+  OF_MODULE,
   ON_A_METHOD,
   requireParentheses,
   standIn,
@@ -35,11 +36,7 @@ export interface SingleFlightDecoratorOptions extends SingleFlightOptions {
 }
 
 const INJECTION = {
-  // Its text is part of Nest's own message when it cannot.
-  property: Symbol(
-    'SingleFlightService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
-      'If it is there, a second copy of nestjs-semaphore is installed (npm ls nestjs-semaphore)',
-  ),
+  property: Symbol(`SingleFlightService, ${OF_MODULE}`),
   decorator: '@SingleFlight()',
   service: 'SingleFlightService',
 };

@@ -414,7 +414,7 @@ describe('without SemaphoreModule', () => {
   ])('%s fails at start-up, and says what to import', async (_what, metadata) => {
     await expect(Test.createTestingModule(metadata).compile()).rejects.toThrow(
       'SemaphoreService, provided by SemaphoreModule: add SemaphoreModule.forRoot() to the imports of your AppModule. ' +
-        'If it is there, a second copy of nestjs-semaphore is installed',
+        'If it is there, its `isGlobal` is false, or a second copy of nestjs-semaphore is installed',
     );
   });
 });
