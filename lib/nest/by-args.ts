@@ -12,7 +12,7 @@ export class KeyByArgs<Args extends unknown[] = never> {
 
 /**
  * Decorates methods whose arguments begin with `Args`. Each may be wider or narrower there, as in TypeScript's own comparison
- * of methods.
+ * of methods, and the last ones may be missing. Also what a function of yours that makes such a decorator returns.
  */
 export type MethodDecoratorByArgs<Args extends unknown[]> = <Method extends MethodBy<Args>>(
   target: object,

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+
 /** What telemetry uses of `@opentelemetry/api`: an optional peer, which no declaration may mention. */
 export interface OpenTelemetry {
   readonly metrics: { getMeter(name: string): Meter };
