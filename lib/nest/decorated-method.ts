@@ -25,6 +25,20 @@ export function requireParentheses(decorator: string, options: object): void {
   throw new InvalidOptionsError(decorator, methodName(options), `written as ${decorator}()`);
 }
 
+/**
+ * Of a decorator that is called as ECMAScript has it, with a context instead of a name. Nest knows none of these.
+ * @throws {InvalidOptionsError}
+ */
+export function requireName(
+  decorator: string,
+  property: string | symbol | object | undefined,
+): void {
+  if (!isObject(property)) return;
+  const { name } = property as { name?: unknown };
+  const rule = 'compiled with `"experimentalDecorators": true`, as all decorators of Nest';
+  throw new InvalidOptionsError(`${decorator}()`, String(name), rule);
+}
+
 export function isMethod(value: unknown): value is Method {
   return typeof value === 'function';
 }

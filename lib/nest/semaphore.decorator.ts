@@ -12,6 +12,7 @@ import {
   type Method,
   methodName,
   ON_A_METHOD,
+  requireName,
   requireParentheses,
   standIn,
 } from './decorated-method.js';
@@ -47,6 +48,7 @@ export function Semaphore(
 ): ClassDecorator & MethodDecorator {
   requireParentheses('@Semaphore', options);
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    requireName('@Semaphore', property);
     if (property === undefined) {
       decorateClass(target as NewableFunction, options);
     } else {

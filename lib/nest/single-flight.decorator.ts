@@ -21,6 +21,7 @@ import {
   methodName,
   OF_MODULE,
   ON_A_METHOD,
+  requireName,
   requireParentheses,
   standIn,
 } from './decorated-method.js';
@@ -69,6 +70,7 @@ export function SingleFlight(
 ): MethodDecorator & PropertyDecorator {
   requireParentheses('@SingleFlight', options);
   return (target: object, property: string | symbol, descriptor?: PropertyDescriptor): void => {
+    requireName('@SingleFlight', property);
     const method: unknown = descriptor?.value;
     const name = methodName(target, property);
     if (typeof target === 'function' || descriptor === undefined || !isMethod(method)) {

@@ -802,6 +802,17 @@ describe('a decorated method', () => {
   });
 
   it.each([
+    ['@Semaphore', Semaphore()],
+    ['@SingleFlight', SingleFlight()],
+  ])('%s says what the compiler lacks where it has other decorators', (name, decorator) => {
+    const run = () => undefined;
+    const apply = decorator as unknown as (value: unknown, context: object) => void;
+    expect(() => apply(run, { kind: 'method', name: 'run', static: false })).toThrow(
+      `Expected \`${name}()\` to be compiled with \`"experimentalDecorators": true\``,
+    );
+  });
+
+  it.each([
     ['@Semaphore', Semaphore],
     ['@SingleFlight', SingleFlight],
   ])(
